@@ -1,0 +1,91 @@
+"""The one Python environment, made in the cache from requirements*.txt; `.venv` links to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from toolchain import debian, paths
+from toolchain.errors import ToolchainError
+from toolchain.locks import lock
+
+REQUIREMENTS = ("requirements.txt", "requirements-dev.txt", "toolchain/constraints.txt")
+
+
+def digest() -> str:
+    """The environment's key: what is asked for, and which Python it is made with."""
+    asked = [paths.CHECKOUT / name for name in REQUIREMENTS]
+    return paths.digest_of(sys.version, os.path.realpath(sys.executable), *asked)
+
+
+def folder() -> Path:
+    """CACHE/venv/<digest12>, whether it is there yet or not."""
+    return paths.cache_dir() / "venv" / digest()[:12]
+
+
+def ready(place: Path) -> bool:
+    """Whether the environment in `place` was finished and its Python still starts there."""
+    return (place / ".complete").exists() and (place / "bin" / "python").exists()
+
+
+def link(place: Path) -> None:
+    """Point the checkout's `.venv` at `place`, at once (a rename), replacing an older link.
+
+    Raises ToolchainError where `.venv` is a folder of the user's own.
+    """
+    if paths.VENV.is_symlink() and paths.VENV.readlink() == place:
+        return
+    if paths.VENV.exists() and not paths.VENV.is_symlink():
+        raise ToolchainError(
+            f"{paths.VENV} is a folder of its own; move it away, a link belongs there"
+        )
+    fresh = paths.VENV.with_name(f".venv.{os.getpid()}")
+    fresh.symlink_to(place)
+    fresh.replace(paths.VENV)
+
+
+def base_python() -> str:
+    """The interpreter to make environments with: never one that lives in an environment itself."""
+    return getattr(sys, "_base_executable", None) or sys.executable
+
+
+def make() -> Path:
+    """Make the environment if it is not there, link `.venv` to it, and return its folder."""
+    place = folder()
+    if not ready(place):
+        with lock(f"venv-{place.name}", "the Python environment"):
+            if not ready(place):
+                _install(place)
+    link(place)
+    return place
+
+
+def _install(place: Path) -> None:
+    """Fill `place` by pip. An environment knows its own path, so it is made where it will stay:
+    the file .complete, written last, tells a finished one from one that was cut short."""
+    if not _can_make_venvs():
+        debian.install(["python3-venv"], "to make the Python environment")
+    if place.exists():
+        shutil.rmtree(place)
+    print("tools: Python environment: installing requirements-dev.txt", flush=True)
+    _run([base_python(), "-m", "venv", str(place)], "make a Python environment")
+    pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+    pip += ["--disable-pip-version-check", "-r", str(paths.CHECKOUT / "requirements-dev.txt")]
+    _run(pip, "install requirements-dev.txt")
+    (place / ".complete").touch()
+
+
+def _can_make_venvs() -> bool:
+    # Debian splits ensurepip off into python3-venv; venv fails without it.
+    test = subprocess.run(
+        [base_python(), "-c", "import venv, ensurepip"], capture_output=True, check=False
+    )
+    return test.returncode == 0
+
+
+def _run(command: list[str], what: str) -> None:
+    if subprocess.run(command, check=False).returncode != 0:
+        raise ToolchainError(f"could not {what} (its message is above)")
