@@ -1,0 +1,9 @@
+//go:build tools
+
+// Package tools pins the commands that toolchain/builds.py builds, so that go.mod and go.sum hold
+// the checksum of every module behind them.
+package tools
+
+import (
+	_ "sigs.k8s.io/cri-tools/cmd/crictl"
+)

@@ -1,0 +1,3 @@
+module tinderbox/pause
+
+go 1.25.0

@@ -1,0 +1,67 @@
+"""The pins of versions.toml, and what to make of the versions that commands print."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from toolchain import paths
+
+
+@dataclass(frozen=True)
+class GoModule:
+    """One folder of toolchain/go: the commands that one `go build` makes of it."""
+
+    name: str
+    version: str
+    commands: dict[str, str]  #: binary name -> Go package
+    module: str = ""  #: upstream's module path; empty where the source is ours
+    tags: list[str] = field(default_factory=list)
+    cgo: bool = False
+    stamps: dict[str, str] = field(default_factory=dict)  #: variable -> value
+
+
+@cache
+def pins() -> dict[str, Any]:
+    """versions.toml as it stands."""
+    return tomllib.loads((paths.CHECKOUT / "toolchain" / "versions.toml").read_text("utf-8"))
+
+
+@cache
+def go_modules() -> dict[str, GoModule]:
+    """The tables [go.*] by name, `{version}` in their stamps filled in."""
+    found = {}
+    for name, table in pins()["go"].items():
+        stamps = {
+            variable: value.format(version=table["version"])
+            for variable, value in table.get("stamps", {}).items()
+        }
+        found[name] = GoModule(name=name, **{**table, "stamps": stamps})
+    return found
+
+
+def requirement_version(package: str) -> str:
+    """The version that requirements.txt pins for `package`, such as "7.51.1" for pulumi-aws."""
+    text = (paths.CHECKOUT / "requirements.txt").read_text("utf-8")
+    match = re.search(rf"^{re.escape(package)}==(\S+)$", text, re.MULTILINE)
+    if match is None:
+        raise LookupError(f"requirements.txt pins no {package}")
+    return match[1]
+
+
+def parse(text: str) -> tuple[int, int, int] | None:
+    """The first version in what a command prints ("Client Version: v1.36.4+x" -> (1, 36, 4))."""
+    match = re.search(r"(?<![\d.])v?(\d+)\.(\d+)(?:\.(\d+))?", text)
+    return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
+
+
+def fits(version: tuple[int, int, int] | None, wanted: dict[str, int]) -> bool:
+    """Whether a version has the wanted major number and, where `minor` is given, lies within
+    `skew` (0 unless given) minor versions of it."""
+    if version is None or version[0] != wanted["major"]:
+        return False
+    minor = wanted.get("minor")
+    return minor is None or abs(version[1] - minor) <= wanted.get("skew", 0)
