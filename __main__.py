@@ -1,0 +1,41 @@
+"""Tinderbox: from an AWS account, or a bare Linux machine, to a word count by Spark on Kubernetes."""
+
+import pulumi
+
+from components.addons import AddonsArgs, ClusterAddons
+from components.cluster import existing_cluster
+from components.inventory import write_inventory
+from components.kubeadm import KubeadmArgs, KubeadmBootstrap
+from components.network import NetworkArgs, NetworkStack
+from components.nodes import KubeNodes, NodesArgs, find_machine
+from components.provider import aws_provider
+from components.settings import Settings
+from components.spark import SparkArgs, SparkRelease
+from components.storage import FileSystemArgs, SharedFileSystem
+from components.wordcount import WordCountArgs, WordCountJob
+
+settings = Settings.load()
+name = f"{pulumi.get_project()}-{pulumi.get_stack()}"
+
+if settings.cluster.kubeconfig is not None:
+    cluster = existing_cluster(name, settings.cluster.kubeconfig)
+    network_ready = []
+else:
+    provider = aws_provider(settings.aws)
+    on_aws = pulumi.ResourceOptions(providers=[provider])
+    machine = find_machine(settings.nodes, provider)
+    network = NetworkStack(name, NetworkArgs(settings.network, machine.zone), on_aws)
+    file_system = SharedFileSystem(name, FileSystemArgs(network), on_aws)
+    nodes = KubeNodes(name, NodesArgs(network, machine, settings.nodes), on_aws)
+    bootstrap = KubeadmBootstrap(name, KubeadmArgs(nodes, file_system, settings))
+    cluster = bootstrap.cluster
+    network_ready = ClusterAddons(name, AddonsArgs(cluster, settings)).ready
+    pulumi.export("nodes", [node.record() for node in nodes.nodes])
+    pulumi.export("inventory", write_inventory(name, network, nodes))
+
+spark = SparkRelease(name, SparkArgs(cluster, settings, depends_on=network_ready))
+word_count = WordCountJob("wordcount", WordCountArgs(cluster, spark, settings.word_count))
+
+pulumi.export("kubeconfig", cluster.kubeconfig)
+pulumi.export("sparkMasterUrl", spark.master_url)
+pulumi.export("wordCount", word_count.result)

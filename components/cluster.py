@@ -1,0 +1,62 @@
+"""Cluster: what the parts inside Kubernetes need of it, whoever made it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+import yaml
+
+from components.nodes import Node
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster to put things into.
+
+    identifier: the same through renewed kubeconfigs, another with another cluster.
+    control_plane: the node, where the stack made the cluster; None for one that exists.
+    worker_count: how many nodes take work; None where that is not the stack's to say.
+    """
+
+    name: str
+    kubeconfig: pulumi.Output[str]
+    identifier: pulumi.Input[str]
+    control_plane: Node | None = None
+    worker_count: int | None = None
+
+    @cached_property
+    def provider(self) -> kubernetes.Provider:
+        """The Kubernetes provider; all that it makes is made anew when the identifier changes."""
+        return kubernetes.Provider(
+            f"{self.name}-kubernetes",
+            kubeconfig=self.kubeconfig,
+            cluster_identifier=self.identifier,
+        )
+
+    def options(
+        self, parent: pulumi.Resource | None = None, depends_on: list[pulumi.Resource] | None = None
+    ) -> pulumi.ResourceOptions:
+        """For all that is inside: it goes with the control plane.
+
+        So a cluster that no longer answers can't hold up a destroy.
+        """
+        return pulumi.ResourceOptions(
+            parent=parent,
+            provider=self.provider,
+            depends_on=depends_on,
+            deleted_with=self.control_plane.instance if self.control_plane else None,
+        )
+
+
+def existing_cluster(name: str, kubeconfig: str) -> Cluster:
+    """The cluster that `cluster.kubeconfig` names; nothing of AWS is made for it.
+
+    Its identifier is the kubeconfig's cluster entry (server and CA), not the credentials in it.
+    """
+    entries = yaml.safe_load(kubeconfig)["clusters"]
+    identifier = hashlib.sha256(yaml.safe_dump(entries).encode()).hexdigest()[:16]
+    return Cluster(name, pulumi.Output.secret(kubeconfig), identifier)

@@ -1,0 +1,216 @@
+"""KubeadmBootstrap: makes a Kubernetes cluster of the nodes, by kubeadm.
+
+    every node, side by side        control plane      each worker
+    ready ─ packages ─ containerd ─ init ─ approver
+          └ storage ┘                 └─ invite (control plane) ─ join ─ member (control plane)
+
+Nothing sleeps: each step waits for what it needs, with a limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+import pulumi
+import pulumi_command as command
+
+from components.cluster import Cluster
+from components.nodes import KubeNodes, Node
+from components.settings import Settings
+from components.steps import read_script, run_step
+from components.storage import SharedFileSystem
+
+# Where the packages come from, unless the stack names a mirror (which has the same paths).
+_KUBERNETES_PACKAGES = "https://pkgs.k8s.io"
+_DOCKER_PACKAGES = "https://download.docker.com"
+
+# A name rather than an address, so that more control planes can stand behind it one day.
+_ENDPOINT_NAME = "control-plane.tinderbox.internal"
+
+
+class KubeadmOutputs(TypedDict):
+    """What KubeadmBootstrap registers."""
+
+    kubeconfig: pulumi.Output[str]
+    clusterIdentifier: pulumi.Output[str]
+
+
+@dataclass
+class KubeadmArgs:
+    """The nodes, the file system that they share, and the stack's settings."""
+
+    nodes: KubeNodes
+    file_system: SharedFileSystem
+    settings: Settings
+
+
+class KubeadmBootstrap(pulumi.ComponentResource):
+    """A cluster of the nodes.
+
+    Outputs: cluster (its kubeconfig is a secret; the server in it is the public address).
+    """
+
+    cluster: Cluster
+
+    def __init__(
+        self, name: str, args: KubeadmArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("tinderbox:index:KubeadmBootstrap", name, {}, opts)
+        self._args = args
+        control_plane = args.nodes.control_plane
+
+        prepared = {node.name: self._prepare(node) for node in args.nodes.nodes}
+        init = self._init(control_plane, after=prepared[control_plane.name])
+        self._approve_serving_certificates(control_plane, after=[init])
+        members = [
+            self._join(worker, after_init=init, after=prepared[worker.name])
+            for worker in args.nodes.workers
+        ]
+        kubeconfig = self._read_kubeconfig(control_plane, after=[init])
+        self.cluster = Cluster(
+            name=name,
+            kubeconfig=kubeconfig,
+            identifier=control_plane.instance_id,
+            control_plane=control_plane,
+            worker_count=max(1, len(members)),
+        )
+        outputs: KubeadmOutputs = {
+            "kubeconfig": kubeconfig,
+            "clusterIdentifier": control_plane.instance_id,
+        }
+        self.register_outputs(dict(outputs))
+
+    def _after(self, resources: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=self, depends_on=list(resources))
+
+    def _prepare(self, node: Node) -> list[command.remote.Command]:
+        """All that a node needs before kubeadm; returns what kubeadm has to wait for."""
+        mirror, version = self._args.settings.mirror, self._args.settings.cluster.version
+        ready = run_step(f"{node.name}-ready", node, "ready.sh", opts=self._after([]))
+        packages = run_step(
+            f"{node.name}-packages",
+            node,
+            "packages.sh",
+            {
+                "KUBERNETES_VERSION": version,
+                "KUBERNETES_PACKAGES": mirror.packages or _KUBERNETES_PACKAGES,
+                "DOCKER_PACKAGES": mirror.packages or _DOCKER_PACKAGES,
+            },
+            opts=self._after([ready]),
+        )
+        containerd = run_step(
+            f"{node.name}-containerd",
+            node,
+            "containerd.sh",
+            {"KUBERNETES_VERSION": version, "MIRROR_REGISTRY": mirror.registry or ""},
+            opts=self._after([packages]),
+        )
+        storage = run_step(
+            f"{node.name}-storage",
+            node,
+            "storage.sh",
+            {"FILE_SYSTEM": self._args.file_system.dns_name},
+            opts=self._after([ready]),
+        )
+        return [containerd, storage]
+
+    def _identity(self, node: Node) -> dict[str, pulumi.Input[object]]:
+        """What kubeadm is told of a node. There is no cloud controller to set the labels."""
+        labels = {
+            "node.kubernetes.io/instance-type": node.machine.instance_type,
+            "topology.kubernetes.io/region": self._args.settings.aws.region,
+            "topology.kubernetes.io/zone": node.machine.zone,
+        }
+        return {
+            "ENDPOINT_NAME": _ENDPOINT_NAME,
+            "NODE_NAME": node.host_name,
+            "NODE_IP": node.private_ip,
+            "NODE_LABELS": ",".join(f"{key}={value}" for key, value in labels.items()),
+        }
+
+    def _init(self, node: Node, after: Sequence[pulumi.Resource]) -> command.remote.Command:
+        return run_step(
+            f"{node.name}-init",
+            node,
+            ["kubelet_lib.sh", "init.sh"],
+            {
+                **self._identity(node),
+                "KUBERNETES_VERSION": self._args.settings.cluster.version,
+                "POD_CIDR": self._args.settings.cluster.pod_cidr,
+                "SERVICE_CIDR": self._args.settings.cluster.service_cidr,
+                "PUBLIC_IP": node.address,
+                "TAKES_WORK": "false" if self._args.nodes.workers else "true",
+            },
+            opts=self._after(after),
+        )
+
+    def _approve_serving_certificates(
+        self, node: Node, after: Sequence[pulumi.Resource]
+    ) -> command.remote.Command:
+        return run_step(
+            f"{node.name}-approver",
+            node,
+            "approver.sh",
+            {
+                "APPROVER": read_script("approve-serving-certificates.sh"),
+                "NODE_NAME": node.host_name,
+                "NODE_IP": node.private_ip,
+            },
+            opts=self._after(after),
+        )
+
+    def _join(
+        self,
+        worker: Node,
+        after_init: command.remote.Command,
+        after: Sequence[pulumi.Resource],
+    ) -> command.remote.Command:
+        """The worker joins with a token of its own; leaves, drained, when it is taken away."""
+        control_plane = self._args.nodes.control_plane
+        # Within Kubernetes the worker goes with the cluster; draining it would only take time.
+        with_cluster = pulumi.ResourceOptions(deleted_with=control_plane.instance)
+        invitation = run_step(
+            f"{worker.name}-invite",
+            control_plane,
+            "invite.sh",
+            {"WORKER": worker.host_name, "WORKER_IP": worker.private_ip},
+            triggers=[worker.instance_id],
+            secret_output=True,
+            opts=self._after([after_init]),
+        )
+        join = run_step(
+            f"{worker.name}-join",
+            worker,
+            ["kubelet_lib.sh", "join.sh"],
+            {
+                **self._identity(worker),
+                "ENDPOINT_IP": control_plane.private_ip,
+                "JOIN": invitation.stdout,
+            },
+            # Another control plane is another cluster.
+            triggers=[control_plane.instance_id],
+            opts=self._after(after),
+        )
+        return run_step(
+            f"{worker.name}-member",
+            control_plane,
+            "member.sh",
+            {"WORKER": worker.host_name, "JOIN": invitation.stdout},
+            undoes=True,
+            triggers=[worker.instance_id],
+            opts=pulumi.ResourceOptions.merge(self._after([join]), with_cluster),
+        )
+
+    def _read_kubeconfig(self, node: Node, after: Sequence[pulumi.Resource]) -> pulumi.Output[str]:
+        """admin.conf with the public address: the name in it is known only inside the cluster."""
+        read = run_step(
+            f"{node.name}-kubeconfig",
+            node,
+            "kubeconfig.sh",
+            {"ENDPOINT_NAME": _ENDPOINT_NAME, "PUBLIC_IP": node.address},
+            secret_output=True,
+            opts=self._after(after),
+        )
+        return read.stdout

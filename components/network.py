@@ -1,0 +1,199 @@
+"""NetworkStack: a VPC with DNS, one public subnet, and a security group that is closed but for need.
+
+            internet gateway
+                   |
+VPC ── route table ── public subnet ── security group ── nodes, shared file system
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import TypedDict
+
+import pulumi
+import pulumi_aws as aws
+
+from components.settings import NetworkSettings
+
+
+@dataclass(frozen=True)
+class Opening:
+    """Who may send what to a member of the security group.
+
+    `source` is an IPv4 range, or None for the other members of the group.
+    """
+
+    name: str
+    protocol: str  # "tcp" or "udp"
+    port: int
+    source: str | None
+    reason: str
+
+
+def openings(operator_cidr: str) -> list[Opening]:
+    """Every way into a node; what is not here is closed."""
+    return [
+        Opening("operator-ssh", "tcp", 22, operator_cidr, "SSH for the operator"),
+        Opening("operator-api", "tcp", 6443, operator_cidr, "Kubernetes API for the operator"),
+        Opening("nodes-api", "tcp", 6443, None, "Kubernetes API between nodes"),
+        Opening("nodes-kubelet", "tcp", 10250, None, "kubelet, for the API and metrics-server"),
+        Opening("nodes-vxlan", "udp", 8472, None, "flannel: the traffic between pods"),
+        Opening("nodes-nfs", "tcp", 2049, None, "the shared file system"),
+    ]
+
+
+def public_subnet(vpc_cidr: str) -> str:
+    """The first /20 of the VPC's range, or all of a range that is not larger than that."""
+    vpc = ipaddress.IPv4Network(vpc_cidr)
+    return str(next(vpc.subnets(new_prefix=max(vpc.prefixlen, 20))))
+
+
+class NetworkOutputs(TypedDict):
+    """What NetworkStack registers."""
+
+    vpcId: pulumi.Output[str]
+    internetGatewayId: pulumi.Output[str]
+    subnetId: pulumi.Output[str]
+    securityGroupId: pulumi.Output[str]
+
+
+@dataclass
+class NetworkArgs:
+    """The settings that count here, and the availability zone of the subnet."""
+
+    settings: NetworkSettings
+    zone: str
+
+
+class NetworkStack(pulumi.ComponentResource):
+    """The network of one cluster.
+
+    Outputs: vpc_id, internet_gateway_id, subnet_id, security_group_id.
+    """
+
+    vpc_id: pulumi.Output[str]
+    internet_gateway_id: pulumi.Output[str]
+    subnet_id: pulumi.Output[str]
+    security_group_id: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("tinderbox:index:NetworkStack", name, {}, opts)
+        self._name = name
+        self._child = pulumi.ResourceOptions(parent=self)
+
+        vpc = aws.ec2.Vpc(
+            f"{name}-vpc",
+            cidr_block=args.settings.cidr,
+            enable_dns_support=True,
+            enable_dns_hostnames=True,
+            tags={"Name": f"{name}-vpc"},
+            opts=self._child,
+        )
+        gateway = aws.ec2.InternetGateway(
+            f"{name}-gateway",
+            vpc_id=vpc.id,
+            tags={"Name": f"{name}-gateway"},
+            opts=self._child,
+        )
+        subnet, way_out = self._create_public_subnet(vpc, gateway, args)
+        group, rules = self._create_security_group(vpc, args)
+
+        self.vpc_id = vpc.id
+        self.internet_gateway_id = gateway.id
+        # Whoever uses the subnet or the group needs the way out and the rules as well; an id that
+        # is known only when they exist says so without a word about it elsewhere.
+        self.subnet_id = _after(subnet.id, way_out)
+        self.security_group_id = _after(group.id, rules)
+        outputs: NetworkOutputs = {
+            "vpcId": self.vpc_id,
+            "internetGatewayId": self.internet_gateway_id,
+            "subnetId": self.subnet_id,
+            "securityGroupId": self.security_group_id,
+        }
+        self.register_outputs(dict(outputs))
+
+    def _create_public_subnet(
+        self, vpc: aws.ec2.Vpc, gateway: aws.ec2.InternetGateway, args: NetworkArgs
+    ) -> tuple[aws.ec2.Subnet, list[pulumi.CustomResource]]:
+        """The subnet, and what makes it public."""
+        subnet = aws.ec2.Subnet(
+            f"{self._name}-subnet",
+            vpc_id=vpc.id,
+            cidr_block=public_subnet(args.settings.cidr),
+            availability_zone=args.zone,
+            map_public_ip_on_launch=True,
+            tags={"Name": f"{self._name}-subnet"},
+            # Another zone that comes to offer the type must not move a cluster that stands.
+            opts=pulumi.ResourceOptions(parent=self, ignore_changes=["availabilityZone"]),
+        )
+        table = aws.ec2.RouteTable(
+            f"{self._name}-routes",
+            vpc_id=vpc.id,
+            tags={"Name": f"{self._name}-routes"},
+            opts=self._child,
+        )
+        default_route = aws.ec2.Route(
+            f"{self._name}-default-route",
+            route_table_id=table.id,
+            destination_cidr_block="0.0.0.0/0",
+            gateway_id=gateway.id,
+            opts=self._child,
+        )
+        association = aws.ec2.RouteTableAssociation(
+            f"{self._name}-routes-of-subnet",
+            route_table_id=table.id,
+            subnet_id=subnet.id,
+            opts=self._child,
+        )
+        return subnet, [default_route, association]
+
+    def _create_security_group(
+        self, vpc: aws.ec2.Vpc, args: NetworkArgs
+    ) -> tuple[aws.ec2.SecurityGroup, list[pulumi.CustomResource]]:
+        """The group of all nodes, and its rules."""
+        operator_cidr = args.settings.operator_cidr
+        assert operator_cidr is not None, "Settings asks for it wherever a network is made"
+        group = aws.ec2.SecurityGroup(
+            f"{self._name}-nodes",
+            vpc_id=vpc.id,
+            description="Nodes of the Kubernetes cluster",
+            tags={"Name": f"{self._name}-nodes"},
+            opts=self._child,
+        )
+        rules: list[pulumi.CustomResource] = [
+            aws.vpc.SecurityGroupIngressRule(
+                f"{self._name}-from-{opening.name}",
+                security_group_id=group.id,
+                ip_protocol=opening.protocol,
+                from_port=opening.port,
+                to_port=opening.port,
+                cidr_ipv4=opening.source,
+                referenced_security_group_id=None if opening.source else group.id,
+                description=opening.reason,
+                tags={"Name": f"{self._name}-from-{opening.name}"},
+                opts=self._child,
+            )
+            for opening in openings(operator_cidr)
+        ]
+        rules.append(
+            aws.vpc.SecurityGroupEgressRule(
+                f"{self._name}-to-anywhere",
+                security_group_id=group.id,
+                ip_protocol="-1",
+                cidr_ipv4="0.0.0.0/0",
+                description="Packages and images; answers need no rule",
+                tags={"Name": f"{self._name}-to-anywhere"},
+                opts=self._child,
+            )
+        )
+        return group, rules
+
+
+def _after(value: pulumi.Output[str], resources: list[pulumi.CustomResource]) -> pulumi.Output[str]:
+    """The value, known once the resources exist."""
+    return pulumi.Output.all(value, *[resource.id for resource in resources]).apply(
+        lambda known: known[0]
+    )

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# On the control plane: runs approve-serving-certificates.sh as a service, with no more rights than it needs.
+# APPROVER: its text    NODE_NAME, NODE_IP: this node, which is a node to be approved too
+set -euo pipefail
+
+export KUBECONFIG=/etc/kubernetes/admin.conf
+program=/usr/local/sbin/approve-serving-certificates
+service=approve-serving-certificates.service
+user=tinderbox:serving-certificate-approver
+credentials=/etc/kubernetes/approver.conf
+
+put "/etc/kubernetes/nodes/$NODE_NAME" <<<"$NODE_IP"
+kubectl apply -f - >/dev/null <<END
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: "$user"}
+rules:
+  - {apiGroups: [certificates.k8s.io], resources: [certificatesigningrequests], verbs: [get, list, watch]}
+  - {apiGroups: [certificates.k8s.io], resources: [certificatesigningrequests/approval], verbs: [update]}
+  - apiGroups: [certificates.k8s.io]
+    resources: [signers]
+    resourceNames: [kubernetes.io/kubelet-serving]
+    verbs: [approve]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: "$user"}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: "$user"}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: "$user"}]
+END
+if [[ ! -s $credentials ]]; then
+  # As long as the cluster's own CA lasts.
+  kubeadm kubeconfig user --client-name "$user" --config /etc/kubernetes/tinderbox.yaml \
+    --validity-period 87600h 2>/dev/null >"$credentials.new"
+  chmod 0600 "$credentials.new"
+  mv "$credentials.new" "$credentials"
+fi
+
+put "$program" 0755 <<<"$APPROVER"
+changed=$PUT_CHANGED
+put "/etc/systemd/system/$service" <<END
+[Unit]
+Description=Approves the kubelets' serving certificates
+After=network-online.target
+
+[Service]
+Environment=KUBECONFIG=$credentials
+ExecStart=$program
+Restart=always
+RestartSec=1
+
+[Install]
+WantedBy=multi-user.target
+END
+[[ $PUT_CHANGED == no ]] || changed=yes
+systemctl daemon-reload
+systemctl enable --quiet "$service"
+if [[ $changed == yes ]] || ! systemctl is-active --quiet "$service"; then
+  systemctl restart "$service"
+fi

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Prepares the kernel, and containerd for the kubelet: CRI on, the host's cgroup driver, the mirror.
+# KUBERNETES_VERSION: 1.36.4   MIRROR_REGISTRY: URL of a registry that has the images, or empty
+set -euo pipefail
+
+put /etc/modules-load.d/kubernetes.conf <<END
+overlay
+br_netfilter
+END
+for module in overlay br_netfilter; do
+  # In a container the host has loaded or built them in, and modprobe is not needed.
+  modprobe "$module" 2>/dev/null || true
+done
+[[ -e /proc/sys/net/bridge/bridge-nf-call-iptables ]] || fail "the kernel module br_netfilter is missing"
+put /etc/sysctl.d/90-kubernetes.conf <<END
+net.ipv4.ip_forward = 1
+net.bridge.bridge-nf-call-iptables = 1
+END
+sysctl -q -p /etc/sysctl.d/90-kubernetes.conf
+swapoff -a
+
+# The kubelet takes its driver from containerd, so this decides for both.
+systemd_cgroup=false
+[[ -e /sys/fs/cgroup/cgroup.controllers ]] && systemd_cgroup=true
+
+# Where a process may not lower its own OOM score, runc must not try.
+restrict_oom=false
+score=$(cat /proc/self/oom_score_adj)
+(echo $((score - 1)) >/proc/self/oom_score_adj) 2>/dev/null || restrict_oom=true
+
+pause=$(kubeadm config images list --kubernetes-version "v$KUBERNETES_VERSION" | grep /pause:)
+
+# The package's own file turns CRI off.
+put /etc/containerd/config.toml <<END
+version = 3
+
+[plugins.'io.containerd.cri.v1.images'.pinned_images]
+  sandbox = '$pause'
+
+[plugins.'io.containerd.cri.v1.images'.registry]
+  config_path = '/etc/containerd/certs.d'
+
+[plugins.'io.containerd.cri.v1.runtime']
+  restrict_oom_score_adj = $restrict_oom
+
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
+  runtime_type = 'io.containerd.runc.v2'
+
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
+  SystemdCgroup = $systemd_cgroup
+END
+configured=$PUT_CHANGED
+if [[ -n $MIRROR_REGISTRY ]]; then
+  put /etc/containerd/certs.d/_default/hosts.toml <<END
+[host.'$MIRROR_REGISTRY']
+  capabilities = ['pull', 'resolve']
+END
+fi
+put /etc/crictl.yaml <<END
+runtime-endpoint: unix:///run/containerd/containerd.sock
+END
+
+systemctl enable --quiet containerd
+if [[ $configured == yes ]] || ! systemctl is-active --quiet containerd; then
+  systemctl restart containerd
+fi
+wait_for 60 "containerd to answer" ctr version

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Makes this node the control plane.
+# KUBERNETES_VERSION, POD_CIDR, SERVICE_CIDR
+# ENDPOINT_NAME: the API's name within the cluster     NODE_NAME, NODE_IP: this node
+# PUBLIC_IP: where the operator reaches the API        NODE_LABELS: key=value,...
+# TAKES_WORK: true for a control plane that is the only node
+set -euo pipefail
+
+done_mark=/etc/kubernetes/.tinderbox-initialized
+export KUBECONFIG=/etc/kubernetes/admin.conf
+map_name "$ENDPOINT_NAME" "$NODE_IP"
+
+if [[ ! -e $done_mark ]]; then
+  # What an interrupted attempt left would stop the next one.
+  if [[ -e /etc/kubernetes/admin.conf || -e /etc/kubernetes/manifests/etcd.yaml ]]; then
+    say "an earlier attempt was interrupted: starting over"
+    kubeadm reset --force >/dev/null
+    wait_for 60 "containerd to answer after the reset" ctr version
+  fi
+  put /etc/kubernetes/tinderbox.yaml 0600 <<END
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: InitConfiguration
+# Nodes join with tokens minted for them (invite.sh); kubeadm insists on one of its own.
+bootstrapTokens:
+  - ttl: 1m0s
+localAPIEndpoint:
+  advertiseAddress: $NODE_IP
+nodeRegistration:
+  name: $NODE_NAME
+  criSocket: unix:///run/containerd/containerd.sock
+  kubeletExtraArgs:
+    - {name: node-ip, value: "$NODE_IP"}
+    - {name: node-labels, value: "$NODE_LABELS"}
+  $(ignored_preflight_errors)
+---
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: ClusterConfiguration
+kubernetesVersion: v$KUBERNETES_VERSION
+controlPlaneEndpoint: $ENDPOINT_NAME:6443
+networking:
+  podSubnet: $POD_CIDR
+  serviceSubnet: $SERVICE_CIDR
+apiServer:
+  certSANs: ["$ENDPOINT_NAME", "$NODE_IP", "$PUBLIC_IP"]
+---
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+# Serving certificates are signed by the cluster; approve-serving-certificates.sh approves them.
+serverTLSBootstrap: true
+rotateCertificates: true
+$(cgroup_settings)
+---
+apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+$(conntrack_settings)
+END
+  say "kubeadm init"
+  kubeadm init --config /etc/kubernetes/tinderbox.yaml --skip-token-print --skip-certificate-key-print
+  touch "$done_mark"
+fi
+
+wait_for 120 "the API to answer" kubectl get --raw /readyz
+taint=node-role.kubernetes.io/control-plane:NoSchedule
+if [[ $TAKES_WORK == true ]]; then
+  kubectl taint node "$NODE_NAME" "$taint-" 2>/dev/null || true
+else
+  kubectl taint node "$NODE_NAME" "$taint" --overwrite
+fi

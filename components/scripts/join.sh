@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Makes this node a worker.
+# ENDPOINT_NAME, ENDPOINT_IP: the API within the cluster    NODE_NAME, NODE_IP: this node
+# JOIN: "TOKEN CA_HASH" from invite.sh                        NODE_LABELS: key=value,...
+set -euo pipefail
+
+done_mark=/etc/kubernetes/.tinderbox-joined # holds the hash of the cluster's CA
+token=${JOIN%% *} ca_hash=${JOIN##* }
+map_name "$ENDPOINT_NAME" "$ENDPOINT_IP"
+if [[ -e $done_mark && $(<"$done_mark") == "$ca_hash" ]]; then
+  exit 0
+fi
+
+# What an interrupted attempt or another control plane left would stop this one.
+if [[ -e /etc/kubernetes/kubelet.conf ]]; then
+  say "joined to nothing that still is: starting over"
+  kubeadm reset --force >/dev/null
+  wait_for 60 "containerd to answer after the reset" ctr version
+fi
+configuration=$(mktemp)
+trap 'rm -f "$configuration"' EXIT
+cat >"$configuration" <<END
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: JoinConfiguration
+discovery:
+  bootstrapToken:
+    apiServerEndpoint: $ENDPOINT_NAME:6443
+    token: $token
+    caCertHashes: ["$ca_hash"]
+nodeRegistration:
+  name: $NODE_NAME
+  criSocket: unix:///run/containerd/containerd.sock
+  kubeletExtraArgs:
+    - {name: node-ip, value: "$NODE_IP"}
+    - {name: node-labels, value: "$NODE_LABELS"}
+  $(ignored_preflight_errors)
+END
+say "kubeadm join"
+kubeadm join --config "$configuration"
+echo "$ca_hash" >"$done_mark"

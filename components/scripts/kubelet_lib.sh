@@ -1,0 +1,38 @@
+# shellcheck shell=bash
+# What init.sh and join.sh both write into kubeadm's configuration.
+
+# map_name NAME ADDRESS: this node knows the name by /etc/hosts.
+map_name() {
+  { grep -v " $1\$" /etc/hosts || true; echo "$2 $1"; } | put /etc/hosts
+}
+
+# Kubernetes takes cgroup v1 only when told to.
+on_cgroup_v1() {
+  [[ ! -e /sys/fs/cgroup/cgroup.controllers ]]
+}
+
+cgroup_settings() {
+  if on_cgroup_v1; then
+    printf '%s\n' 'cgroupDriver: cgroupfs' 'failCgroupV1: false'
+  else
+    echo 'cgroupDriver: systemd'
+  fi
+}
+
+# kubeadm's system check refuses cgroup v1 whatever the kubelet thinks of it.
+ignored_preflight_errors() {
+  if on_cgroup_v1; then
+    echo 'ignorePreflightErrors: [SystemVerification]'
+  else
+    echo 'ignorePreflightErrors: []'
+  fi
+}
+
+# kube-proxy must leave the connection tables alone where they are not this machine's to change.
+conntrack_settings() {
+  if (echo "$(</proc/sys/net/netfilter/nf_conntrack_max)" >/proc/sys/net/netfilter/nf_conntrack_max) 2>/dev/null; then
+    echo 'conntrack: {}'
+  else
+    echo 'conntrack: {maxPerCore: 0}'
+  fi
+}

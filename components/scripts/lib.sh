@@ -1,0 +1,44 @@
+# shellcheck shell=bash
+# Put before every step's script by components/steps.py.
+set -euo pipefail
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+
+# say TEXT...: one line of progress.
+say() {
+  printf '%s\n' "$*"
+}
+
+# fail TEXT...: one line on stderr, and the step ends.
+fail() {
+  printf '%s\n' "$*" >&2
+  exit 1
+}
+
+# wait_for SECONDS WHAT COMMAND...: until the command succeeds; past the limit it fails with WHAT.
+wait_for() {
+  local limit=$1 what=$2 end
+  shift 2
+  end=$((SECONDS + limit))
+  until "$@" >/dev/null 2>&1; do
+    ((SECONDS < end)) || fail "gave up after ${limit} s waiting for ${what}"
+    sleep 0.2
+  done
+}
+
+# put FILE [MODE]: standard input becomes the file's content; PUT_CHANGED says whether that changed it.
+put() {
+  local file=$1 mode=${2:-0644} new
+  new=$(mktemp)
+  cat >"$new"
+  PUT_CHANGED=no
+  if ! cmp -s "$new" "$file"; then
+    install -D -m "$mode" "$new" "$file"
+    PUT_CHANGED=yes
+  fi
+  rm -f "$new"
+}
+
+# apt_get ARGUMENTS...: a fresh image may be updating itself and hold the lock.
+apt_get() {
+  apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 "$@"
+}

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# On the control plane: admits a worker that has joined; with the argument "delete", lets it go.
+# WORKER: the node's name    JOIN: "TOKEN CA_HASH" from invite.sh
+set -euo pipefail
+
+export KUBECONFIG=/etc/kubernetes/admin.conf
+
+admit() {
+  local token=${JOIN%% *}
+  wait_for 120 "node $WORKER to register" kubectl get node "$WORKER"
+  kubectl label node "$WORKER" node-role.kubernetes.io/worker= --overwrite >/dev/null
+  kubeadm token delete "${token%%.*}" >/dev/null
+}
+
+release() {
+  rm -f "/etc/kubernetes/nodes/$WORKER"
+  kubectl get node "$WORKER" >/dev/null 2>&1 || return 0
+  # What does not move in time ends with the node.
+  kubectl drain "$WORKER" --ignore-daemonsets --delete-emptydir-data --force --timeout 90s || true
+  kubectl delete node "$WORKER"
+}
+
+case ${1:-create} in
+  delete) release ;;
+  *) admit ;;
+esac

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Installs containerd and the Kubernetes tools in the wanted release, and holds them there.
+# KUBERNETES_VERSION: 1.36.4   KUBERNETES_PACKAGES, DOCKER_PACKAGES: base URLs of the repositories
+set -euo pipefail
+
+keys=/etc/apt/keyrings
+minor=v${KUBERNETES_VERSION%.*}
+kubernetes_repository=$KUBERNETES_PACKAGES/core:/stable:/$minor/deb/
+docker_repository=$DOCKER_PACKAGES/linux/debian
+
+if ! command -v curl >/dev/null || ! command -v gpg >/dev/null; then
+  apt_get update
+  apt_get install -y ca-certificates curl gpg
+fi
+install -d -m 0755 "$keys"
+fetch_key() {
+  curl -fsSL --retry 5 --retry-all-errors --max-time 60 "$1" | gpg --batch --yes --dearmor -o "$2"
+}
+fetch_key "${kubernetes_repository}Release.key" "$keys/kubernetes.gpg"
+fetch_key "$docker_repository/gpg" "$keys/docker.gpg"
+
+put /etc/apt/sources.list.d/kubernetes.list <<END
+deb [signed-by=$keys/kubernetes.gpg] $kubernetes_repository /
+END
+put /etc/apt/sources.list.d/docker.list <<END
+deb [arch=$(dpkg --print-architecture) signed-by=$keys/docker.gpg] $docker_repository $(. /etc/os-release && echo "$VERSION_CODENAME") stable
+END
+# The control plane's manifests and the kubelet must be of one release: no upgrade by chance.
+put /etc/apt/preferences.d/kubernetes <<END
+Package: kubeadm kubelet kubectl
+Pin: version $KUBERNETES_VERSION-*
+Pin-Priority: 1001
+END
+
+say "installing containerd and Kubernetes $KUBERNETES_VERSION"
+apt_get update
+apt_get install -y --no-install-recommends --allow-change-held-packages --allow-downgrades \
+  containerd.io kubelet kubeadm kubectl iptables ethtool socat conntrack
+apt-mark hold containerd.io kubelet kubeadm kubectl >/dev/null

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Sees to it that the shared file system is at /srv/shared, and that its folders have their owners.
+# FILE_SYSTEM: DNS name of the NFS server (EFS)
+set -euo pipefail
+
+shared=/srv/shared
+unit=srv-shared.mount
+if ! mountpoint -q "$shared"; then
+  say "mounting $FILE_SYSTEM"
+  command -v mount.nfs4 >/dev/null || {
+    apt_get update
+    apt_get install -y nfs-common
+  }
+  # A mount unit rather than fstab: the kubelet can be ordered after it.
+  put "/etc/systemd/system/$unit" <<END
+[Unit]
+Description=Shared file system of the cluster
+Before=kubelet.service
+
+[Mount]
+What=$FILE_SYSTEM:/
+Where=$shared
+Type=nfs4
+Options=nfsvers=4.1,hard,noresvport,rsize=1048576,wsize=1048576,timeo=600,retrans=2,_netdev
+
+[Install]
+WantedBy=multi-user.target
+END
+  systemctl daemon-reload
+  systemctl enable --quiet "$unit"
+  # The name and the mount target come up a little after the file system does.
+  wait_for 300 "$FILE_SYSTEM to be mounted" systemctl start "$unit"
+fi
+mountpoint -q "$shared" || fail "$shared is not a mount point: what is written there would stay on one node"
+
+# Spark runs as uid 185 in the official image and in ours; admin brings the input.
+install -d -m 0755 "$shared" "$shared/wordcount"
+install -d -m 2775 -o "$SUDO_UID" -g 185 "$shared/wordcount/inputs"
+install -d -m 2775 -o 185 -g 185 "$shared/wordcount/runs" "$shared/spark" "$shared/spark/events" "$shared/spark/recovery"

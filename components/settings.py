@@ -1,0 +1,353 @@
+"""The stack's settings: typed, with defaults, every bad value one clear error that names its key.
+
+Each dataclass below is one object of the project's configuration (`tinderbox:nodes` and so on), each
+field one key in it, spelled in camelCase there. Nothing here talks to a cloud: `Settings.load` fails
+before the first resource is registered.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import json
+import re
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import yaml
+from pulumi.runtime import config as runtime_config
+
+PROJECT = "tinderbox"
+SHARED_PATH = "/srv/shared"
+"""Where every node, and every pod with the claim, sees the shared volume."""
+
+# AWS takes VPCs of /16 to /28; below /24 a cluster that grows runs out of addresses.
+_LARGEST_VPC, _SMALLEST_VPC = 16, 24
+_DOCUMENTATION = [
+    ipaddress.IPv4Network(net) for net in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
+]
+
+
+class SettingsError(pulumi.RunError):
+    """A setting is wrong. Pulumi prints it as one line, without a traceback."""
+
+    def __init__(self, key: str, found: object, wanted: str) -> None:
+        super().__init__(f"{PROJECT}:{key} is {found!r}; it must be {wanted}")
+
+
+def _named(key: str) -> Any:
+    """A field whose key is not its own name in camelCase."""
+    return {"key": key}
+
+
+@dataclass(frozen=True)
+class AwsSettings:
+    """`aws`: where the AWS API is. Without `access_key` the environment's credentials count."""
+
+    region: str | None = None
+    endpoint: str | None = None
+    access_key: str | None = None
+    secret_key: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.endpoint is not None:
+            _require_url("aws.endpoint", self.endpoint)
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """`network`: the VPC's range, and who may reach SSH and the Kubernetes API from outside."""
+
+    cidr: str = "10.42.0.0/16"
+    operator_cidr: str | None = None
+
+    def __post_init__(self) -> None:
+        vpc = _require_cidr("network.cidr", self.cidr)
+        if not _LARGEST_VPC <= vpc.prefixlen <= _SMALLEST_VPC:
+            raise SettingsError(
+                "network.cidr", self.cidr, f"a range from /{_LARGEST_VPC} to /{_SMALLEST_VPC}"
+            )
+        if self.operator_cidr is not None:
+            _require_cidr("network.operatorCidr", self.operator_cidr)
+
+    @property
+    def operator_is_a_placeholder(self) -> bool:
+        """True for an address that is reserved for documentation, as Pulumi.dev.yaml ships one."""
+        if self.operator_cidr is None:
+            return False
+        operator = ipaddress.IPv4Network(self.operator_cidr)
+        return any(operator.subnet_of(reserved) for reserved in _DOCUMENTATION)
+
+
+@dataclass(frozen=True)
+class NodesSettings:
+    """`nodes`: the first node is the control plane; with a count of 1 it takes work too."""
+
+    count: int = 3
+    type: str = "t3.medium"
+    disk_gib: int = field(default=20, metadata=_named("diskGiB"))
+    spot: bool = False
+    price: float | None = None  # USD an hour for one node
+
+    def __post_init__(self) -> None:
+        _require_at_least("nodes.count", self.count, 1)
+        _require_at_least("nodes.diskGiB", self.disk_gib, 10)
+        if self.price is not None and not self.price > 0:
+            raise SettingsError("nodes.price", self.price, "the USD an hour of one node, above 0")
+
+
+@dataclass(frozen=True)
+class ClusterSettings:
+    """`cluster`: what kubeadm makes; or, with `kubeconfig`, the cluster that is used as it is."""
+
+    version: str = "1.36.4"
+    pod_cidr: str = "10.244.0.0/16"
+    service_cidr: str = "10.96.0.0/12"
+    kubeconfig: str | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"\d+\.\d+\.\d+", self.version):
+            raise SettingsError("cluster.version", self.version, "a release such as 1.36.4")
+        pods = _require_cidr("cluster.podCidr", self.pod_cidr)
+        if pods.prefixlen > 22:
+            raise SettingsError(
+                "cluster.podCidr", self.pod_cidr, "a range of /22 or larger (each node takes a /24)"
+            )
+        _require_cidr("cluster.serviceCidr", self.service_cidr)
+        if self.kubeconfig is not None and not _is_kubeconfig(self.kubeconfig):
+            # The value is a secret: it must not be in the message.
+            raise SettingsError("cluster.kubeconfig", "...", "a kubeconfig file's content")
+
+
+@dataclass(frozen=True)
+class StorageSettings:
+    """`storage`: the shared volume. `storage_class` is for a cluster that exists."""
+
+    size_gib: int = field(default=10, metadata=_named("sizeGiB"))
+    storage_class: str | None = None
+
+    def __post_init__(self) -> None:
+        _require_at_least("storage.sizeGiB", self.size_gib, 1)
+
+
+@dataclass(frozen=True)
+class MirrorSettings:
+    """`mirror`: URLs in place of the upstream hosts, for networks without internet access."""
+
+    packages: str | None = None
+    registry: str | None = None
+    charts: str | None = None
+
+    def __post_init__(self) -> None:
+        for key in ("packages", "registry", "charts"):
+            if getattr(self, key) is not None:
+                _require_url(f"mirror.{key}", getattr(self, key))
+
+
+@dataclass(frozen=True)
+class SparkSettings:
+    """`spark`: the standalone cluster. Without `workers` there is one for each worker node."""
+
+    image: str = "docker.io/apache/spark:4.2.0-python3"
+    workers: int | None = None
+    worker_cores: int = 2
+    worker_memory_mib: int = field(default=1024, metadata=_named("workerMemoryMiB"))
+
+    def __post_init__(self) -> None:
+        if self.workers is not None:
+            _require_at_least("spark.workers", self.workers, 1)
+        _require_at_least("spark.workerCores", self.worker_cores, 1)
+        # Spark itself refuses an executor of less than 450 MiB.
+        _require_at_least("spark.workerMemoryMiB", self.worker_memory_mib, 512)
+        if ":" not in self.image.rsplit("/", 1)[-1]:
+            raise SettingsError("spark.image", self.image, "an image with a tag")
+
+
+@dataclass(frozen=True)
+class WordCountSettings:
+    """`wordCount`: the text, and the options of spark_jobs/wordcount.py."""
+
+    input: str = "README.md"
+    lowercase: bool = False
+    pattern: str | None = None
+    top: int = 10
+
+    def __post_init__(self) -> None:
+        _require_at_least("wordCount.top", self.top, 1)
+        if not self.on_volume and not Path(self.input).exists():
+            raise SettingsError(
+                "wordCount.input",
+                self.input,
+                f"a file or a folder here, or a path below {SHARED_PATH} on the volume",
+            )
+
+    @property
+    def on_volume(self) -> bool:
+        """True when the text is on the shared volume already."""
+        return self.input.startswith(SHARED_PATH + "/")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of a stack, checked one by one and against each other."""
+
+    aws: AwsSettings = field(default_factory=AwsSettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    nodes: NodesSettings = field(default_factory=NodesSettings)
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
+    storage: StorageSettings = field(default_factory=StorageSettings)
+    mirror: MirrorSettings = field(default_factory=MirrorSettings)
+    spark: SparkSettings = field(default_factory=SparkSettings)
+    word_count: WordCountSettings = field(default_factory=WordCountSettings)
+
+    def __post_init__(self) -> None:
+        if self.cluster.kubeconfig is not None:
+            return  # no network and no nodes are made, so none have to be right
+        for key, value in (
+            ("aws.region", self.aws.region),
+            ("network.operatorCidr", self.network.operator_cidr),
+        ):
+            if value is None:
+                raise SettingsError(key, value, f"set: pulumi config set --path {key} VALUE")
+        ranges = {
+            "network.cidr": self.network.cidr,
+            "cluster.podCidr": self.cluster.pod_cidr,
+            "cluster.serviceCidr": self.cluster.service_cidr,
+        }
+        _require_disjoint(ranges)
+
+    @classmethod
+    def load(cls) -> Settings:
+        """The settings of the stack that runs. Raises `SettingsError` for the first bad one."""
+        settings = cls.parse(_project_config())
+        _refuse_placeholder(settings)
+        return settings
+
+    @classmethod
+    def parse(cls, config: Mapping[str, Any]) -> Settings:
+        """Settings from the project's configuration: {object: {key: value}}, as JSON has them."""
+        sections = {_key(item): item for item in dataclasses.fields(cls)}
+        _refuse_unknown("", config, sections)
+        types_ = typing.get_type_hints(cls)
+        return cls(
+            **{
+                item.name: _section(key, types_[item.name], config[key])
+                for key, item in sections.items()
+                if key in config
+            }
+        )
+
+
+def _section(name: str, kind: Any, values: object) -> Any:
+    """One dataclass from one configuration object; `name` is the object's key."""
+    if not isinstance(values, Mapping):
+        raise SettingsError(name, values, "an object of keys and values")
+    fields = {_key(item): item for item in dataclasses.fields(kind)}
+    _refuse_unknown(f"{name}.", values, fields)
+    types_ = typing.get_type_hints(kind)
+    return kind(
+        **{
+            fields[key].name: _typed(f"{name}.{key}", types_[fields[key].name], value)
+            for key, value in values.items()
+        }
+    )
+
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
+def _typed(key: str, kind: Any, value: object) -> object:
+    """The value if it is of the field's type (a whole number also where a number is asked)."""
+    options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    wanted = next(option for option in options if option is not type(None))
+    if value is None and type(None) in options:
+        return None
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    # bool is an int to Python, not to a person.
+    if isinstance(value, wanted) and isinstance(value, bool) == (wanted is bool):
+        if wanted is str and not value:
+            raise SettingsError(key, value, "a text that is not empty")
+        return value
+    raise SettingsError(key, value, _WORDS[wanted])
+
+
+def _key(item: dataclasses.Field[Any]) -> str:
+    first, *rest = item.name.split("_")
+    return item.metadata.get("key") or first + "".join(part.capitalize() for part in rest)
+
+
+def _refuse_unknown(prefix: str, found: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    for key in found:
+        if key not in known:
+            raise pulumi.RunError(
+                f"{PROJECT}:{prefix}{key} is not a setting; "
+                f"known here: {', '.join(prefix + name for name in sorted(known))}"
+            )
+
+
+def _require_at_least(key: str, value: int, least: int) -> None:
+    if value < least:
+        raise SettingsError(key, value, f"a whole number of at least {least}")
+
+
+def _require_cidr(key: str, value: str) -> ipaddress.IPv4Network:
+    try:
+        return ipaddress.IPv4Network(value)
+    except ValueError as error:
+        raise SettingsError(key, value, f"an IPv4 range such as 10.42.0.0/16 ({error})") from None
+
+
+def _is_kubeconfig(text: str) -> bool:
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return False
+    return isinstance(document, dict) and bool(document.get("clusters"))
+
+
+def _require_url(key: str, value: str) -> None:
+    if not re.fullmatch(r"https?://[^/\s]+\S*", value):
+        raise SettingsError(key, value, "an http or https URL")
+
+
+def _require_disjoint(ranges: Mapping[str, str]) -> None:
+    """No two of the ranges share an address: a packet could not tell where it belongs."""
+    items = list(ranges.items())
+    for index, (key, value) in enumerate(items):
+        for other_key, other in items[index + 1 :]:
+            if ipaddress.IPv4Network(value).overlaps(ipaddress.IPv4Network(other)):
+                raise SettingsError(key, value, f"apart from {PROJECT}:{other_key} ({other})")
+
+
+def _refuse_placeholder(settings: Settings) -> None:
+    """A preview may show the shipped placeholder's plan; nothing may be created with it."""
+    if settings.cluster.kubeconfig is not None or not settings.network.operator_is_a_placeholder:
+        return
+    error = SettingsError(
+        "network.operatorCidr",
+        settings.network.operator_cidr,
+        "your own address: pulumi config set --path network.operatorCidr ADDRESS/32",
+    )
+    if not pulumi.runtime.is_dry_run():
+        raise error
+    pulumi.log.warn(str(error))
+
+
+def _project_config() -> dict[str, Any]:
+    """The project's whole configuration, {object: {key: value}}, also keys that nobody asks for.
+
+    Pulumi's Config answers for one key at a time, which lets a misspelt one pass unseen.
+    """
+    prefix = f"{PROJECT}:"
+    known = {**runtime_config.get_config_env(), **runtime_config.CONFIG.get()}
+    return {
+        key.removeprefix(prefix): json.loads(text)
+        for key, text in known.items()
+        if key.startswith(prefix)
+    }

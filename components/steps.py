@@ -1,0 +1,76 @@
+"""A step on a node: one script of components/scripts, run over SSH as root.
+
+A step runs again when its script or its values change, and anew on another instance; every script
+is idempotent, so an interrupted update is finished by the next one.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pulumi
+import pulumi_command as command
+
+from components.nodes import Node
+
+_SCRIPTS = Path(__file__).parent / "scripts"
+
+
+def read_script(name: str) -> str:
+    """The text of one script of components/scripts."""
+    return (_SCRIPTS / name).read_text()
+
+
+def shell_input(script: str, values: Mapping[str, object]) -> str:
+    """What `bash -s` reads: the values as variables, the common functions, then the script.
+
+    The script becomes a function, so that bash has read all of it before it starts and no command
+    in it can eat the rest as its standard input. Values stay off the command line, where every
+    user of the machine could read them.
+    """
+    variables = "".join(
+        f"export {key}={shlex.quote(str(value))}\n" for key, value in sorted(values.items())
+    )
+    return f'{variables}{read_script("lib.sh")}\nstep() {{\n{script}\n}}\nstep "$@" </dev/null\n'
+
+
+def run_step(
+    name: str,
+    node: Node,
+    script: str | Sequence[str],
+    values: Mapping[str, pulumi.Input[object]] | None = None,
+    *,
+    undoes: bool = False,
+    triggers: Sequence[pulumi.Input[object]] = (),
+    secret_output: bool = False,
+    opts: pulumi.ResourceOptions | None = None,
+) -> command.remote.Command:
+    """Runs `components/scripts/<script>` on the node, or several as one.
+
+    name: of the resource; begins with the node's, so that progress reads well.
+    values: variables of the script. They reach it by standard input, so they may be secret.
+    undoes: the script, given the argument "delete", takes the step back.
+    triggers: run anew when one of these changes, besides the instance.
+    secret_output: the step prints a secret; it is kept as one and never logged.
+    """
+    text = "\n".join(
+        read_script(part) for part in ([script] if isinstance(script, str) else script)
+    )
+    logging = command.remote.Logging.NONE if secret_output else None
+    defaults = pulumi.ResourceOptions(
+        additional_secret_outputs=["stdout"] if secret_output else None,
+        custom_timeouts=pulumi.CustomTimeouts(create="10m", update="10m", delete="5m"),
+    )
+    return command.remote.Command(
+        name,
+        connection=node.connection,
+        create="sudo bash -s",
+        stdin=pulumi.Output.all(**dict(values or {})).apply(lambda known: shell_input(text, known)),
+        delete="sudo bash -s delete" if undoes else None,
+        triggers=[node.instance_id, *triggers],
+        logging=logging,
+        add_previous_output_in_env=False,
+        opts=pulumi.ResourceOptions.merge(defaults, opts),
+    )

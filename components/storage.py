@@ -1,0 +1,130 @@
+"""The shared storage: SharedFileSystem (EFS) below the nodes, SharedVolume (PV and PVC) above them.
+
+Every node has the file system at /srv/shared; a volume is a host path on it, so every pod with the
+claim sees the same files, on whichever node it runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypedDict
+
+import pulumi
+import pulumi_aws as aws
+import pulumi_kubernetes as kubernetes
+
+from components.cluster import Cluster
+from components.network import NetworkStack
+from components.settings import SHARED_PATH, StorageSettings
+
+
+class FileSystemOutputs(TypedDict):
+    """What SharedFileSystem registers."""
+
+    fileSystemId: pulumi.Output[str]
+    dnsName: pulumi.Output[str]
+
+
+@dataclass
+class FileSystemArgs:
+    """The network that the nodes are in."""
+
+    network: NetworkStack
+
+
+class SharedFileSystem(pulumi.ComponentResource):
+    """An encrypted EFS file system that the nodes of one subnet can mount.
+
+    Outputs: dns_name (known once it can be mounted).
+    """
+
+    dns_name: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, args: FileSystemArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("tinderbox:index:SharedFileSystem", name, {}, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        file_system = aws.efs.FileSystem(
+            f"{name}-file-system", encrypted=True, tags={"Name": f"{name}-shared"}, opts=child
+        )
+        target = aws.efs.MountTarget(
+            f"{name}-mount-target",
+            file_system_id=file_system.id,
+            subnet_id=args.network.subnet_id,
+            security_groups=[args.network.security_group_id],
+            opts=child,
+        )
+        self.dns_name = pulumi.Output.all(file_system.dns_name, target.id).apply(
+            lambda known: known[0]
+        )
+        outputs: FileSystemOutputs = {"fileSystemId": file_system.id, "dnsName": self.dns_name}
+        self.register_outputs(dict(outputs))
+
+
+class VolumeOutputs(TypedDict):
+    """What SharedVolume registers."""
+
+    claimName: pulumi.Output[str]
+
+
+@dataclass
+class VolumeArgs:
+    """The cluster, the namespace of the claim, and the size that it asks for."""
+
+    cluster: Cluster
+    namespace: pulumi.Input[str]
+    settings: StorageSettings
+
+
+class SharedVolume(pulumi.ComponentResource):
+    """A claim on the shared file system, bound by name to a volume of its own.
+
+    In a cluster that exists and has a storage class for it (`storage.storageClass`), the class
+    makes the volume; otherwise every node must have the file system at /srv/shared.
+
+    Outputs: claim_name.
+    """
+
+    claim_name: pulumi.Output[str]
+    mount_path = SHARED_PATH
+
+    def __init__(
+        self, name: str, args: VolumeArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("tinderbox:index:SharedVolume", name, {}, opts)
+        core = kubernetes.core.v1
+        inside = args.cluster.options(parent=self)
+        size = {"storage": f"{args.settings.size_gib}Gi"}
+        claim_name = f"{name}-shared"
+        volume_name: pulumi.Input[str] | None = None
+        if args.settings.storage_class is None:
+            volume = core.PersistentVolume(
+                f"{name}-volume",
+                metadata={"name": claim_name},
+                spec=core.PersistentVolumeSpecArgs(
+                    capacity=size,
+                    access_modes=["ReadWriteMany"],
+                    # What is on the volume is the file system's, not the claim's, to keep.
+                    persistent_volume_reclaim_policy="Retain",
+                    storage_class_name="",
+                    host_path=core.HostPathVolumeSourceArgs(path=SHARED_PATH, type="Directory"),
+                    claim_ref=core.ObjectReferenceArgs(namespace=args.namespace, name=claim_name),
+                ),
+                opts=inside,
+            )
+            volume_name = volume.metadata.name
+        claim = core.PersistentVolumeClaim(
+            f"{name}-claim",
+            metadata={"name": claim_name, "namespace": args.namespace},
+            spec=core.PersistentVolumeClaimSpecArgs(
+                access_modes=["ReadWriteMany"],
+                resources=core.VolumeResourceRequirementsArgs(requests=size),
+                storage_class_name=args.settings.storage_class or "",
+                volume_name=volume_name,
+            ),
+            opts=inside,
+        )
+        self.claim_name = claim.metadata.name
+        outputs: VolumeOutputs = {"claimName": self.claim_name}
+        self.register_outputs(dict(outputs))
