@@ -14,6 +14,10 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     build = commands.add_parser("build", help="build Go binaries into the cache, print their paths")
     build.add_argument("names", nargs="*", help="which (default: all)")
+    tools = commands.add_parser("tools", help="get pulumi, helm, kubectl, plugins and the rest")
+    tools.add_argument("--local", action="store_true", help="also build what the local cloud runs")
+    tools.add_argument("--fresh", action="store_true", help="choose anew, ask all hosts again")
+    commands.add_parser("env", help="print the environment's `export` lines")
     options = parser.parse_args(arguments)
     try:
         if options.command == "build":
@@ -22,6 +26,14 @@ def main(arguments: list[str] | None = None) -> int:
             builds.build(options.names or None)
             for name in options.names or builds.names():
                 print(builds.location(name))
+        elif options.command == "tools":
+            from toolchain import tools as all_tools
+
+            all_tools.run(local=options.local, fresh=options.fresh)
+        else:
+            from toolchain import env
+
+            print(env.shell())
     except ToolchainError as error:
         print(f"tools: {error}", file=sys.stderr)
         return 1
