@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
-import signal
 import sys
 import threading
 import time
@@ -34,6 +32,7 @@ from .messages import (
     schema,
     subject,
 )
+from .process import watch_for_the_end
 from .values import Secret, carry_secrets, from_struct, has_secret, to_struct
 
 # As large as the engine's own limit: states with big assets must pass.
@@ -327,20 +326,12 @@ def start(provider: Provider) -> tuple[grpc.Server, Servicer, int]:
 
 def run(provider: Provider) -> None:
     """Serve until SIGINT or SIGTERM, or until the engine is gone; then leave without a word."""
-    # Signals wake a select: an Event set from a handler could find the Event's lock taken.
-    wake_read, wake_write = os.pipe()
-    os.set_blocking(wake_write, False)
-    signal.set_wakeup_fd(wake_write)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
-    engine = os.getppid()
+    wait_for_the_end = watch_for_the_end()
     server, servicer, port = start(provider)
     if len(sys.argv) > 1:
-        servicer.log.connect(sys.argv[1])
+        servicer.log.connect(sys.argv[-1])
     print(port, flush=True)
-    # A process whose parent died gets another parent: the engine was killed and can't say so.
-    while os.getppid() == engine and not select.select([wake_read], [], [], 1.0)[0]:
-        pass
+    wait_for_the_end()
     servicer.cancel_all()
     deadline = time.monotonic() + _GRACE_SECONDS
     while servicer.busy and time.monotonic() < deadline:

@@ -1,0 +1,1 @@
+"""Stand-in of pulumi-command: remote.Command, remote.CopyToRemote and local.Command."""
