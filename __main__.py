@@ -1,4 +1,4 @@
-"""Tinderbox: from an AWS account, or a bare Linux machine, to a word count by Spark on Kubernetes."""
+"""Tinderbox: from an AWS account, or a bare machine, to a word count by Spark on Kubernetes."""
 
 import pulumi
 
@@ -12,9 +12,11 @@ from components.provider import aws_provider
 from components.settings import Settings
 from components.spark import SparkArgs, SparkRelease
 from components.storage import FileSystemArgs, SharedFileSystem
+from components.text import read_text
 from components.wordcount import WordCountArgs, WordCountJob
 
 settings = Settings.load()
+text = read_text(settings.word_count)
 name = f"{pulumi.get_project()}-{pulumi.get_stack()}"
 
 if settings.cluster.kubeconfig is not None:
@@ -34,7 +36,7 @@ else:
     pulumi.export("inventory", write_inventory(name, network, nodes))
 
 spark = SparkRelease(name, SparkArgs(cluster, settings, depends_on=network_ready))
-word_count = WordCountJob("wordcount", WordCountArgs(cluster, spark, settings.word_count))
+word_count = WordCountJob("wordcount", WordCountArgs(cluster, spark, settings.word_count, text))
 
 pulumi.export("kubeconfig", cluster.kubeconfig)
 pulumi.export("sparkMasterUrl", spark.master_url)

@@ -58,7 +58,7 @@ class ClusterAddons(pulumi.ComponentResource):
             _METRICS_SERVER,
             namespace="kube-system",
             values={
-                # The API proves itself to kubelets, and they to metrics-server, by the cluster's CA.
+                # Kubelets prove who they are by certificates of the cluster's CA.
                 "image": {"tag": "v0.9.0"},
                 "defaultArgs": [
                     "--cert-dir=/tmp",

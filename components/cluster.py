@@ -20,6 +20,7 @@ class Cluster:
     identifier: the same through renewed kubeconfigs, another with another cluster.
     control_plane: the node, where the stack made the cluster; None for one that exists.
     worker_count: how many nodes take work; None where that is not the stack's to say.
+    storage_ready: what to wait for before /srv/shared on the control plane is used.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Cluster:
     identifier: pulumi.Input[str]
     control_plane: Node | None = None
     worker_count: int | None = None
+    storage_ready: tuple[pulumi.Resource, ...] = ()
 
     @cached_property
     def provider(self) -> kubernetes.Provider:

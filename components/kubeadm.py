@@ -64,17 +64,16 @@ class KubeadmBootstrap(pulumi.ComponentResource):
         prepared = {node.name: self._prepare(node) for node in args.nodes.nodes}
         init = self._init(control_plane, after=prepared[control_plane.name])
         self._approve_serving_certificates(control_plane, after=[init])
-        members = [
+        for worker in args.nodes.workers:
             self._join(worker, after_init=init, after=prepared[worker.name])
-            for worker in args.nodes.workers
-        ]
         kubeconfig = self._read_kubeconfig(control_plane, after=[init])
         self.cluster = Cluster(
             name=name,
             kubeconfig=kubeconfig,
             identifier=control_plane.instance_id,
             control_plane=control_plane,
-            worker_count=max(1, len(members)),
+            worker_count=max(1, len(args.nodes.workers)),
+            storage_ready=tuple(prepared[control_plane.name]),
         )
         outputs: KubeadmOutputs = {
             "kubeconfig": kubeconfig,
@@ -166,7 +165,7 @@ class KubeadmBootstrap(pulumi.ComponentResource):
         worker: Node,
         after_init: command.remote.Command,
         after: Sequence[pulumi.Resource],
-    ) -> command.remote.Command:
+    ) -> None:
         """The worker joins with a token of its own; leaves, drained, when it is taken away."""
         control_plane = self._args.nodes.control_plane
         # Within Kubernetes the worker goes with the cluster; draining it would only take time.
@@ -180,6 +179,7 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             secret_output=True,
             opts=self._after([after_init]),
         )
+        token = pulumi.Output.secret(invitation.stdout)
         join = run_step(
             f"{worker.name}-join",
             worker,
@@ -187,17 +187,17 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             {
                 **self._identity(worker),
                 "ENDPOINT_IP": control_plane.private_ip,
-                "JOIN": invitation.stdout,
+                "JOIN": token,
             },
             # Another control plane is another cluster.
             triggers=[control_plane.instance_id],
             opts=self._after(after),
         )
-        return run_step(
+        run_step(
             f"{worker.name}-member",
             control_plane,
             "member.sh",
-            {"WORKER": worker.host_name, "JOIN": invitation.stdout},
+            {"WORKER": worker.host_name, "JOIN": token},
             undoes=True,
             triggers=[worker.instance_id],
             opts=pulumi.ResourceOptions.merge(self._after([join]), with_cluster),
@@ -213,4 +213,4 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             secret_output=True,
             opts=self._after(after),
         )
-        return read.stdout
+        return pulumi.Output.secret(read.stdout)

@@ -1,4 +1,4 @@
-"""NetworkStack: a VPC with DNS, one public subnet, and a security group that is closed but for need.
+"""NetworkStack: a VPC with DNS, one public subnet, a security group that opens only what is needed.
 
             internet gateway
                    |

@@ -198,7 +198,7 @@ class KubeNodes(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, additional_secret_outputs=["stdout"]),
         )
         public_line = made.stdout.apply(lambda text: text.strip().splitlines()[-1])
-        private_key = made.stdout.apply(
+        private_key = pulumi.Output.secret(made.stdout).apply(
             lambda text: "\n".join(text.strip().splitlines()[:-1]) + "\n"
         )
         key_pair = aws.ec2.KeyPair(

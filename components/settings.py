@@ -1,8 +1,8 @@
-"""The stack's settings: typed, with defaults, every bad value one clear error that names its key.
+"""The stack's settings: typed, with defaults; a bad value is one clear error that names its key.
 
-Each dataclass below is one object of the project's configuration (`tinderbox:nodes` and so on), each
-field one key in it, spelled in camelCase there. Nothing here talks to a cloud: `Settings.load` fails
-before the first resource is registered.
+Each dataclass below is one object of the project's configuration (`tinderbox:nodes` and so on),
+each field one key in it, spelled in camelCase there. Nothing here talks to a cloud:
+`Settings.load` fails before the first resource is registered.
 """
 
 from __future__ import annotations

@@ -67,7 +67,9 @@ def run_step(
         name,
         connection=node.connection,
         create="sudo bash -s",
-        stdin=pulumi.Output.all(**dict(values or {})).apply(lambda known: shell_input(text, known)),
+        stdin=pulumi.Output.from_input(dict(values or {})).apply(
+            lambda known: shell_input(text, known)
+        ),
         delete="sudo bash -s delete" if undoes else None,
         triggers=[node.instance_id, *triggers],
         logging=logging,

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.settings import SettingsError
+from components.settings import SettingsError, WordCountSettings
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,14 @@ class LocalText:
         return self.path.is_dir()
 
 
-def read_text(path: str) -> LocalText:
-    """Resolves symbolic links once and reads all of it. Raises SettingsError if it can't be read."""
-    resolved = Path(path).resolve()
+def read_text(settings: WordCountSettings) -> LocalText | None:
+    """The text that the settings name; None for one that is on the volume already.
+
+    Resolves symbolic links once and reads all of it. Raises SettingsError if it can't be read.
+    """
+    if settings.on_volume:
+        return None
+    resolved = Path(settings.input).resolve()
     files = (
         [resolved] if resolved.is_file() else sorted(p for p in resolved.rglob("*") if p.is_file())
     )

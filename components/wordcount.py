@@ -22,7 +22,7 @@ from components.nodes import Node
 from components.settings import SHARED_PATH, SettingsError, WordCountSettings
 from components.spark import SparkRelease
 from components.steps import run_step
-from components.text import LocalText, read_text
+from components.text import LocalText
 
 _SCRIPT = Path(__file__).parent.parent / "spark_jobs" / "wordcount.py"
 _INPUTS = f"{SHARED_PATH}/wordcount/inputs"
@@ -57,11 +57,12 @@ class WordCountOutputs(TypedDict):
 
 @dataclass
 class WordCountArgs:
-    """The cluster, Spark on it, and the settings that count here."""
+    """The cluster, Spark on it, the settings that count here, and the text (see `read_text`)."""
 
     cluster: Cluster
     spark: SparkRelease
     settings: WordCountSettings
+    text: LocalText | None
 
 
 def options(settings: WordCountSettings) -> list[str]:
@@ -98,9 +99,9 @@ class WordCountJob(pulumi.ComponentResource):
 
     def _bring_text(self) -> _Text:
         """Sees to it that the text is on the volume when the driver looks for it."""
-        if self._args.settings.on_volume:
+        if self._args.text is None:
             return _Text(self._args.settings.input)
-        text = read_text(self._args.settings.input)
+        text = self._args.text
         folder = f"{_INPUTS}/{text.digest}"
         node = self._args.cluster.control_plane
         if node is not None:
@@ -146,7 +147,11 @@ class WordCountJob(pulumi.ComponentResource):
             {"FOLDER": folder},
             undoes=True,
             triggers=[folder],
-            opts=pulumi.ResourceOptions(parent=self, deleted_with=node.instance),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=list(self._args.cluster.storage_ready),
+                deleted_with=node.instance,
+            ),
         )
         source = (
             pulumi.FileArchive(str(text.path))

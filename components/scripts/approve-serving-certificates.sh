@@ -18,7 +18,7 @@ request_is_sound() {
   [[ -n $names ]] || return 1
   while IFS= read -r item; do
     [[ $item == "DNS:$node" || $item == "IP Address:$address" ]] || return 1
-  done < <(sed 's/, */\n/g' <<<"$names")
+  done <<<"${names//, /$'\n'}"
 }
 
 consider() {

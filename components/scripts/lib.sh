@@ -26,6 +26,7 @@ wait_for() {
 }
 
 # put FILE [MODE]: standard input becomes the file's content; PUT_CHANGED says whether that changed it.
+# shellcheck disable=SC2034 # the scripts read PUT_CHANGED
 put() {
   local file=$1 mode=${2:-0644} new
   new=$(mktemp)

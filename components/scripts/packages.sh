@@ -5,6 +5,7 @@ set -euo pipefail
 
 keys=/etc/apt/keyrings
 minor=v${KUBERNETES_VERSION%.*}
+codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
 kubernetes_repository=$KUBERNETES_PACKAGES/core:/stable:/$minor/deb/
 docker_repository=$DOCKER_PACKAGES/linux/debian
 
@@ -23,7 +24,7 @@ put /etc/apt/sources.list.d/kubernetes.list <<END
 deb [signed-by=$keys/kubernetes.gpg] $kubernetes_repository /
 END
 put /etc/apt/sources.list.d/docker.list <<END
-deb [arch=$(dpkg --print-architecture) signed-by=$keys/docker.gpg] $docker_repository $(. /etc/os-release && echo "$VERSION_CODENAME") stable
+deb [arch=$(dpkg --print-architecture) signed-by=$keys/docker.gpg] $docker_repository $codename stable
 END
 # The control plane's manifests and the kubelet must be of one release: no upgrade by chance.
 put /etc/apt/preferences.d/kubernetes <<END

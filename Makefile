@@ -1,0 +1,44 @@
+# make up, make test: everything else is in the README.
+STACK ?= local
+INPUT ?=
+export PYTHONDONTWRITEBYTECODE := 1
+
+python := .venv/bin/python
+console = $(python) -m console --stack $(STACK)
+
+.DEFAULT_GOAL := help
+.PHONY: help tools up destroy preview status outputs lint test e2e bench
+
+help: ## what there is
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+tools: ## Pulumi, helm, kubectl and the Python environment: found, downloaded or built
+	@python3 -m toolchain tools
+
+up: tools ## from nothing to a word count (STACK=local INPUT=a file or a folder)
+	@$(console) up $(if $(INPUT),--input '$(INPUT)')
+
+preview: tools ## what an update would change
+	@$(console) preview
+
+destroy: tools ## takes the stack away, and with it its machines
+	@$(console) destroy
+
+status: tools ## machines, nodes, pods, Spark, the last result
+	@$(console) status
+
+outputs: ## the stack's outputs as JSON
+	@python3 -m toolchain tools >&2
+	@$(console) outputs
+
+lint: tools ## ruff, types, shellcheck, actionlint, helm lint
+	@./toolchain/lint.sh
+
+test: tools lint ## all tests that need no cloud
+	@$(python) -m pytest tests/unit tests/jobs tests/charts tests/engine
+
+e2e: tools ## the whole chain on the local cloud, and nothing left of it (root)
+	@$(python) -m pytest tests/cloud tests/e2e
+
+bench: tools ## measurements, side by side in one run
+	@$(python) -m bench

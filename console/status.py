@@ -1,0 +1,69 @@
+"""`make status`: the machines, the nodes and pods, Spark, the last result."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Generator
+
+from console import report
+from console.stack import ConsoleError, Stack
+
+_SPARK_MASTER = "/api/v1/namespaces/spark/services/http:spark-master:8080/proxy/json/"
+
+
+@contextlib.contextmanager
+def kubeconfig(stack: Stack) -> Generator[str]:
+    """The path of the stack's kubeconfig, in a file of its owner's that goes again."""
+    text = stack.outputs(secrets=True).get("kubeconfig")
+    if not text:
+        raise ConsoleError(f"stack {stack.name} has no cluster; `make up` makes one")
+    with tempfile.NamedTemporaryFile("w", prefix="kubeconfig-") as file:
+        file.write(text)
+        file.flush()
+        yield file.name
+
+
+def kubectl(stack: Stack, config: str, *arguments: str) -> str:
+    """What kubectl prints. Raises ConsoleError with kubectl's own words."""
+    done = subprocess.run(
+        ["kubectl", "--kubeconfig", config, "--request-timeout", "10s", *arguments],
+        env={**os.environ, **stack.env},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise ConsoleError(done.stderr.strip().splitlines()[-1])
+    return done.stdout
+
+
+def show(stack: Stack) -> None:
+    """Prints all of it. Raises ConsoleError where there is nothing to show."""
+    if stack.is_local:
+        from localcloud import cloud
+
+        if not cloud.is_up():
+            raise ConsoleError("there is no local cloud; `make up` makes one")
+        print(cloud.status_table(), end="\n\n")
+    if not stack.exists():
+        raise ConsoleError(f"there is no stack {stack.name}; `make up` makes one")
+    with kubeconfig(stack) as config:
+        print(kubectl(stack, config, "get", "nodes", "-o", "wide"))
+        print(kubectl(stack, config, "get", "pods", "--all-namespaces", "-o", "wide"))
+        print(_spark(json.loads(kubectl(stack, config, "get", "--raw", _SPARK_MASTER))))
+    result = stack.outputs().get("wordCount")
+    if result:
+        print(f"\n{report.top_words(result)}")
+
+
+def _spark(master: dict) -> str:
+    """One line from the Spark master's own JSON."""
+    alive = [worker for worker in master["workers"] if worker["state"] == "ALIVE"]
+    return (
+        f"Spark at {master['url']}: {len(alive)} of {len(master['workers'])} workers alive,"
+        f" {master['coresused']} of {master['cores']} cores in use,"
+        f" {len(master['activeapps'])} applications running, {len(master['completedapps'])} done"
+    )
