@@ -1,1 +1,1 @@
-"""What Tinderbox needs on a machine: pinned versions, builds, the Python environment, the Pulumi CLI."""
+"""What Tinderbox needs on a machine: pinned versions, builds, Python, Pulumi."""

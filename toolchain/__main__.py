@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from toolchain.errors import ToolchainError
+if sys.version_info < (3, 11):  # noqa: UP036 (the user may call any Python)
+    sys.exit(f"tools: Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
+
+from toolchain.errors import ToolchainError  # noqa: E402 (after the check that it can be read)
 
 
 def main(arguments: list[str] | None = None) -> int:

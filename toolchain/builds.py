@@ -2,7 +2,7 @@
 
     binary("kubelet")        the built command's path; builds it if it is not there
     build(["etcd", "helm"])  builds several, with progress
-    module_dir("flannel")    the module's source folder (charts lie in flannel's and metrics-server's)
+    module_dir("flannel")    the module's source folder (flannel's and metrics-server's hold charts)
 
 The names are those of versions.toml. Modules are pinned by toolchain/go/<name>/go.mod and their
 checksums by go.sum: with -mod=readonly Go refuses what does not match. What was compiled before an

@@ -15,6 +15,7 @@ from toolchain.installed import Found
 from toolchain.versions import go_modules, parse, pins, requirement_version
 
 INSTALLED, DOWNLOAD, BUILD, STANDIN = "installed", "downloaded", "built here", "stand-in"
+LANGUAGE_HOST = "pulumi-language-python"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class Choice:
     version: str
     why: str
     path: str = ""
+
+    @property
+    def title(self) -> str:
+        """Name and version, where one is known."""
+        return f"{self.name} {self.version}".strip()
 
     def at(self, path: Path) -> Choice:
         """The same choice, now with the place where it lies."""
@@ -92,20 +98,21 @@ def plugin(name: str, asked: str, ambient: list[Found], cached: list[Found], got
         why = "the download was made" if got else "it is in PULUMI_HOME"
         kind = DOWNLOAD if got else INSTALLED
         return Choice(name, kind, dotted(one.version), why, str(one.path))
-    return Choice(name, STANDIN, asked, "none is installed; no download, get.pulumi.com "
-                  "is out of reach")
+    return Choice(
+        name, STANDIN, asked, "none is installed; no download, get.pulumi.com is out of reach"
+    )
 
 
 def language_host(pulumi: Path, ambient: list[Path]) -> Choice:
     """The Python language host: the one beside the chosen CLI (official installations have it
     there), one on PATH, else the stand-in."""
-    name = "language host python"
-    beside = pulumi.resolve().parent / "pulumi-language-python"
+    name = LANGUAGE_HOST
+    beside = pulumi.resolve().parent / name
     if beside.exists():
-        return Choice(name, INSTALLED, "", "it came with pulumi", str(beside))
+        return Choice(name, INSTALLED, "", "it came with the CLI", str(beside))
     if ambient:
         return Choice(name, INSTALLED, "", "it is on PATH", str(ambient[0]))
-    return Choice(name, STANDIN, "", "a pulumi that is built here brings none")
+    return Choice(name, STANDIN, "", "none lies beside the CLI or on PATH")
 
 
 def host_of(name: str) -> str:

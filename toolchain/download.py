@@ -1,12 +1,13 @@
 """Official downloads: one short attempt to reach them, checked against the published checksums.
 
-A host that could not be reached is remembered in the cache for some hours, so that a machine without
-internet access waits once and not at each call.
+A host that could not be reached is remembered in the cache for some hours, so that a machine
+without internet access waits once and not at each call.
 """
 
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import os
 import platform
@@ -32,6 +33,8 @@ REACH_WITHIN = 3.0
 REMEMBER = 6 * 3600.0
 #: Seconds without any data after which a download has failed.
 STALLED = 20.0
+#: What urllib raises where a host is out of reach or answers nonsense.
+FAILURES = (OSError, ValueError, http.client.HTTPException)
 
 
 def machine() -> dict[str, str]:
@@ -58,7 +61,7 @@ def reachable(urls: list[str], now: float | None = None) -> dict[str, bool]:
             request = urllib.request.Request(url, method="HEAD")
             with urllib.request.urlopen(request, timeout=REACH_WITHIN):
                 answers[url] = True
-        except (OSError, ValueError):
+        except FAILURES:
             pass  # stays False
 
     # Daemon threads: a name server that never answers must hold up neither this nor the exit.
@@ -97,8 +100,9 @@ def fetch(name: str, version: str, url: str, checksums: str, member: str) -> Pat
             try:
                 with ticking(lambda: f"downloading {name} {version}"):
                     _download(url, archive)
-                listed = urllib.request.urlopen(checksums, timeout=STALLED).read().decode()
-            except (OSError, ValueError) as error:
+                with urllib.request.urlopen(checksums, timeout=STALLED) as answer:
+                    listed = answer.read().decode()
+            except FAILURES as error:
                 raise ToolchainError(f"downloading {name} {version} failed: {error}") from error
             _verify(archive, published(listed, archive.name))
             fresh = Path(folder) / "fresh"

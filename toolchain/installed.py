@@ -1,6 +1,6 @@
 """What the user has installed already: commands on PATH, Pulumi plugins in the user's PULUMI_HOME.
 
-What Tinderbox put there itself (.tinderbox/bin, .venv/bin, its cache) is never taken for the user's.
+What Tinderbox put there (.tinderbox/bin, .venv/bin, its cache) is never taken for the user's.
 """
 
 from __future__ import annotations
@@ -33,11 +33,10 @@ def path_folders(environment: Mapping[str, str]) -> list[Path]:
     """The folders of PATH that are the user's own, each once, in order."""
     ours = (paths.SCRATCH, paths.VENV, paths.cache_dir())
     folders = [Path(part) for part in environment.get("PATH", "").split(os.pathsep) if part]
-    return [
-        folder
-        for folder in dict.fromkeys(folders)
-        if not any(folder.is_relative_to(own) for own in ours)
-    ]
+    # /bin is /usr/bin on Debian; each folder counts once, under the name that comes first.
+    once = {folder.resolve(): folder for folder in reversed(folders)}
+    wanted = [folder for folder in folders if once.pop(folder.resolve(), None) == folder]
+    return [f for f in wanted if not any(f.is_relative_to(own) for own in ours)]
 
 
 def user_pulumi_home(environment: Mapping[str, str]) -> Path:

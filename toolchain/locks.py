@@ -5,14 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from toolchain import paths
 
 
 @contextmanager
-def lock(name: str, what: str) -> Iterator[None]:
+def lock(name: str, what: str) -> Generator[None]:
     """Hold CACHE/locks/<name>.lock; where another process holds it, say so and wait.
 
     The kernel frees the lock when its holder ends, however it ends, so nothing is ever stale.

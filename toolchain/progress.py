@@ -1,11 +1,11 @@
-"""Progress of long work: one line that keeps moving on a terminal, a line now and then elsewhere."""
+"""Progress of long work: one line that keeps moving on a terminal, else a line now and then."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 #: Seconds between two reports: on a terminal (the line is written over) and in a log.
@@ -20,7 +20,7 @@ def elapsed(seconds: float) -> str:
 
 
 @contextmanager
-def ticking(label: Callable[[], str]) -> Iterator[None]:
+def ticking(label: Callable[[], str]) -> Generator[None]:
     """Report `label()` and the time since the start until the block ends, then once more.
 
     `label` is asked anew for each report, from another thread. Reports go to stderr, so that

@@ -1,9 +1,9 @@
 """A PULUMI_HOME of their own for the stand-in plugins (toolchain/standins), in the cache.
 
-It is laid out as an official one: bin/ has the CLI and its language host side by side, plugins/ what
-`pulumi plugin install --file` put there, which is Pulumi's documented way without internet access.
-The sources are copied in, so that a plugin does not change under a running engine, nor vanish with
-the checkout that made it.
+It is laid out as an official one: bin/ has the CLI and its language host side by side, plugins/
+what `pulumi plugin install --file` put there, Pulumi's documented way without internet access. The
+sources are copied in, so that a plugin does not change under a running engine, nor vanish with the
+checkout that made it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SOURCES = paths.CHECKOUT / "toolchain" / "standins"
 
 LAUNCHER = """\
 #!/bin/sh
-# A STAND-IN for Pulumi's official {what}, made by toolchain/standin_home.py from toolchain/standins.
+# A STAND-IN for Pulumi's official {what}: see toolchain/standins of Tinderbox.
 here=$(dirname -- "$(readlink -f -- "$0")")
 PYTHONPATH=$here exec {python} -P -m standins.{module} "$@"
 """

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from toolchain import builds, choose, debian, download, env, installed, paths, standin_home, venv
-from toolchain.choose import BUILD, DOWNLOAD, INSTALLED, STANDIN, Choice
+from toolchain.choose import BUILD, DOWNLOAD, LANGUAGE_HOST, STANDIN, Choice
 from toolchain.errors import ToolchainError
 from toolchain.installed import Found
 from toolchain.locks import lock
@@ -23,10 +23,7 @@ from toolchain.progress import elapsed
 from toolchain.versions import pins
 
 #: Executables of the user's that would change a choice.
-WATCHED = ("pulumi", "helm", "kubectl", "pulumi-language-python")
-
-#: Debian packages, by a command that tells whether they are needed.
-PACKAGES = {"ssh-keygen": "openssh-client", "java": "default-jre-headless"}
+WATCHED = ("pulumi", "helm", "kubectl", LANGUAGE_HOST)
 
 
 def run(local: bool = False, fresh: bool = False) -> None:
@@ -45,35 +42,30 @@ def run(local: bool = False, fresh: bool = False) -> None:
             _choose_and_make(stamp, venv.make(), local)
     if local:
         builds.build()
-    names = [f"{c['name']} {c['version']} ({c['kind']})" for c in env.chosen()["choices"]]
+    chosen = [Choice(**fields) for fields in env.chosen()["choices"]]
+    names = [f"{choice.title} ({choice.kind})" for choice in chosen]
     print(f"tools: ready in {elapsed(time.monotonic() - start)}: {', '.join(names)}")
 
 
 def _choose_and_make(stamp: str, environment: Path, local: bool) -> None:
     """Choose, say why, fetch and build what is chosen, and write the links and the record."""
     commands = _commands(local)
-    pulumi = Path(next(c.path for c in commands if c.name == "pulumi"))
-    plugins = _plugins(pulumi)
-    host_paths = installed.executables("pulumi-language-python", _folders())
-    language = choose.language_host(pulumi, host_paths)
-    standins = {c.name: c.version for c in plugins if c.kind == STANDIN}
+    cli = next(choice for choice in commands if choice.name == "pulumi")
+    plugins = _plugins(Path(cli.path))
+    host = choose.language_host(Path(cli.path), installed.executables(LANGUAGE_HOST, _folders()))
+    everything = [*commands, *plugins, host]
     home = None
-    if standins or language.kind == STANDIN:
-        built_cli = next(c.kind for c in commands if c.name == "pulumi") == BUILD
-        needs_host = language.kind == STANDIN
-        home = standin_home.make(environment, pulumi, standins, built_cli, needs_host)
-        language = language.at(home / "bin" / "pulumi-language-python") if needs_host else language
-        if built_cli:
-            commands = [c.at(home / "bin" / "pulumi") if c.name == "pulumi" else c for c in commands]
-        plugins = [
-            c.at(home / "plugins" / f"resource-{c.name}-v{c.version}" / f"pulumi-resource-{c.name}")
-            if c.kind == STANDIN
-            else c
-            for c in plugins
-        ]
-    everything = [*commands, *plugins, language]
+    if any(choice.kind == STANDIN for choice in everything):
+        home = standin_home.make(
+            environment,
+            Path(cli.path),
+            {choice.name: choice.version for choice in plugins if choice.kind == STANDIN},
+            cli=cli.kind == BUILD,
+            language=host.kind == STANDIN,
+        )
+        everything = [_in_home(choice, home) for choice in everything]
     _report(everything)
-    _link(_links(commands, plugins, language, home))
+    _link(_links(everything, home))
     record = {
         "stamp": stamp,
         "home": str(home) if home else None,
@@ -82,6 +74,18 @@ def _choose_and_make(stamp: str, environment: Path, local: bool) -> None:
     new = env.CHOSEN.with_name(f"tools.json.{os.getpid()}")
     new.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
     new.replace(env.CHOSEN)
+
+
+def _in_home(choice: Choice, home: Path) -> Choice:
+    """The choice with its place in the stand-ins' PULUMI_HOME, where it belongs there."""
+    if choice.name == LANGUAGE_HOST and choice.kind == STANDIN:
+        return choice.at(home / "bin" / LANGUAGE_HOST)
+    if choice.name == "pulumi" and choice.kind == BUILD:
+        return choice.at(home / "bin" / "pulumi")
+    if choice.kind == STANDIN:
+        folder = home / "plugins" / f"resource-{choice.name}-v{choice.version}"
+        return choice.at(folder / f"pulumi-resource-{choice.name}")
+    return choice
 
 
 def _folders() -> list[Path]:
@@ -141,20 +145,23 @@ def _install_official(pulumi: Path, home: Path, name: str, version: str) -> bool
     return subprocess.run(install, env=settings, check=False).returncode == 0
 
 
-def _links(
-    commands: list[Choice], plugins: list[Choice], language: Choice, home: Path | None
-) -> dict[str, Path]:
-    """What .tinderbox/bin holds: the commands; the stand-in language host; and official plugins
-    that the engine would not find, being of another version than the SDK's or in a PULUMI_HOME
-    that is not the one in use (the engine takes any version that is on PATH)."""
-    links = {choice.name: Path(choice.path) for choice in commands}
-    if language.kind == STANDIN:
-        links["pulumi-language-python"] = Path(language.path)
-    asked = choose.plugin_versions()
-    for choice in plugins:
-        on_path = Path(choice.path).parent in _folders()
-        if choice.kind != STANDIN and not on_path and (home or choice.version != asked[choice.name]):
-            links[f"pulumi-resource-{choice.name}"] = Path(choice.path)
+def _links(choices: list[Choice], home: Path | None) -> dict[str, Path]:
+    """What .tinderbox/bin holds: the commands, a stand-in language host, and the plugins that the
+    engine would not take otherwise. It takes one of any version on PATH before all others, then
+    just the version that the SDK asks for from the PULUMI_HOME in use."""
+    plugins = choose.plugin_versions()
+    links = {}
+    for choice in choices:
+        if choice.name not in plugins:
+            if choice.name != LANGUAGE_HOST or choice.kind == STANDIN:
+                links[choice.name] = Path(choice.path)
+            continue
+        executable = f"pulumi-resource-{choice.name}"
+        ambient = installed.executables(executable, _folders())
+        elsewhere = choice.kind != STANDIN and home is not None
+        other_version = choice.version != plugins[choice.name]
+        if (str(ambient[0]) != choice.path) if ambient else (elsewhere or other_version):
+            links[executable] = Path(choice.path)
     return links
 
 
@@ -174,25 +181,26 @@ def _report(choices: list[Choice]) -> None:
     """Say for each what was chosen and why, and name stand-ins as stand-ins."""
     for choice in choices:
         if choice.kind != STANDIN:
-            print(f"tools: {choice.name} {choice.version} {choice.kind}: {choice.path} ({choice.why})")
+            print(f"tools: {choice.title}, {choice.kind} ({choice.why}): {choice.path}")
     standins = [c for c in choices if c.kind == STANDIN]
     for why in dict.fromkeys(c.why for c in standins):
-        names = ", ".join(f"{c.name} {c.version}".strip() for c in standins if c.why == why)
+        names = ", ".join(choice.title for choice in standins if choice.why == why)
         print(f"tools: STAND-INS, not Pulumi's own, for: {names} ({why}; see toolchain/standins)")
 
 
 def _debian_packages() -> None:
     """Install what is missing. Java is for running Spark's jobs by hand and their tests: a user
     who may not install it is told, not stopped."""
-    for command, package in PACKAGES.items():
-        if shutil.which(command):
-            continue
+    certificates = os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")
+    if not Path(certificates).exists():
+        debian.install(["ca-certificates"], "to check what is downloaded")
+    if not shutil.which("ssh-keygen"):
+        debian.install(["openssh-client"], "to make the stack's key")
+    if not shutil.which("java"):
         try:
-            debian.install([package], f"for {command}")
+            debian.install(["default-jre-headless"], "for spark_jobs by hand and their tests")
         except ToolchainError as error:
-            if command != "java":
-                raise
-            print(f"tools: {error}; only spark_jobs by hand and their tests need it")
+            print(f"tools: going on without Java; {error}")
 
 
 def _stamp(environment: Mapping[str, str]) -> str:
@@ -216,9 +224,12 @@ def _valid(stamp: str) -> bool:
         record = env.chosen()
     except ToolchainError:
         return False
-    links = {c["name"]: c["path"] for c in record["choices"]}
-    commands = all(os.path.realpath(paths.BIN / n) == os.path.realpath(links[n]) for n in pins()["tools"])
-    there = commands and all(os.access(path, os.X_OK) for path in links.values())
+    choices = {choice["name"]: choice["path"] for choice in record["choices"]}
+    linked = all(
+        os.path.realpath(paths.BIN / name) == os.path.realpath(choices[name])
+        for name in pins()["tools"]
+    )
+    there = all(os.access(path, os.X_OK) for path in choices.values())
     place = venv.folder()
-    linked = paths.VENV.is_symlink() and paths.VENV.readlink() == place
-    return record["stamp"] == stamp and there and linked and venv.ready(place)
+    python = paths.VENV.is_symlink() and paths.VENV.readlink() == place and venv.ready(place)
+    return record["stamp"] == stamp and linked and there and python

@@ -39,7 +39,8 @@ def go_modules() -> dict[str, GoModule]:
             variable: value.format(version=table["version"])
             for variable, value in table.get("stamps", {}).items()
         }
-        found[name] = GoModule(name=name, **{**table, "stamps": stamps})
+        fields: dict[str, Any] = {**table, "stamps": stamps}
+        found[name] = GoModule(name=name, **fields)
     return found
 
 
