@@ -1,0 +1,64 @@
+"""python -m localcloud up | status [--json] | down | mirror"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+from localcloud.errors import CloudError
+from toolchain.errors import ToolchainError
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; the exit code is 1, with one line on stderr, if it could not."""
+    parser = argparse.ArgumentParser(
+        prog="python -m localcloud",
+        description="An AWS API on this host whose instances are real machines.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="start it, or what is missing of it")
+    status = commands.add_parser("status", help="what runs")
+    status.add_argument("--json", action="store_true", help="for programs")
+    down = commands.add_parser("down", help="take all of it away")
+    down.add_argument("--force", action="store_true", help="also that of another checkout")
+    commands.add_parser("mirror", help="build what machines install from, and start nothing")
+    options = parser.parse_args(arguments)
+    try:
+        _run(options)
+    except (CloudError, ToolchainError) as problem:
+        print(f"localcloud: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("localcloud: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    # Imported here, so that a host without what they need still gets --help and clear errors.
+    if options.command == "status":
+        from localcloud import status
+
+        if os.geteuid() != 0:
+            raise CloudError("the state of the local cloud is root's; try: sudo")
+        state = status.status()
+        print(json.dumps(state, indent=1) if options.json else status.table(state))
+        return
+    from localcloud import cloud, mirror
+
+    if options.command == "up":
+        cloud.up(_say)
+    elif options.command == "down":
+        cloud.down(_say, options.force)
+    else:
+        mirror.ensure(_say)
+
+
+def _say(text: str) -> None:
+    print(f"localcloud: {text}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,156 @@
+"""Control groups of machines and daemons: where our processes are, whoever started them.
+
+A group is named by a word ("services" or an instance's id) and is the folder tinderbox/<name> in
+each hierarchy of a cgroup v1 host, or in the one hierarchy of a cgroup v2 host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcloud.errors import CloudError
+from localcloud.layout import CGROUP
+from localcloud.shell import wait_until
+
+#: What a machine's kubelet needs; the named hierarchies (systemd's) are left alone.
+CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids")
+V2_CONTROLLERS = ("cpu", "cpuset", "memory", "io", "pids")
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """A mounted cgroup tree with the controllers that it holds; on v2 there is just one."""
+
+    mount: Path
+    controllers: frozenset[str]
+    version: int
+
+
+def parse_mounts(mounts: str) -> list[Hierarchy]:
+    """The hierarchies that count, from the text of /proc/mounts.
+
+    A hybrid host (v1 controllers and an empty v2 tree) counts as v1.
+    """
+    first: list[Hierarchy] = []
+    second: list[Hierarchy] = []
+    for line in mounts.splitlines():
+        _, place, kind, options, *_ = line.split()
+        if kind == "cgroup":
+            held = frozenset(options.split(",")) & frozenset(CONTROLLERS)
+            if held and not any(known.controllers & held for known in first):
+                first.append(Hierarchy(Path(place), held, 1))
+        elif kind == "cgroup2":
+            second.append(Hierarchy(Path(place), frozenset(), 2))
+    return first or second[:1]
+
+
+def hierarchies() -> list[Hierarchy]:
+    """This host's hierarchies; CloudError where nothing is mounted that machines could use."""
+    found = parse_mounts(Path("/proc/mounts").read_text())
+    if not found:
+        raise CloudError("no cgroup hierarchy is mounted on /sys/fs/cgroup")
+    return found
+
+
+def create(name: str, memory_bytes: int | None = None) -> list[Path]:
+    """Make the group; the result is its folders, whose cgroup.procs a process joins."""
+    folders = []
+    for hierarchy in hierarchies():
+        parent = hierarchy.mount / CGROUP
+        folder = parent / name
+        for step in (parent, folder):
+            step.mkdir(exist_ok=True)
+            if "cpuset" in hierarchy.controllers:
+                # An empty cpuset takes no process.
+                for file in ("cpuset.cpus", "cpuset.mems"):
+                    (step / file).write_text((hierarchy.mount / file).read_text())
+                (step / "cgroup.clone_children").write_text("1")
+        if hierarchy.version == 2:
+            for step in (hierarchy.mount, parent):
+                for controller in V2_CONTROLLERS:
+                    with contextlib.suppress(OSError):  # this host may lack one of them
+                        (step / "cgroup.subtree_control").write_text(f"+{controller}")
+        if memory_bytes is not None:
+            for file in ("memory.limit_in_bytes", "memory.max"):
+                if (folder / file).exists():
+                    (folder / file).write_text(str(memory_bytes))
+        folders.append(folder)
+    return folders
+
+
+def names() -> set[str]:
+    """The groups that exist, whoever made them."""
+    entries = (entry for parent in _folders("") for entry in parent.iterdir())
+    return {entry.name for entry in entries if entry.is_dir()}
+
+
+def processes(name: str = "") -> set[int]:
+    """The processes in the group and all below it; without a name, in all our groups."""
+    found: set[int] = set()
+    for folder in _folders(name):
+        for below, _, _ in os.walk(folder):
+            with contextlib.suppress(OSError):  # a group that went away meanwhile is empty
+                found.update(map(int, (Path(below) / "cgroup.procs").read_text().split()))
+    return found - {0}
+
+
+def kill(name: str, seconds: float = 15) -> None:
+    """End every process of the group with SIGKILL and wait until it is empty.
+
+    Raises CloudError naming the processes that would not go.
+    """
+
+    def empty() -> bool:
+        left = processes(name)
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not left
+
+    if not wait_until(empty, seconds):
+        left = ", ".join(map(str, sorted(processes(name))))
+        raise CloudError(f"these processes of {name} do not end: {left}")
+
+
+def remove(name: str = "", seconds: float = 10) -> None:
+    """Remove the group (without a name, all our groups), the deepest folders first.
+
+    The group must hold no process; a dying one may keep its folder for a moment.
+    """
+
+    def gone() -> bool:
+        for folder in _folders(name):
+            for below, _, _ in os.walk(folder, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(below)
+        return not any(_folders(name))
+
+    if not wait_until(gone, seconds):
+        left = " ".join(str(folder) for folder in _folders(name))
+        raise CloudError(f"these cgroups cannot be removed: {left}")
+
+
+def memory(name: str) -> int | None:
+    """Bytes that the group uses, without file cache that could be dropped; None if unknown."""
+    for folder in _folders(name):
+        for total, cache in (
+            ("memory.usage_in_bytes", "total_inactive_file"),
+            ("memory.current", "inactive_file"),
+        ):
+            with contextlib.suppress(OSError):
+                used = int((folder / total).read_text())
+                lines = (folder / "memory.stat").read_text().splitlines()
+                return used - int(dict(line.split() for line in lines)[cache])
+    return None
+
+
+def _folders(name: str) -> Iterator[Path]:
+    for hierarchy in hierarchies():
+        folder = hierarchy.mount / CGROUP / name
+        if folder.is_dir():
+            yield folder

@@ -1,0 +1,38 @@
+"""Clients of the local cloud's own API: boto3's, and the feed of its changes."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from localcloud.layout import API_ADDRESS, API_PORT, ENDPOINT, REGION
+
+
+def ec2_client() -> Any:
+    """EC2 at the local cloud, with the credentials that Pulumi.local.yaml has."""
+    return boto3.client(
+        "ec2",
+        endpoint_url=ENDPOINT,
+        region_name=REGION,
+        aws_access_key_id="localcloud",
+        aws_secret_access_key="localcloud",
+        # A proxy of the user's shell must not come between, and waiting hides a dead API.
+        config=Config(proxies={}, retries={"total_max_attempts": 2}, connect_timeout=5),
+    )
+
+
+def changes(after: int, seconds: float = 60) -> dict[str, Any]:
+    """What api.py tells of changes once there was one past `after`; -1 asks for what is known now.
+
+    Raises OSError, ValueError or HTTPException where nothing, or nothing of ours, answers.
+    """
+    connection = http.client.HTTPConnection(API_ADDRESS, API_PORT, timeout=seconds)
+    try:
+        connection.request("GET", f"/tinderbox/changes?after={after}")
+        return json.load(connection.getresponse())
+    finally:
+        connection.close()

@@ -1,0 +1,40 @@
+"""The local cloud's fixed numbers and names; Pulumi.local.yaml holds the same ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+REGION = "eu-central-1"
+API_ADDRESS = "127.0.0.1"
+API_PORT = 4599
+ENDPOINT = f"http://{API_ADDRESS}:{API_PORT}"
+
+#: The bridge is the VPC's router and "the internet": public addresses are of its network.
+BRIDGE = "tbx0"
+HOST_ADDRESS = "10.43.0.1"
+PUBLIC_NETWORK = "10.43.0.0/24"
+PUBLIC_ADDRESSES = [f"10.43.0.{n}" for n in range(10, 251)]
+
+#: The name of our nftables table on the host, and of our cgroup in each hierarchy.
+TABLE = "tinderbox"
+CGROUP = "tinderbox"
+#: Network namespaces of machines are named with this before the instance's id.
+NETNS_PREFIX = "tbx-"
+#: Links of ours begin with this: the bridge, and the host's end of each machine's cable.
+LINK_PREFIX = "tbx"
+
+STATE = Path("/var/lib/tinderbox")
+RECORD = STATE / "cloud.json"
+MACHINES = STATE / "machines"
+SHARED = STATE / "efs"
+PULUMI = STATE / "pulumi"
+LOGS = STATE / "logs"
+#: Folders of terminated machines, until they are deleted.
+TRASH = STATE / "trash"
+#: The resolver's names (dnsmasq's "additional hosts").
+HOSTS = STATE / "hosts"
+#: What the API offers as machine images.
+AMIS = STATE / "amis.json"
+
+#: Without root, Linux or Debian there is still this.
+INSTEAD = "without it, use an AWS account: pulumi up -s dev"
