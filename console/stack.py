@@ -142,7 +142,8 @@ class Stack:
         done = subprocess.run(
             command,
             cwd=cwd,
-            env={**os.environ, **self.env},
+            # --event-log is one of the commands' debugging flags.
+            env={**os.environ, **self.env, "PULUMI_DEBUG_COMMANDS": "true"},
             stdout=subprocess.PIPE if capture else None,
             text=True,
         )

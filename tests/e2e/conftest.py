@@ -1,0 +1,100 @@
+"""One stack on the local cloud, for all tests of this folder; gone afterwards, whatever happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console.stack import ROOT, Stack
+from console.status import kubeconfig
+
+SPACES = [" ", "  ", "\t", "\n", "\r\n", "\u00a0", "\u2003", "\u3000"]
+
+
+def write_text(path: Path, seed: int, words: int) -> None:
+    """A text of many words, a few of them common, in several scripts and with odd spaces."""
+    source = random.Random(seed)
+    common = ["the", "The", "naïve", "слово", "語", "e2e", "it's", 'say "so"'.replace(" ", "")]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        for _ in range(words):
+            rare = f"w{source.randrange(2000)}"
+            file.write(source.choice(common) if source.random() < 0.5 else rare)
+            file.write(source.choice(SPACES))
+
+
+class Up:
+    """What `make up` made: its output, and ways to look into it."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.printed = ""
+
+    def make(self, *arguments: str) -> str:
+        """Runs make as a person would; returns what it printed. It must succeed."""
+        done = subprocess.run(
+            ["make", *arguments],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        print(done.stdout)
+        assert done.returncode == 0, done.stdout[-4000:]
+        return done.stdout
+
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs."""
+        return self.stack.outputs()
+
+    def kubectl(self, *arguments: str, check: bool = True) -> str:
+        """What kubectl prints."""
+        with kubeconfig(self.stack) as config:
+            done = subprocess.run(
+                ["kubectl", "--kubeconfig", config, *arguments],
+                env={**os.environ, **self.stack.env},
+                capture_output=True,
+                text=True,
+            )
+        assert done.returncode == 0 or not check, done.stderr
+        return done.stdout
+
+    def get(self, *arguments: str) -> dict[str, Any]:
+        """An object of the cluster."""
+        return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+
+    def ssh(self, node: dict[str, Any], command: str) -> subprocess.CompletedProcess[str]:
+        """Runs a command on a node of the output `nodes`, as the operator could by hand."""
+        key = ROOT / ".tinderbox" / "local" / "id_ed25519"
+        options = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
+        return subprocess.run(
+            ["ssh", "-q", "-i", str(key), *options, f"admin@{node['publicIp']}", command],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+
+@pytest.fixture(scope="session")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The text of the first run."""
+    path = tmp_path_factory.mktemp("texts") / "first.txt"
+    write_text(path, seed=1, words=60_000)
+    return path
+
+
+@pytest.fixture(scope="session")
+def up(text: Path) -> Iterator[Up]:
+    """The stack, up with the first text."""
+    made = Up(Stack("local"))
+    try:
+        made.printed = made.make("up", f"INPUT={text}")
+        yield made
+    finally:
+        subprocess.run(["make", "destroy"], cwd=ROOT)

@@ -1,0 +1,15 @@
+"""`make destroy` leaves nothing."""
+
+from __future__ import annotations
+
+from console.stack import ROOT
+from localcloud.sweep import leftovers
+from tests.e2e.conftest import Up
+
+
+def test_destroy_leaves_nothing(up: Up):
+    printed = up.make("destroy")
+    assert "deleted" in printed
+    assert leftovers() == []
+    assert not (ROOT / "inventory.json").exists()
+    assert not (ROOT / ".tinderbox" / "local" / "id_ed25519").exists()

@@ -1,0 +1,126 @@
+"""The real engine on a copy of the program, against moto on loopback as the AWS API."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from toolchain.env import environment
+
+ROOT = Path(__file__).resolve().parents[2]
+STACK = "engine"
+# What the engine needs of the checkout; a copy, since the program writes beside itself.
+PROGRAM = ["__main__.py", "Pulumi.yaml", "README.md", "components", "charts", "spark_jobs"]
+IMAGE = {
+    "ami_id": "ami-0deb13000000000",
+    "name": "debian-13-amd64-20261101-0000",
+    "owner_id": "136693071363",
+    "architecture": "x86_64",
+    "root_device_name": "/dev/xvda",
+    "root_device_type": "ebs",
+    "virtualization_type": "hvm",
+    "hypervisor": "xen",
+    "image_location": "debian",
+    "image_type": "machine",
+    "public": True,
+    "state": "available",
+    "description": "Debian 13",
+    "platform": "",
+    "sriov": "simple",
+    "creation_date": "2026-11-01T00:00:00.000Z",
+}
+
+
+class Engine:
+    """One stack of the program, with a backend of its own."""
+
+    def __init__(self, folder: Path, endpoint: str) -> None:
+        self.program = folder / "program"
+        self.program.mkdir()
+        for name in PROGRAM:
+            source = ROOT / name
+            copy = shutil.copytree if source.is_dir() else shutil.copy
+            copy(source, self.program / name)
+        (self.program / ".venv").symlink_to((ROOT / ".venv").resolve())
+        (folder / "state").mkdir()
+        self.env = {
+            **os.environ,
+            **environment(),
+            "PULUMI_BACKEND_URL": f"file://{folder / 'state'}",
+            "PULUMI_CONFIG_PASSPHRASE": "engine",
+            "PULUMI_DEBUG_COMMANDS": "true",
+        }
+        self.config: dict[str, Any] = {
+            "aws": {
+                "region": "eu-central-1",
+                "endpoint": endpoint,
+                "accessKey": "engine",
+                "secretKey": "engine",
+            },
+            "network": {"operatorCidr": "198.18.0.1/32"},
+            "nodes": {"count": 3},
+        }
+        self.pulumi("stack", "init", STACK)
+        self._salt = yaml.safe_load((self.program / f"Pulumi.{STACK}.yaml").read_text())
+
+    def configure(self, **changes: dict[str, Any]) -> None:
+        """Writes the stack's configuration, with the changes in it for this test."""
+        merged = {
+            f"tinderbox:{key}": {**self.config.get(key, {}), **changes.get(key, {})}
+            for key in {*self.config, *changes}
+        }
+        file = self.program / f"Pulumi.{STACK}.yaml"
+        file.write_text(yaml.safe_dump({**self._salt, "config": merged}))
+
+    def pulumi(self, *arguments: str, fails: bool = False) -> subprocess.CompletedProcess[str]:
+        """Runs the CLI; it must succeed, or fail where that is what the test is about."""
+        done = subprocess.run(
+            ["pulumi", "--non-interactive", *arguments],
+            cwd=self.program,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert (done.returncode != 0) == fails, done.stdout + done.stderr
+        return done
+
+    def preview(self, *arguments: str) -> list[dict[str, Any]]:
+        """The steps that an update would take, as `pulumi preview --json` lists them."""
+        return json.loads(self.pulumi("preview", "--json", *arguments).stdout)["steps"]
+
+    def state(self) -> list[dict[str, Any]]:
+        """The resources in the state, as exported (secrets stay encrypted)."""
+        exported = self.pulumi("stack", "export")
+        return json.loads(exported.stdout)["deployment"].get("resources", [])
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an AWS API with one Debian image, and nothing else made."""
+    images = tmp_path_factory.mktemp("moto") / "images.json"
+    images.write_text(json.dumps([IMAGE]))
+    os.environ["MOTO_AMIS_PATH"] = str(images)
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def engine(moto: str, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """A stack that is configured like the local one, but for moto without machines."""
+    made = Engine(tmp_path_factory.mktemp("engine"), moto)
+    made.configure()
+    return made
