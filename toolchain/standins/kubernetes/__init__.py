@@ -1,0 +1,1 @@
+"""A stand-in of pulumi-kubernetes: the kinds that this project uses, and Helm releases."""
