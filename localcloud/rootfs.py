@@ -68,7 +68,7 @@ def ensure(progress: host.Progress = print) -> Path:
 def debootstrap(
     place: Path, variant: str, include: Sequence[str], options: Sequence[str] = ()
 ) -> None:
-    """Make a tree of SUITE at `place` by mmdebstrap, complete or not at all.
+    """Make a tree of SUITE at `place` by mmdebstrap (NAME.tar: an archive), complete or not at all.
 
     `variant` is mmdebstrap's: "minbase" for a system with apt, "extract" for unpacked files only.
     Raises CloudError with mmdebstrap's last words if it fails.
@@ -82,14 +82,14 @@ def debootstrap(
             "mmdebstrap",
             "--mode=root",
             f"--variant={variant}",
-            "--format=directory",
+            f"--format={'tar' if place.suffix == '.tar' else 'directory'}",
             "--quiet",
-            f"--include={','.join(include)}",
+            *([f"--include={','.join(include)}"] if include else []),
             *EXCLUDES,
             *(f'--aptopt={name} "{url}"' for name, url in host.apt_proxies().items()),
             *options,
             SUITE,
-            str(scratch / "tree"),
+            str(scratch / place.name),
             "-",
         ]
         done = subprocess.run(
@@ -104,6 +104,6 @@ def debootstrap(
         if done.returncode != 0:
             words = done.stderr.strip().splitlines()[-3:]
             raise CloudError(f"mmdebstrap failed: {' / '.join(words) or 'no message'}")
-        (scratch / "tree").rename(place)
+        (scratch / place.name).rename(place)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -1,0 +1,271 @@
+"""The container images that the cluster pulls, built by buildah under upstream's names and tags.
+
+To add one: a folder in localcloud/images with a Containerfile, and a line in `catalogue`.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcloud import host, rootfs
+from localcloud.errors import CloudError
+from localcloud.shell import run
+from toolchain import builds, paths
+from toolchain.versions import go_modules
+
+FOLDER = Path(__file__).parent.parent / "images"
+
+#: Built for other images only, in this order; a Containerfile names them localhost/tinderbox/NAME.
+BASES = ("debian", "debian-net", "debian-java")
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image: its upstream name, its tag, its folder in localcloud/images, and what goes in.
+
+    `binaries` are Go binaries that are laid beside the Containerfile; `stage` lays out more there.
+    """
+
+    name: str  #: with the registry, such as registry.k8s.io/pause
+    tag: str
+    folder: str
+    binaries: tuple[str, ...] = ()
+    stage: Callable[[Path], None] | None = None
+    pinned: str = ""  #: the version of what `stage` brings: the image is made anew when it changes
+
+    @property
+    def reference(self) -> str:
+        """As pods name it."""
+        return f"{self.name}:{self.tag}"
+
+    @property
+    def mirrored(self) -> str:
+        """The same in the mirror: the path without the registry."""
+        return mirror_path(self.reference)
+
+
+def mirror_path(reference: str) -> str:
+    """Where containerd's mirror configuration looks for an image: its name without the registry.
+
+    >>> mirror_path("registry.k8s.io/coredns/coredns:v1.14.2")
+    'coredns/coredns:v1.14.2'
+    >>> mirror_path("apache/spark:4.2.0-python3")
+    'apache/spark:4.2.0-python3'
+    """
+    first, slash, rest = reference.partition("/")
+    is_registry = "." in first or ":" in first or first == "localhost"
+    return rest if slash and is_registry else reference
+
+
+def catalogue() -> list[Image]:
+    """All images of the mirror."""
+    version = {name: module.version for name, module in go_modules().items()}
+    kubernetes, k8s, flannel = version["kubernetes"], "registry.k8s.io", "ghcr.io/flannel-io"
+    metrics = f"{k8s}/metrics-server/metrics-server"
+    standin = "flannel-cni-standin"
+    return [
+        *(
+            Image(f"{k8s}/{name}", kubernetes, name, (name,))
+            for name in (
+                "kube-apiserver",
+                "kube-controller-manager",
+                "kube-scheduler",
+                "kube-proxy",
+            )
+        ),
+        Image(f"{k8s}/etcd", version["etcd"].removeprefix("v") + "-0", "etcd", ("etcd",)),
+        Image(f"{k8s}/coredns/coredns", version["coredns"], "coredns", ("coredns",)),
+        Image(f"{k8s}/pause", version["pause"], "pause", ("pause",)),
+        Image(f"{flannel}/flannel", version["flannel"], "flannel", ("flanneld",)),
+        Image(
+            f"{flannel}/flannel-cni-plugin",
+            f"v{version[standin]}-flannel1",
+            "flannel-cni-plugin",
+            (standin,),
+        ),
+        Image(metrics, version["metrics-server"], "metrics-server", ("metrics-server",)),
+        Image(
+            "docker.io/apache/spark",
+            f"{spark_version()}-python3",
+            "spark",
+            stage=stage_spark,
+            pinned=spark_version(),
+        ),
+    ]
+
+
+def binaries() -> set[str]:
+    """The Go binaries that the images hold."""
+    return {name for image in catalogue() for name in image.binaries}
+
+
+# ---- Spark, from PyPI's pyspark of this environment
+
+
+def spark_version() -> str:
+    """The version of the environment's pyspark, which is the image's."""
+    _pyspark()
+    return importlib.metadata.version("pyspark")
+
+
+def stage_spark(context: Path) -> None:
+    """Lay out /opt/spark as spark/ in `context`."""
+    package, home = _pyspark(), context / "spark"
+    folders = ("jars", "bin", "sbin", "examples", "data", "licenses")
+    for name in folders:
+        _link_tree(package / name, home / name)
+    for script in [*(home / "bin").iterdir(), *(home / "sbin").iterdir()]:
+        if script.suffix == ".cmd":
+            script.unlink()  # Windows
+    _link_tree(package, home / "python" / "pyspark", leave_out=(*folders, "python"))
+    _link_tree(package / "python" / "lib", home / "python" / "lib")
+    # Spark's scripts take its presence for a sign of a release, not of a source tree.
+    (home / "RELEASE").write_text(f"Spark {spark_version()} (from PyPI's pyspark)\n")
+
+
+def _pyspark() -> Path:
+    spec = importlib.util.find_spec("pyspark")
+    if spec is None or spec.origin is None:
+        raise CloudError("pyspark is not in this Python environment; make it: make tools")
+    return Path(spec.origin).parent
+
+
+def _link_tree(source: Path, target: Path, leave_out: Iterable[str] = ()) -> None:
+    """Copy a folder by hard links (half a gigabyte of jars), or really where they cannot be."""
+
+    def link(one: str, other: str) -> None:
+        try:
+            os.link(one, other)
+        except OSError:
+            shutil.copy2(one, other)
+
+    skipped = set(leave_out)
+
+    def ignore(folder: str, names: list[str]) -> set[str]:
+        here = skipped if Path(folder) == source else set()
+        return {name for name in names if name in here or name == "__pycache__"}
+
+    shutil.copytree(source, target, copy_function=link, ignore=ignore)
+
+
+# ---- buildah
+
+
+class Buildah:
+    """buildah with a storage of its own in `folder`, which outlives a call only as plain files.
+
+    Each call has mount and process namespaces of its own that die with it: neither a mount nor a
+    process stays behind, even if it is killed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, *arguments: str) -> str:
+        """Run `buildah ARGUMENTS` and return what it printed; CloudError if it fails."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return run(
+            [
+                *("setpriv", "--pdeathsig", "KILL"),
+                *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
+                "buildah",
+                *("--root", str(self.folder / "storage"), "--runroot", str(self.folder / "run")),
+                *("--storage-driver", "overlay"),
+                *arguments,
+            ]
+        )
+
+    def key_of(self, name: str) -> str:
+        """The key that the image NAME was built with; "" where there is none."""
+        label = '{{index .OCIv1.Config.Labels "tinderbox.key"}}'
+        try:
+            return self("inspect", "--type", "image", "--format", label, stored(name)).strip()
+        except CloudError:
+            return ""
+
+    def build(self, context: Path, name: str, key: str) -> None:
+        """Build the Containerfile in `context` as one layer on its base, under stored(NAME)."""
+        sources = context / ".sources.list"
+        sources.write_text(host.debian_sources(rootfs.SUITE))
+        proxies = context / ".proxies.conf"
+        proxies.write_text("".join(f'{k} "{v}";\n' for k, v in host.apt_proxies().items()))
+        self(
+            "build",
+            *("--isolation", "chroot", "--pull=never", "--force-rm", "--quiet", "--layers=false"),
+            # Where Debian comes from is this host's matter: mounted, not written into the image.
+            *("--volume", f"{sources}:/etc/apt/sources.list:ro"),
+            *("--volume", f"{proxies}:/etc/apt/apt.conf.d/99proxies:ro"),
+            *("--label", f"tinderbox.key={key}", "--tag", stored(name), str(context)),
+        )
+
+    def push(self, name: str, target: str) -> None:
+        """Push the image NAME to `target` (host:port/path:tag, plain HTTP), uncompressed:
+        nodes are next to the registry, and share the host's few cores."""
+        where = f"docker://{target}"
+        self("push", "--quiet", "--tls-verify=false", "--disable-compression", stored(name), where)
+
+    def clean(self) -> None:
+        """Remove what killed builds left, and images that newer ones replaced."""
+        self("rm", "--all")
+        self("rmi", "--prune")
+
+
+def stored(name: str) -> str:
+    """An image's name in buildah's storage."""
+    return f"localhost/tinderbox/{name}:latest"
+
+
+def key(folder: str, extra: Iterable[str] = ()) -> str:
+    """What an image depends on, as a digest: its folder, its base, and `extra`."""
+    here = FOLDER / folder
+    files = [path for path in here.rglob("*") if path.is_file()]
+    base = re.search(r"^FROM localhost/tinderbox/(\S+)", (here / "Containerfile").read_text(), re.M)
+    # The first base is made by mmdebstrap as rootfs.py says.
+    below = key(base[1]) if base else paths.digest_of(Path(rootfs.__file__))
+    return paths.digest_of(paths.digest_of_files(here, files), below, *extra)
+
+
+def image_key(image: Image) -> str:
+    """The key of an image of the catalogue, with the keys of its binaries."""
+    # A binary's folder in the cache carries its version and the digest of its sources.
+    where = [builds.location(name).parent.name for name in image.binaries]
+    return key(image.folder, [*where, image.pinned])
+
+
+def build(buildah: Buildah, scratch: Path, progress: Callable[[str], None]) -> list[Image]:
+    """Build what buildah's storage lacks of the catalogue; returns the catalogue.
+
+    `scratch` is a folder for build contexts, on the file system of the cache (for hard links).
+    """
+    images = catalogue()
+    jobs = [
+        Image("", "", name, stage=_stage_debian if name == "debian" else None) for name in BASES
+    ]
+    jobs += images
+    for number, image in enumerate(jobs, 1):
+        wanted = image_key(image)
+        if buildah.key_of(image.folder) == wanted:
+            continue
+        began = time.monotonic()
+        context = scratch / image.folder
+        shutil.copytree(FOLDER / image.folder, context)
+        for name in image.binaries:
+            shutil.copy(builds.binary(name), context / name)
+        if image.stage is not None:
+            image.stage(context)
+        buildah.build(context, image.folder, wanted)
+        shutil.rmtree(context)
+        progress(f"image [{number}/{len(jobs)}] {image.folder}, {time.monotonic() - began:.0f} s")
+    return images
+
+
+def _stage_debian(context: Path) -> None:
+    rootfs.debootstrap(context / "debian.tar", "minbase", [])
