@@ -12,6 +12,9 @@ from .values import plain
 
 T = TypeVar("T")
 
+# The first wait between two looks at something, in seconds.
+_FIRST_INTERVAL = 0.1
+
 
 class StandinError(Exception):
     """What went wrong, in words for the person who runs Pulumi; becomes the resource's error."""
@@ -96,13 +99,14 @@ class Call:
     def wait_for(
         self, what: str, look: Callable[[], T | None], default_timeout: float, every: float = 1.0
     ) -> T:
-        """The first result of `look` that is not None, looking again every `every` seconds.
+        """The first result of `look` that is not None; it looks often at first, then every `every`.
 
         `default_timeout` (seconds) holds where the program's custom_timeouts say nothing.
         Raises StandinError naming `what` when the time is over, Cancelled when asked to stop.
         """
         limit = self.timeout or default_timeout
         deadline = time.monotonic() + limit
+        interval = min(every, _FIRST_INTERVAL)
         while True:
             self.check_cancelled()
             result = look()
@@ -110,4 +114,5 @@ class Call:
                 return result
             if time.monotonic() >= deadline:
                 raise StandinError(f"waited {limit:g} s for {what}, in vain")
-            self.pause(min(every, max(0.0, deadline - time.monotonic())))
+            self.pause(min(interval, max(0.0, deadline - time.monotonic())))
+            interval = min(every, interval * 1.5)
