@@ -35,12 +35,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
 from py4j.protocol import Py4JError, Py4JJavaError
+from pyspark import SparkContext
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
@@ -74,12 +76,20 @@ class UserError(Exception):
 
 
 class Stopped(BaseException):
-    """A signal asks the program to end. Not an Exception: only main may take it for handled."""
+    """SIGTERM. As KeyboardInterrupt, no Exception: only main may take it for handled."""
 
 
 def say(message: str) -> None:
     """One line on stderr."""
-    print(f"wordcount: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    line = f"wordcount: {' '.join(message.split())}"
+    if "PYSPARK_GATEWAY_PORT" in os.environ:
+        # spark-submit started this Python and sends its stderr to stdout: go by the JVM's own.
+        with suppress(Exception):
+            SparkContext._ensure_initialized()
+            jvm: Any = SparkContext._jvm
+            jvm.System.err.println(line)
+            return
+    print(line, file=sys.stderr, flush=True)
 
 
 # -- arguments
@@ -168,16 +178,6 @@ def in_order(counts: DataFrame) -> DataFrame:
     return counts.orderBy(F.desc("count"), F.asc("word"))
 
 
-#: How the parts are written and read, so that every reader of RFC 4180 gets each word unchanged:
-#: quotes are doubled, and nothing is trimmed (Spark's default takes U+0000 to U+0020 off).
-CSV: dict[str, Any] = {
-    "escape": '"',
-    "ignoreLeadingWhiteSpace": False,
-    "ignoreTrailingWhiteSpace": False,
-    "lineSep": "\n",
-}
-
-
 def write_csv(counts: DataFrame, folder: str) -> tuple[int, int, int]:
     """Write what count_words gave, in order, as CSV parts into an empty folder.
 
@@ -195,9 +195,30 @@ def write_csv(counts: DataFrame, folder: str) -> tuple[int, int, int]:
     # No _SUCCESS from Spark: it would be there before the summary is.
     writer = rows.where(is_word).write.mode("append").option("compression", "none")
     writer = writer.option("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
-    writer.csv(folder, **CSV)
+    # Every reader of RFC 4180 gets each word back unchanged: quotes are doubled, and nothing is
+    # trimmed (Spark's default takes U+0000 to U+0020 off both ends).
+    writer.csv(
+        folder,
+        escape='"',
+        ignoreLeadingWhiteSpace=False,
+        ignoreTrailingWhiteSpace=False,
+        lineSep="\n",
+    )
     # A sum over no rows is None.
     return tuple(seen.get[name] or 0 for name in ("words", "distinct", "bad_bytes"))
+
+
+def from_csv(lines: DataFrame) -> DataFrame:
+    """Rows (word, count) from the lines (column `value`) of a part.
+
+    Not by Spark's own CSV reader: it loses U+0000 next to a quote.
+    """
+    line = F.col("value")
+    count = F.substring_index(line, ",", -1)
+    field = line.substr(F.lit(1), F.length(line) - F.length(count) - 1)
+    unquoted = F.replace(field.substr(F.lit(2), F.length(field) - 2), F.lit('""'), F.lit('"'))
+    word = F.when(field.startswith('"'), unquoted).otherwise(field)
+    return lines.select(word.alias("word"), count.cast("long").alias("count"))
 
 
 def first_rows(spark: SparkSession, parts: Sequence[str], limit: int) -> list[dict[str, Any]]:
@@ -206,7 +227,7 @@ def first_rows(spark: SparkSession, parts: Sequence[str], limit: int) -> list[di
     for part in parts:
         if len(rows) >= limit:
             break
-        read = spark.read.schema("word string, count long").csv(not_a_glob(part), **CSV)
+        read = from_csv(spark.read.text(not_a_glob(part), lineSep="\n"))
         rows += [row.asDict() for row in in_order(read).limit(limit - len(rows)).collect()]
     return rows
 
@@ -245,8 +266,8 @@ class Files:
         """How many files are at or below a Path, hidden ones too."""
         return path.getFileSystem(self.conf).getContentSummary(path).getFileCount()
 
-    def make_folder(self, name: str) -> list[Any]:
-        """Make a folder that must not exist; the Paths that were missing, itself first."""
+    def missing(self, name: str) -> list[Any]:
+        """The Paths that are to be made for a folder that must not exist, itself first."""
         system, path = self.locate(name)
         if system.exists(path):
             raise UserError(f"{name}: it exists already")
@@ -254,12 +275,15 @@ class Files:
         while path is not None and not system.exists(path):
             missing.append(path)
             path = path.getParent()
-        if not system.mkdirs(missing[0]):
-            raise UserError(f"{name}: it cannot be made")
         return missing
 
+    def make(self, missing: list[Any]) -> None:
+        """Make a folder, and those above it, that `missing` told."""
+        if not missing[0].getFileSystem(self.conf).mkdirs(missing[0]):
+            raise UserError(f"{missing[0].toUri().getPath()}: it cannot be made")
+
     def unmake(self, made: list[Any]) -> None:
-        """Remove the folder that make_folder made, and those above it that hold nothing else."""
+        """Remove the folder that was made, and those above it that hold nothing else."""
         system = made[0].getFileSystem(self.conf)
         system.delete(made[0], True)
         with suppress(Py4JJavaError):  # What is not empty has become somebody else's, too.
@@ -371,14 +395,18 @@ def end_tasks(spark: SparkSession) -> None:
 
 
 @contextmanager
-def all_or_nothing(spark: SparkSession, files: Files, made: list[Any]) -> Iterator[None]:
-    """The folder that make_folder made goes away again if the block fails or is stopped."""
+def all_or_nothing(spark: SparkSession, files: Files, folder: str) -> Iterator[None]:
+    """Make a folder, which goes away again if the block fails."""
+    with about(folder):
+        missing = files.missing(folder)
     try:
+        with about(folder):
+            files.make(missing)
         yield
-    except BaseException:
+    except Exception:
         with suppress(Exception):  # With Spark gone nothing can be removed; what counts is raised.
             end_tasks(spark)
-            files.unmake(made)
+            files.unmake(missing)
         raise
 
 
@@ -417,9 +445,7 @@ def run(spark: SparkSession, args: argparse.Namespace, started: float) -> str:
     files = Files(spark)
     check_pattern(spark, args.pattern)
     lines = read_lines(spark, files, args.input)
-    with about(args.output):
-        made = files.make_folder(args.output)
-    with all_or_nothing(spark, files, made):
+    with all_or_nothing(spark, files, args.output):
         with progress(spark, "counting"), about_what_is_read():
             counts = count_words(lines, args.pattern, args.lowercase)
             words, distinct, bad_bytes = write_csv(counts, args.output)
@@ -462,35 +488,61 @@ def new_session() -> SparkSession:
     return spark
 
 
-def stop(signum: int, _frame: FrameType | None) -> NoReturn:
+def run_alone(args: argparse.Namespace, started: float) -> str:
+    """`run` with a session of its own."""
+    spark = new_session()
+    try:
+        return run(spark, args, started)
+    finally:
+        with suppress(Exception):  # The JVM may be what died.
+            spark.stop()
+
+
+def on_sigterm(_signum: int, _frame: FrameType | None) -> NoReturn:
     """Signal handler."""
-    raise Stopped(signal.Signals(signum).name)
+    raise Stopped("SIGTERM")
+
+
+def run_stoppable(args: argparse.Namespace, started: float) -> str:
+    """`run_alone`; a signal cancels what it does, and it takes away what it wrote.
+
+    In a thread: an exception out of a signal handler, amid an exchange with the JVM, would leave
+    that exchange broken, and nothing could be taken away any more.
+    """
+    signal.signal(signal.SIGTERM, on_sigterm)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        future = pool.submit(run_alone, args, started)
+        try:
+            return future.result()
+        except (KeyboardInterrupt, Stopped):
+            for signum in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(signum, signal.SIG_IGN)
+            while not wait([future], timeout=0.2).done:
+                # Again and again: the next job may only be about to start.
+                if context := SparkContext._active_spark_context:
+                    with suppress(Exception):
+                        context.cancelAllJobs()
+            if future.exception() is None:
+                return future.result()  # It was done before it could be stopped.
+            raise
 
 
 def main(argv: Sequence[str] | None = None, spark: SparkSession | None = None) -> int:
     """The program; the exit code. A session that is given is used and not stopped."""
     started = time.monotonic()
-    own: SparkSession | None = None
     try:
         args = parse_args(argv)
-        if spark is None:
-            signal.signal(signal.SIGTERM, stop)
-            spark = own = new_session()
-        print(run(spark, args, started), flush=True)
+        print(run(spark, args, started) if spark else run_stoppable(args, started), flush=True)
         return 0
     except UserError as error:
         say(str(error))
         return 2
     except (KeyboardInterrupt, Stopped) as error:
-        say(f"stopped: {error or 'SIGINT'}")
+        say(f"stopped by {error or 'SIGINT'}")
         return 1
     except (PySparkException, Py4JError, OSError) as error:
         say(f"failed: {root_cause(error)}")
         return 1
-    finally:
-        if own is not None:
-            with suppress(Exception):  # The JVM may be what died.
-                own.stop()
 
 
 if __name__ == "__main__":
