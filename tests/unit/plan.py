@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import json
+import logging
 import runpy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pulumi
 from pulumi.runtime import mocks, rpc
+from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.stack import run_pulumi_func
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,14 +38,64 @@ class Made:
     secrets: frozenset[str]
 
 
+@dataclass(frozen=True)
+class Options:
+    """The options of one resource, as the engine is told of them; resources are meant by name."""
+
+    parent: str
+    provider: str
+    deleted_with: str
+    depends_on: frozenset[str]  # what is asked for, and what the inputs come from
+    ignore_changes: frozenset[str]
+    secret_outputs: frozenset[str]
+    timeouts: dict[str, str]  # {"create": "10m", ...}
+
+    @classmethod
+    def of(cls, request: resource_pb2.RegisterResourceRequest) -> Options:
+        timeouts = request.customTimeouts
+        return cls(
+            parent=_name(request.parent),
+            provider=_name(request.provider.rpartition("::")[0]),
+            deleted_with=_name(request.deletedWith),
+            depends_on=frozenset(_name(urn) for urn in request.dependencies),
+            ignore_changes=frozenset(request.ignoreChanges),
+            secret_outputs=frozenset(request.additionalSecretOutputs),
+            timeouts={
+                verb: value
+                for verb in ("create", "update", "delete")
+                if (value := getattr(timeouts, verb))
+            },
+        )
+
+
+def _name(urn: str) -> str:
+    return urn.rpartition("::")[2]
+
+
+class _Monitor(mocks.MockMonitor):
+    """Pulumi's own, which besides keeps the options: the mocks see the inputs only."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self._plan = plan
+
+    def RegisterResource(self, request: resource_pb2.RegisterResourceRequest) -> Any:
+        self._plan.options[request.type, request.name] = Options.of(request)
+        return super().RegisterResource(request)
+
+
 @dataclass
 class Plan(mocks.Mocks):
     """All that one run made, and what it exported."""
 
     instance_type: dict[str, Any] = field(default_factory=lambda: T3_MEDIUM)
+    zones: tuple[str, ...] = ("eu-central-1b", "eu-central-1a")
     made: list[Made] = field(default_factory=list)
+    options: dict[tuple[str, str], Options] = field(default_factory=dict)
     exported: dict[str, Any] = field(default_factory=dict)
+    secrets: set[str] = field(default_factory=set)  # names of exported secrets
     calls: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)  # warnings and errors
 
     def of(self, type_: str) -> list[Made]:
         """All resources of a type."""
@@ -59,6 +114,26 @@ class Plan(mocks.Mocks):
         assert len(found) == 1, f"{name}: {[made.name for made in self.made]}"
         return found[0]
 
+    def options_of(self, name: str, type_: str | None = None) -> Options:
+        """The options of the resource of that name (see `one`)."""
+        made = self.one(name, type_)
+        return self.options[made.type, made.name]
+
+    def waits_for(self, name: str) -> set[str]:
+        """All resources that the one of that name waits for, over however many others.
+
+        Names without the stack's prefix; two resources of one name count as one.
+        """
+        by_name: dict[str, set[str]] = {}
+        for (_, key), options in self.options.items():
+            by_name.setdefault(key, set()).update(options.depends_on)
+        found, open_ = set(), [self.one(name).name]
+        while open_:
+            new = by_name.get(open_.pop(), set()) - found
+            found |= new
+            open_ += new
+        return {item.removeprefix("tinderbox-test-") for item in found}
+
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict]:
         inputs, secrets = _unwrap(args.inputs)
         self.made.append(Made(args.typ, args.name, inputs, frozenset(secrets)))
@@ -66,12 +141,14 @@ class Plan(mocks.Mocks):
         outputs.update(_computed(args.typ, args.name, inputs))
         return f"{args.name}-id", outputs
 
-    def call(self, args: mocks.MockCallArgs) -> dict:
+    def call(self, args: mocks.MockCallArgs) -> Any:
         self.calls.append(args.token)
         if args.token == "aws:ec2/getInstanceType:getInstanceType":
+            if not self.instance_type:
+                raise RuntimeError("api error InvalidInstanceType: they do not exist: [t9.huge]")
             return {**args.args, **self.instance_type, "id": "type"}
         if args.token == "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings":
-            return {**args.args, "locations": ["eu-central-1b", "eu-central-1a"], "id": "offers"}
+            return {**args.args, "locations": list(self.zones), "id": "offers"}
         if args.token == "aws:ec2/getAmi:getAmi":
             return {**args.args, "id": "ami-1", "architecture": "x86_64"}
         raise AssertionError(f"the program asked for {args.token}")
@@ -130,33 +207,76 @@ def _unwrap(inputs: dict[str, Any]) -> tuple[dict[str, Any], set[str]]:
     return {key: plain(value, key) for key, value in inputs.items()}, secrets
 
 
+class _Listener(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self, said: list[str]) -> None:
+        super().__init__()
+        self._said = said
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._said.append(record.getMessage())
+
+
 def plan(
     config: dict[str, Any] | None = None,
     *,
     preview: bool = False,
     instance_type: dict[str, Any] | None = None,
+    zones: tuple[str, ...] = ("eu-central-1b", "eu-central-1a"),
 ) -> Plan:
-    """Runs `__main__.py`, configured on top of MINIMAL. Raises what the program raises."""
+    """Runs `__main__.py`, configured on top of MINIMAL. Raises what the program raises.
+
+    instance_type: what AWS knows of it; empty for a type that does not exist.
+    zones: where it is offered.
+    """
     merged = {key: dict(value) for key, value in MINIMAL.items()}
     for key, value in (config or {}).items():
         merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
     # Pulumi ties futures to the loop that is current when mocks are set.
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    recorder = Plan(instance_type=instance_type or T3_MEDIUM)
-    mocks.set_mocks(recorder, project="tinderbox", stack="test", preview=preview)
+    recorder = Plan(T3_MEDIUM if instance_type is None else instance_type, zones)
+    logger = logging.Logger("plan", logging.WARNING)
+    logger.addHandler(_Listener(recorder.said))
+    mocks.set_mocks(
+        recorder,
+        project="tinderbox",
+        stack="test",
+        preview=preview,
+        logger=logger,
+        monitor=_Monitor(recorder),
+    )
     pulumi.runtime.set_all_config({f"tinderbox:{k}": json.dumps(v) for k, v in merged.items()})
 
+    exported: dict[str, Any] = {}
+
+    def program() -> None:
+        runpy.run_path(str(ROOT / "__main__.py"), {}, "__main__")
+
     async def run() -> None:
-        await run_pulumi_func(lambda: runpy.run_path(str(ROOT / "__main__.py"), {}, "__main__"))
+        await run_pulumi_func(program)
         for name, value in exported.items():
             recorder.exported[name] = await pulumi.Output.from_input(value).future(True)
+            if await pulumi.Output.from_input(value).is_secret():
+                recorder.secrets.add(name)
 
-    exported: dict[str, Any] = {}
-    original, pulumi.export = pulumi.export, lambda name, value: exported.__setitem__(name, value)
     try:
-        loop.run_until_complete(run())
+        with (
+            contextlib.chdir(ROOT),  # where Pulumi runs a program
+            mock.patch.object(pulumi, "export", exported.__setitem__),
+        ):
+            loop.run_until_complete(run())
     finally:
-        pulumi.export = original
         loop.close()
     return recorder
+
+
+@functools.cache
+def _planned(config: str) -> Plan:
+    return plan(json.loads(config))
+
+
+def planned(config: dict[str, Any] | None = None) -> Plan:
+    """`plan`, once for each configuration: for tests that only look."""
+    return _planned(json.dumps(config, sort_keys=True))
