@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from ..base import Call, Diff, StandinError, replaced_by
+from .api import error_code
 from .resource import AwsResource, from_tag_list, to_tag_list
 
 _STARTED = 600.0
@@ -276,10 +278,23 @@ class Instance(AwsResource):
         """Change what EC2 changes only while the instance is stopped, and start it again."""
         ec2 = self.provider.api.ec2
         ec2.stop_instances(InstanceIds=[call.id])
-        self._wait_for_state(call, call.id, "stopped", _STOPPED)
-        for name, value in attributes.items():
-            ec2.modify_instance_attribute(InstanceId=call.id, **{name: value})
-        ec2.start_instances(InstanceIds=[call.id])
+        try:
+            self._wait_for_state(call, call.id, "stopped", _STOPPED)
+            for name, value in attributes.items():
+                self._modify(call.id, name, value)
+        finally:
+            ec2.start_instances(InstanceIds=[call.id])
+
+    def _modify(self, instance: str, name: str, value: dict[str, Any]) -> None:
+        modify = self.provider.api.ec2.modify_instance_attribute
+        try:
+            modify(InstanceId=instance, **{name: value})
+        except Exception as error:
+            if error_code(error) != "InvalidUserData.Malformed":
+                raise
+            # boto3 has encoded it, as EC2 wants; moto wants what it decodes to be encoded again.
+            encoded = {"Value": base64.b64encode(value["Value"])}
+            modify(InstanceId=instance, **{name: encoded})
 
     def remove(self, call: Call) -> None:
         self.provider.api.ec2.terminate_instances(InstanceIds=[call.id])
