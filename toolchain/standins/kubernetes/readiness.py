@@ -97,10 +97,11 @@ def job(live: Object, related: Related) -> Verdict:
     """Complete, or failed for good (which never heals: a Job is not run again)."""
     if _is_true(live, "Complete"):
         return READY
-    for name in ("Failed", "FailureTarget"):
-        if _is_true(live, name):
-            reason = _reason(condition(live, name)) or "Failed"
-            return Verdict(False, f"the Job failed: {reason}", failed=True)
+    if _is_true(live, "Failed"):
+        reason = _reason(condition(live, "Failed")) or "no reason given"
+        return Verdict(False, f"the Job failed: {reason}", failed=True)
+    if _is_true(live, "FailureTarget"):
+        return _waiting(f"Job: {_reason(condition(live, 'FailureTarget'))}; its Pods are ending")
     status, spec = live.get("status") or {}, live.get("spec") or {}
     if spec.get("suspend"):
         return _waiting("the Job is suspended")
