@@ -28,16 +28,24 @@ SHARED_PATH = "/srv/shared"
 
 # AWS takes VPCs of /16 to /28; below /24 a cluster that grows runs out of addresses.
 _LARGEST_VPC, _SMALLEST_VPC = 16, 24
+# kubeadm takes no others.
+_LARGEST_PODS, _SMALLEST_PODS = 8, 22
+_LARGEST_SERVICES, _SMALLEST_SERVICES = 12, 28
 _DOCUMENTATION = [
     ipaddress.IPv4Network(net) for net in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
 ]
+
+
+# What is found there must be in no message, whatever is wrong with it.
+_SECRETS = ("aws.accessKey", "aws.secretKey", "cluster.kubeconfig")
 
 
 class SettingsError(pulumi.RunError):
     """A setting is wrong. Pulumi prints it as one line, without a traceback."""
 
     def __init__(self, key: str, found: object, wanted: str) -> None:
-        super().__init__(f"{PROJECT}:{key} is {found!r}; it must be {wanted}")
+        shown = "not right" if key in _SECRETS else repr(found)
+        super().__init__(f"{PROJECT}:{key} is {shown}; it must be {wanted}")
 
 
 def _named(key: str) -> Any:
@@ -114,14 +122,23 @@ class ClusterSettings:
         if not re.fullmatch(r"\d+\.\d+\.\d+", self.version):
             raise SettingsError("cluster.version", self.version, "a release such as 1.36.4")
         pods = _require_cidr("cluster.podCidr", self.pod_cidr)
-        if pods.prefixlen > 22:
+        if not _LARGEST_PODS <= pods.prefixlen <= _SMALLEST_PODS:
             raise SettingsError(
-                "cluster.podCidr", self.pod_cidr, "a range of /22 or larger (each node takes a /24)"
+                "cluster.podCidr",
+                self.pod_cidr,
+                f"a range from /{_LARGEST_PODS} to /{_SMALLEST_PODS} (each node takes a /24)",
             )
-        _require_cidr("cluster.serviceCidr", self.service_cidr)
+        services = _require_cidr("cluster.serviceCidr", self.service_cidr)
+        if not _LARGEST_SERVICES <= services.prefixlen <= _SMALLEST_SERVICES:
+            raise SettingsError(
+                "cluster.serviceCidr",
+                self.service_cidr,
+                f"a range from /{_LARGEST_SERVICES} to /{_SMALLEST_SERVICES}",
+            )
         if self.kubeconfig is not None and not _is_kubeconfig(self.kubeconfig):
-            # The value is a secret: it must not be in the message.
-            raise SettingsError("cluster.kubeconfig", "...", "a kubeconfig file's content")
+            raise SettingsError(
+                "cluster.kubeconfig", self.kubeconfig, "a kubeconfig file's content"
+            )
 
 
 @dataclass(frozen=True)
@@ -179,7 +196,7 @@ class WordCountSettings:
 
     def __post_init__(self) -> None:
         _require_at_least("wordCount.top", self.top, 1)
-        if not self.on_volume and not Path(self.input).exists():
+        if not self.on_volume and not _exists(self.input):
             raise SettingsError(
                 "wordCount.input",
                 self.input,
@@ -220,6 +237,7 @@ class Settings:
             "cluster.serviceCidr": self.cluster.service_cidr,
         }
         _require_disjoint(ranges)
+        _require_room(self)
 
     @classmethod
     def load(cls) -> Settings:
@@ -246,7 +264,9 @@ class Settings:
 def _section(name: str, kind: Any, values: object) -> Any:
     """One dataclass from one configuration object; `name` is the object's key."""
     if not isinstance(values, Mapping):
-        raise SettingsError(name, values, "an object of keys and values")
+        # Not the value: there may be a secret in it.
+        found = type(values).__name__
+        raise SettingsError(name, found, f"an object: pulumi config set --path {name}.KEY VALUE")
     fields = {_key(item): item for item in dataclasses.fields(kind)}
     _refuse_unknown(f"{name}.", values, fields)
     types_ = typing.get_type_hints(kind)
@@ -288,6 +308,7 @@ def _refuse_unknown(prefix: str, found: Mapping[str, Any], known: Mapping[str, A
             raise pulumi.RunError(
                 f"{PROJECT}:{prefix}{key} is not a setting; "
                 f"known here: {', '.join(prefix + name for name in sorted(known))}"
+                + (" (it was set without --path)" if key.partition(".")[0] in known else "")
             )
 
 
@@ -311,6 +332,13 @@ def _is_kubeconfig(text: str) -> bool:
     return isinstance(document, dict) and bool(document.get("clusters"))
 
 
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False  # too long, or otherwise no path at all
+
+
 def _require_url(key: str, value: str) -> None:
     if not re.fullmatch(r"https?://[^/\s]+\S*", value):
         raise SettingsError(key, value, "an http or https URL")
@@ -323,6 +351,16 @@ def _require_disjoint(ranges: Mapping[str, str]) -> None:
         for other_key, other in items[index + 1 :]:
             if ipaddress.IPv4Network(value).overlaps(ipaddress.IPv4Network(other)):
                 raise SettingsError(key, value, f"apart from {PROJECT}:{other_key} ({other})")
+
+
+def _require_room(settings: Settings) -> None:
+    """Every node finds a range for its pods (a /24)."""
+    pods, count = settings.cluster.pod_cidr, settings.nodes.count
+    room = 2 ** (24 - ipaddress.IPv4Network(pods).prefixlen)
+    if count > room:
+        raise SettingsError(
+            "nodes.count", count, f"at most {room}: {PROJECT}:cluster.podCidr ({pods}) has no more"
+        )
 
 
 def _refuse_placeholder(settings: Settings) -> None:
@@ -347,7 +385,15 @@ def _project_config() -> dict[str, Any]:
     prefix = f"{PROJECT}:"
     known = {**runtime_config.get_config_env(), **runtime_config.CONFIG.get()}
     return {
-        key.removeprefix(prefix): json.loads(text)
+        key.removeprefix(prefix): _from_json(text)
         for key, text in known.items()
         if key.startswith(prefix)
     }
+
+
+def _from_json(text: str) -> object:
+    """Objects come as JSON; what is no JSON is a text, which no setting of that name is."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

@@ -86,7 +86,11 @@ class _Monitor(mocks.MockMonitor):
 
 @dataclass
 class Plan(mocks.Mocks):
-    """All that one run made, and what it exported."""
+    """All that one run made, and what it exported.
+
+    instance_type: what AWS knows of the nodes' type; empty where it knows of none.
+    zones: where the type is offered.
+    """
 
     instance_type: dict[str, Any] = field(default_factory=lambda: T3_MEDIUM)
     zones: tuple[str, ...] = ("eu-central-1b", "eu-central-1a")
@@ -222,13 +226,11 @@ def plan(
     config: dict[str, Any] | None = None,
     *,
     preview: bool = False,
-    instance_type: dict[str, Any] | None = None,
-    zones: tuple[str, ...] = ("eu-central-1b", "eu-central-1a"),
+    recorder: Plan | None = None,
 ) -> Plan:
     """Runs `__main__.py`, configured on top of MINIMAL. Raises what the program raises.
 
-    instance_type: what AWS knows of it; empty for a type that does not exist.
-    zones: where it is offered.
+    recorder: to be filled in and returned, where AWS answers otherwise or the run is to fail.
     """
     merged = {key: dict(value) for key, value in MINIMAL.items()}
     for key, value in (config or {}).items():
@@ -236,7 +238,7 @@ def plan(
     # Pulumi ties futures to the loop that is current when mocks are set.
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    recorder = Plan(T3_MEDIUM if instance_type is None else instance_type, zones)
+    recorder = recorder or Plan()
     logger = logging.Logger("plan", logging.WARNING)
     logger.addHandler(_Listener(recorder.said))
     mocks.set_mocks(
