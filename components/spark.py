@@ -54,7 +54,7 @@ class SparkRelease(pulumi.ComponentResource):
         self.image = settings.image
         inside = args.cluster.options(parent=self)
         namespace = kubernetes.core.v1.Namespace(
-            "spark",
+            "spark-namespace",
             metadata={
                 "name": "spark",
                 # Enforced by Kubernetes itself: nothing privileged runs beside the user's jobs.

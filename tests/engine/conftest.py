@@ -18,7 +18,7 @@ from toolchain.env import environment
 ROOT = Path(__file__).resolve().parents[2]
 STACK = "engine"
 # What the engine needs of the checkout; a copy, since the program writes beside itself.
-PROGRAM = ["__main__.py", "Pulumi.yaml", "README.md", "components", "charts", "spark_jobs"]
+PROGRAM = ["Pulumi.yaml", "README.md", "components", "charts", "spark_jobs"]
 IMAGE = {
     "ami_id": "ami-0deb13000000000",
     "name": "debian-13-amd64-20261101-0000",
@@ -42,13 +42,14 @@ IMAGE = {
 class Engine:
     """One stack of the program, with a backend of its own."""
 
-    def __init__(self, folder: Path, endpoint: str) -> None:
+    def __init__(self, folder: Path, endpoint: str, main: Path = ROOT / "__main__.py") -> None:
         self.program = folder / "program"
         self.program.mkdir()
         for name in PROGRAM:
             source = ROOT / name
             copy = shutil.copytree if source.is_dir() else shutil.copy
             copy(source, self.program / name)
+        shutil.copy(main, self.program / "__main__.py")
         (self.program / ".venv").symlink_to((ROOT / ".venv").resolve())
         (folder / "state").mkdir()
         self.env = {
@@ -122,5 +123,14 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def engine(moto: str, tmp_path_factory: pytest.TempPathFactory) -> Engine:
     """A stack that is configured like the local one, but for moto without machines."""
     made = Engine(tmp_path_factory.mktemp("engine"), moto)
+    made.configure()
+    return made
+
+
+@pytest.fixture(scope="session")
+def aws_engine(moto: str, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """A stack of the program's AWS part alone: moto's instances are no machines to reach into."""
+    main = Path(__file__).parent / "aws_part.py"
+    made = Engine(tmp_path_factory.mktemp("aws-engine"), moto, main)
     made.configure()
     return made

@@ -1,0 +1,20 @@
+"""The program's AWS part alone, as `__main__.py` puts it together."""
+
+import pulumi
+
+from components.inventory import write_inventory
+from components.network import NetworkArgs, NetworkStack
+from components.nodes import KubeNodes, NodesArgs, find_machine
+from components.provider import aws_provider
+from components.settings import Settings
+from components.storage import FileSystemArgs, SharedFileSystem
+
+settings = Settings.load()
+name = f"{pulumi.get_project()}-{pulumi.get_stack()}"
+provider = aws_provider(settings.aws)
+on_aws = pulumi.ResourceOptions(providers=[provider])
+machine = find_machine(settings.nodes, provider)
+network = NetworkStack(name, NetworkArgs(settings.network, machine.zone), on_aws)
+SharedFileSystem(name, FileSystemArgs(network), on_aws)
+nodes = KubeNodes(name, NodesArgs(network, machine, settings.nodes), on_aws)
+pulumi.export("inventory", write_inventory(name, network, nodes))
