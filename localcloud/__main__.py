@@ -30,6 +30,9 @@ def main(arguments: list[str]) -> int:
     except (CloudError, ToolchainError) as problem:
         print(f"localcloud: {problem}", file=sys.stderr)
         return 1
+    except OSError as problem:
+        print(f"localcloud: {problem}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("localcloud: interrupted", file=sys.stderr)
         return 130

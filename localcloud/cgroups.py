@@ -1,7 +1,8 @@
 """Control groups of machines and daemons: where our processes are, whoever started them.
 
 A group is named by a word ("services" or an instance's id) and is the folder tinderbox/<name> in
-each hierarchy of a cgroup v1 host, or in the one hierarchy of a cgroup v2 host.
+each hierarchy: those of cgroup v1, systemd's own (or the machines' systemds would meet in one
+group), and that of cgroup v2.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from localcloud.errors import CloudError
 from localcloud.layout import CGROUP
 from localcloud.shell import wait_until
 
-#: What a machine's kubelet needs; the named hierarchies (systemd's) are left alone.
+#: What a machine's kubelet needs.
 CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids")
 V2_CONTROLLERS = ("cpu", "cpuset", "memory", "io", "pids")
 
 
 @dataclass(frozen=True)
 class Hierarchy:
-    """A mounted cgroup tree with the controllers that it holds; on v2 there is just one."""
+    """A mounted cgroup tree; `controllers` are those of v1 (none: systemd's tree, or v2)."""
 
     mount: Path
     controllers: frozenset[str]
@@ -32,21 +33,19 @@ class Hierarchy:
 
 
 def parse_mounts(mounts: str) -> list[Hierarchy]:
-    """The hierarchies that count, from the text of /proc/mounts.
-
-    A hybrid host (v1 controllers and an empty v2 tree) counts as v1.
-    """
-    first: list[Hierarchy] = []
-    second: list[Hierarchy] = []
+    """The hierarchies on a host, each once, from the text of /proc/mounts."""
+    found: dict[str, Hierarchy] = {}
     for line in mounts.splitlines():
         _, place, kind, options, *_ = line.split()
-        if kind == "cgroup":
+        if kind in ("cgroup", "cgroup2"):
+            # What tells a tree from the others: its controllers or, without any, its name.
             held = frozenset(options.split(",")) & frozenset(CONTROLLERS)
-            if held and not any(known.controllers & held for known in first):
-                first.append(Hierarchy(Path(place), held, 1))
-        elif kind == "cgroup2":
-            second.append(Hierarchy(Path(place), frozenset(), 2))
-    return first or second[:1]
+            named = [option for option in options.split(",") if option.startswith("name=")]
+            if kind == "cgroup2" or held or named:
+                version = 2 if kind == "cgroup2" else 1
+                key = " ".join(sorted(held) or named or [kind])
+                found.setdefault(key, Hierarchy(Path(place), held, version))
+    return list(found.values())
 
 
 def hierarchies() -> list[Hierarchy]:

@@ -57,7 +57,7 @@ def missing_capabilities(status: str) -> list[str]:
 def require_cgroups() -> None:
     """Raise CloudError unless cgroups of the kinds that a kubelet needs can be made."""
     found = cgroups.hierarchies()
-    if found[0].version == 2:
+    if all(hierarchy.version == 2 for hierarchy in found):
         offered = set((found[0].mount / "cgroup.controllers").read_text().split())
         missing = set(cgroups.V2_CONTROLLERS) - offered
     else:

@@ -246,7 +246,7 @@ def booted(instance_id: str) -> bool:
     """Whether cloud-init has finished since the machine's latest start."""
     known = record(instance_id)
     try:
-        done = (folder(instance_id) / "upper/var/lib/cloud/instance/boot-finished").stat().st_mtime
+        done = (folder(instance_id) / "upper" / seed.FINISHED.format(instance_id)).stat().st_mtime
     except OSError:
         return False
     return known is not None and bool(known.starts) and done > known.starts[-1]

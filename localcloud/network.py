@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -25,6 +26,9 @@ from localcloud.wanted import Instance
 
 #: An address of its own: a bridge without one takes a port's, and changes it as ports come and go.
 BRIDGE_MAC = "02:00:0a:2b:00:01"
+
+#: `ip netns add` prepares /run/netns, and two at once prepare it twice.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def make_bridge() -> None:
@@ -91,7 +95,8 @@ def plug_in(instance: Instance, rules: str) -> None:
     """Make the machine's network namespace, guarded before it is connected to the bridge."""
     unplug(instance.id)
     name, cable = namespace(instance.id), _cable(instance.id)
-    run(["ip", "netns", "add", name])
+    with _ONE_AT_A_TIME:
+        run(["ip", "netns", "add", name])
     apply_machine_rules(instance.id, rules)
     inside = ["ip", "-n", name]
     run(

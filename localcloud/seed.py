@@ -14,6 +14,8 @@ from localcloud.layout import REGION
 from localcloud.wanted import Instance
 
 SEED = "var/lib/cloud/seed/nocloud"
+#: cloud-init makes it when it has done all its work, anew at each boot.
+FINISHED = "var/lib/cloud/instances/{}/boot-finished"
 UNIT = "etc/systemd/system/machine.service"
 
 #: What a real machine has from its start: a shared root mount, and cgroups that it may change
@@ -27,8 +29,9 @@ Before=sysinit.target cloud-init-local.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/sh -c 'set -e; mount --make-rshared /; grep "^cgroup /sys/fs/cgroup/" /proc/mounts | \
-while read -r _ place _; do mount -o remount,bind,rw,nosuid,nodev,noexec "$$place" || exit 1; done'
+ExecStart=/bin/sh -ec 'mount --make-rshared /; \
+  grep "^cgroup /sys/fs/cgroup/" /proc/mounts | while read -r _ place _; do \
+    mount -o remount,bind,rw,nosuid,nodev,noexec "$$place"; done'
 
 [Install]
 WantedBy=sysinit.target

@@ -47,7 +47,12 @@ def services(cloud: str, rootfs: Path, built: mirror.Mirror) -> list[Service]:
             network.has_host_rules,
         ),
     ]
-    return own
+    packages, registry = mirror.serve_commands(built, HOST_ADDRESS)
+    return [
+        *own,
+        Service("packages", packages, lambda: listens(mirror.STATIC_PORT)),
+        Service("registry", registry, lambda: listens(mirror.REGISTRY_PORT)),
+    ]
 
 
 def answers(cloud: str) -> bool:

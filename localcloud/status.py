@@ -71,6 +71,13 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
+def size(bytes_: int | None) -> str:
+    """ "81 MiB", "1.4 GiB"; "-" for None."""
+    if bytes_ is None:
+        return "-"
+    return f"{bytes_ / 2**20:.0f} MiB" if bytes_ < 2**30 else f"{bytes_ / 2**30:.1f} GiB"
+
+
 def _instances() -> list[dict[str, Any]]:
     reservations = ec2_client().describe_instances()["Reservations"]
     machines = {one.id: one for one in machine.observe()}
@@ -110,13 +117,9 @@ def _machine_word(instance_id: str, runs: Machine | None) -> str:
 
 
 def _row(one: dict[str, Any]) -> list[str]:
-    def gigabytes(size: int | None) -> str:
-        return "-" if size is None else f"{size / 2**30:.1f}"
-
-    memory = "-" if one["memory"] is None else gigabytes(one["memory"])
+    memory = size(one["memory"])
     if one["memory"] is not None and one["memoryLimit"]:
-        memory += f" of {gigabytes(one['memoryLimit'])}"
-    memory += "" if memory == "-" else " GiB"
+        memory += f" of {size(one['memoryLimit'])}"
     return [
         one["id"],
         one["name"] or "-",

@@ -42,10 +42,13 @@ def leftovers() -> list[str]:
 
 def mounts(text: str | None = None) -> list[str]:
     """Our mount points on the host, the innermost last; `text` is that of /proc/mounts."""
-    text = Path("/proc/mounts").read_text() if text is None else text
-    places = [line.split()[1] for line in text.splitlines()]
     ours = (f"{STATE}/", f"{NETNS}/{network.NETNS_PREFIX}")
-    return [place for place in places if place == str(STATE) or place.startswith(ours)]
+    return [place for place in _mount_points(text) if place == str(STATE) or place.startswith(ours)]
+
+
+def _mount_points(text: str | None) -> list[str]:
+    text = Path("/proc/mounts").read_text() if text is None else text
+    return [line.split()[1] for line in text.splitlines()]
 
 
 def sweep(keep_logs: bool = False) -> None:
@@ -61,8 +64,8 @@ def sweep(keep_logs: bool = False) -> None:
     for place in reversed(mounts()):
         run(["umount", "--lazy", place])
     if NETNS.is_dir() and not any(NETNS.iterdir()):
-        # `ip netns` mounts this folder on itself and never takes that away.
-        if NETNS.is_mount():
+        # `ip netns` mounts this folder on itself, two at once even twice, and leaves that.
+        for _ in range(_mount_points(None).count(str(NETNS))):
             run(["umount", str(NETNS)])
         NETNS.rmdir()
     cgroups.remove("")
