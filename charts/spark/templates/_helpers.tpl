@@ -1,0 +1,186 @@
+{{/* The first part of all names. */}}
+{{- define "spark.name" -}}
+{{ .Values.fullnameOverride | default .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "spark.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default (printf "%s-python3" .Chart.AppVersion) }}
+{{- end }}
+
+{{- define "spark.authSecret" -}}
+{{ .Values.auth.existingSecret | default (printf "%s-auth" (include "spark.name" .)) }}
+{{- end }}
+
+{{/* What selects the pods of a component. Takes (list context component). */}}
+{{- define "spark.selector" -}}
+app.kubernetes.io/name: spark
+app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{/* Labels of every object. Takes (list context component). */}}
+{{- define "spark.labels" -}}
+{{ include "spark.selector" . }}
+app.kubernetes.io/version: {{ (index . 0).Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ (index . 0).Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" (index . 0).Chart.Name (index . 0).Chart.Version }}
+{{- end }}
+
+{{/* Spark's own folder on the volume. */}}
+{{- define "spark.folder" -}}
+{{ .Values.volume.mountPath }}/{{ .Values.volume.folder }}
+{{- end }}
+
+{{/* Properties that all of Spark's processes must agree on. */}}
+{{- define "spark.sharedConf" -}}
+spark.authenticate true
+# Encrypts what the processes send each other, with a key agreed on by the shared secret.
+spark.network.crypto.enabled true
+spark.network.crypto.cipher AES/GCM/NoPadding
+spark.network.crypto.authEngineVersion 2
+spark.network.crypto.saslFallback false
+# An executor whose worker is to go hands over its blocks and takes no more tasks.
+spark.decommission.enabled true
+spark.storage.decommission.enabled true
+spark.storage.decommission.rddBlocks.enabled true
+spark.storage.decommission.shuffleBlocks.enabled true
+spark.ui.killEnabled false
+{{- end }}
+
+{{/* log4j2.properties. Takes the level. */}}
+{{- define "spark.log4j2" -}}
+rootLogger.level = {{ . }}
+rootLogger.appenderRef.stderr.ref = stderr
+appender.stderr.type = Console
+appender.stderr.name = stderr
+appender.stderr.target = SYSTEM_ERR
+appender.stderr.layout.type = PatternLayout
+appender.stderr.layout.pattern = %d{yy/MM/dd HH:mm:ss} %p %c{1}: %m%n%ex
+{{- end }}
+
+{{/* Of a pod's spec, what master and workers have in common. Takes (list context values). */}}
+{{- define "spark.podSpec" -}}
+{{- $root := index . 0 }}
+{{- $own := index . 1 -}}
+automountServiceAccountToken: false
+# The variables of a Service named *-master would be taken for Spark's own SPARK_MASTER_PORT.
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 185
+  runAsGroup: 185
+  fsGroup: 185
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile:
+    type: RuntimeDefault
+{{- with $root.Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- with $own.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $own.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $own.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $own.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Of a daemon's container, what master and worker have in common. */}}
+{{- define "spark.container" -}}
+image: {{ include "spark.image" . }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities:
+    drop: [ALL]
+{{- end }}
+
+{{- define "spark.env" -}}
+- name: POD_IP
+  valueFrom:
+    fieldRef:
+      fieldPath: status.podIP
+# Spark takes the secret from here, and hands it on to executors the same way.
+- name: _SPARK_AUTH_SECRET
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "spark.authSecret" . }}
+      key: secret
+{{- end }}
+
+{{- define "spark.mounts" -}}
+- name: conf
+  mountPath: /opt/spark/conf
+- name: scratch
+  mountPath: /tmp
+{{- if .Values.volume.claimName }}
+- name: shared
+  mountPath: {{ .Values.volume.mountPath }}
+{{- end }}
+{{- end }}
+
+{{/* Volumes for spark.mounts. Takes (list context size-of-scratch). */}}
+{{- define "spark.volumes" -}}
+{{- $root := index . 0 -}}
+- name: conf
+  configMap:
+    name: {{ include "spark.name" $root }}-daemons
+- name: scratch
+  emptyDir:
+    sizeLimit: {{ index . 1 }}
+{{- with $root.Values.volume.claimName }}
+- name: shared
+  persistentVolumeClaim:
+    claimName: {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* Resources with a memory limit in MiB where none is given. Takes (list resources limit). */}}
+{{- define "spark.resources" -}}
+{{- $limit := dict "limits" (dict "memory" (printf "%dMi" (int (index . 1)))) }}
+{{- toYaml (merge (deepCopy (index . 0 | default dict)) $limit) }}
+{{- end }}
+
+{{/* The files in the conf folder of master and workers. */}}
+{{- define "spark.daemonsConf" -}}
+spark-defaults.conf: |
+  {{- include "spark.sharedConf" . | nindent 2 }}
+  # It would take applications from anybody who can reach it.
+  spark.master.rest.enabled false
+  # A master that starts anew knows its workers and applications again.
+  spark.deploy.recoveryMode FILESYSTEM
+  spark.deploy.recoveryDirectory {{ if .Values.volume.claimName }}{{ include "spark.folder" . }}{{ else }}/tmp{{ end }}/recovery
+  spark.worker.cleanup.enabled true
+  spark.worker.cleanup.interval 600
+  spark.worker.cleanup.appDataTtl {{ int .Values.worker.keepAppsSeconds }}
+  # The Service's name stays; the master's address changes with its pod.
+  spark.worker.preferConfiguredMasterAddress true
+  {{- range $key, $value := .Values.daemons.conf }}
+  {{ $key }} {{ $value }}
+  {{- end }}
+log4j2.properties: |
+  {{- include "spark.log4j2" .Values.daemons.logLevel | nindent 2 }}
+metrics.properties: |
+  *.sink.prometheusServlet.class=org.apache.spark.metrics.sink.PrometheusServlet
+  *.sink.prometheusServlet.path=/metrics/prometheus
+  master.sink.prometheusServlet.path=/metrics/master/prometheus
+  applications.sink.prometheusServlet.path=/metrics/applications/prometheus
+  *.source.jvm.class=org.apache.spark.metrics.source.JvmSource
+{{- end }}
+
+{{/* Changes when the daemons have to start anew to see their configuration. */}}
+{{- define "spark.daemonsChecksum" -}}
+{{ include "spark.daemonsConf" . | sha256sum }}
+{{- end }}
