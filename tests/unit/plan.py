@@ -149,7 +149,7 @@ class Plan(mocks.Mocks):
         self.calls.append(args.token)
         if args.token == "aws:ec2/getInstanceType:getInstanceType":
             if not self.instance_type:
-                raise RuntimeError("api error InvalidInstanceType: they do not exist: [t9.huge]")
+                return {}, [("instanceType", "api error InvalidInstanceType: no such type")]
             return {**args.args, **self.instance_type, "id": "type"}
         if args.token == "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings":
             return {**args.args, "locations": list(self.zones), "id": "offers"}
