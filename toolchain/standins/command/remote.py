@@ -94,11 +94,13 @@ class _Session:
                 )
             except (asyncssh.Error, OSError) as error:
                 raise StandinError(f"can't start a command there: {error}") from None
-            await asyncio.gather(
-                self._write(process),
-                self._read("stdout", process.stdout),
-                self._read("stderr", process.stderr),
-            )
+            # A lost connection shows as a process without an exit status.
+            with suppress(asyncssh.ConnectionLost):
+                await asyncio.gather(
+                    self._write(process),
+                    self._read("stdout", process.stdout),
+                    self._read("stderr", process.stderr),
+                )
             await process.wait_closed()
         if process.exit_status == 0:
             return ""
