@@ -32,6 +32,15 @@ _SPARK_UID = 185
 # A ConfigMap holds 1 MiB, and base64 is not spared.
 _LARGEST_BY_CONFIGMAP = 700 * 1024
 
+# Prints the summary: the line of JSON in the logs of the job's attempts, which only the one that
+# succeeded has. The kubeconfig is on no command line, and in no file that others can read or that
+# stays; kubectl opens it more than once, so it can't come by a pipe.
+_READ_LOG = """config=$(mktemp)
+trap 'rm -f "$config"' EXIT
+printf %s "$KUBECONFIG_TEXT" >"$config"
+kubectl --kubeconfig "$config" --namespace {namespace} logs --container driver --tail -1 \\
+  --selector batch.kubernetes.io/job-name={job} | grep '^{{' | tail -n 1
+"""
 
 _RESTRICTED = kubernetes.core.v1.SecurityContextArgs(
     allow_privilege_escalation=False,
@@ -71,7 +80,7 @@ def options(settings: WordCountSettings) -> list[str]:
     if settings.lowercase:
         chosen.append("--lowercase")
     if settings.pattern is not None:
-        chosen += ["--pattern", settings.pattern]
+        chosen.append(f"--pattern={settings.pattern}")  # one that begins with a dash is none itself
     return chosen
 
 
@@ -194,9 +203,9 @@ class WordCountJob(pulumi.ComponentResource):
                 "--conf",
                 f"spark.app.name={self._name}",
                 "/opt/tinderbox/wordcount.py",
-                text.path,
+                _literally(text.path),
                 f"{_RUNS}/$(JOB)/$(POD)",
-                *options(self._args.settings),
+                *map(_literally, options(self._args.settings)),
             ],
             env=[
                 _from_field("POD", "metadata.name"),
@@ -283,12 +292,8 @@ class WordCountJob(pulumi.ComponentResource):
             ).stdout
         read = command.local.Command(
             f"{self._name}-result",
-            # A file descriptor, so that the kubeconfig is in no file and on no command line.
             create=pulumi.Output.format(
-                'kubectl --kubeconfig <(printf %s "$KUBECONFIG_TEXT")'
-                " --namespace {0} logs job/{1} --container driver | tail -n 1",
-                job.metadata.namespace,
-                job.metadata.name,
+                _READ_LOG, namespace=job.metadata.namespace, job=job.metadata.name
             ),
             interpreter=["/bin/bash", "-euo", "pipefail", "-c"],
             environment={"KUBECONFIG_TEXT": self._args.cluster.kubeconfig},
@@ -297,6 +302,11 @@ class WordCountJob(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         return read.stdout
+
+
+def _literally(argument: str) -> str:
+    """An argument in which Kubernetes finds no $(VARIABLE) to fill in, and no $$ to shorten."""
+    return argument.replace("$", "$$")
 
 
 def _from_field(name: str, path: str) -> kubernetes.core.v1.EnvVarArgs:
