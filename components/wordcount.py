@@ -196,8 +196,6 @@ class WordCountJob(pulumi.ComponentResource):
             args=[
                 "--master",
                 spark.master_url,
-                "--properties-file",
-                "/opt/spark/conf/spark-defaults.conf",
                 "--conf",
                 "spark.driver.host=$(POD_IP)",
                 "--conf",
@@ -211,6 +209,15 @@ class WordCountJob(pulumi.ComponentResource):
                 _from_field("POD", "metadata.name"),
                 _from_field("POD_IP", "status.podIP"),
                 _from_field("JOB", "metadata.labels['batch.kubernetes.io/job-name']"),
+                # Spark takes it from here; on a command line everybody could read it.
+                core.EnvVarArgs(
+                    name="_SPARK_AUTH_SECRET",
+                    value_from=core.EnvVarSourceArgs(
+                        secret_key_ref=core.SecretKeySelectorArgs(
+                            name=spark.auth_secret, key="secret"
+                        )
+                    ),
+                ),
             ],
             resources=core.ResourceRequirementsArgs(
                 requests={"cpu": "100m", "memory": "512Mi"}, limits={"memory": "1536Mi"}
@@ -220,7 +227,6 @@ class WordCountJob(pulumi.ComponentResource):
                 _mount("shared", SHARED_PATH),
                 _mount("script", "/opt/tinderbox"),
                 _mount("defaults", "/opt/spark/conf"),
-                _mount("auth", "/opt/spark/auth"),
             ],
         )
         volumes = [
@@ -238,9 +244,6 @@ class WordCountJob(pulumi.ComponentResource):
                 name="defaults",
                 config_map=core.ConfigMapVolumeSourceArgs(name=spark.defaults_config),
             ),
-            core.VolumeArgs(
-                name="auth", secret=core.SecretVolumeSourceArgs(secret_name=spark.auth_secret)
-            ),
         ]
         return batch.Job(
             self._name,
@@ -256,6 +259,8 @@ class WordCountJob(pulumi.ComponentResource):
                     spec=core.PodSpecArgs(
                         restart_policy="Never",
                         automount_service_account_token=False,
+                        # The variables of a Service named spark-master would be taken for Spark's.
+                        enable_service_links=False,
                         security_context=core.PodSecurityContextArgs(
                             run_as_non_root=True,
                             run_as_user=_SPARK_UID,
