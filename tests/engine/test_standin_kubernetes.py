@@ -35,7 +35,7 @@ class Resource:
     """One resource through the life that the engine gives it: check, create, update, delete."""
 
     def __init__(self, provider: KubernetesProvider, kind: str, name: str) -> None:
-        self.handler = provider.handler(BY_NAME[kind].token)
+        self.handler: Any = provider.handler(BY_NAME[kind].token)
         self.urn = f"urn:pulumi:test::tinderbox::{BY_NAME[kind].token}::{name}"
         self.id = ""
         self.inputs: Manifest = {}
@@ -80,7 +80,7 @@ class Resource:
     def delete(self) -> None:
         self.handler.delete(self.call())
 
-    def live(self) -> Manifest | None:
+    def live(self) -> Any:
         namespace, _, name = self.id.rpartition("/")
         return self.handler.cluster.find(self.handler.kind.path(namespace or None, name))
 

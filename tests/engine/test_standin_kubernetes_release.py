@@ -70,7 +70,7 @@ class Release:
     """One Release through the life that the engine gives it."""
 
     def __init__(self, provider: KubernetesProvider, name: str) -> None:
-        self.handler = provider.handler(TOKEN)
+        self.handler: Any = provider.handler(TOKEN)
         self.urn = f"urn:pulumi:test::tinderbox::{TOKEN}::{name}"
         self.id = ""
         self.inputs: dict[str, Any] = {}
@@ -117,7 +117,7 @@ class Release:
     def delete(self) -> None:
         self.handler.delete(self.call())
 
-    def config_map(self) -> dict[str, Any] | None:
+    def config_map(self) -> Any:
         namespace, name = self.id.split("/")
         path = f"/api/v1/namespaces/{namespace}/configmaps/{name}-map"
         return self.handler.provider.cluster.find(path)
@@ -239,7 +239,8 @@ def test_a_preview_needs_no_cluster(chart, monkeypatch):
     one = Release(provider, "preview")
     checked = one.check({"chart": str(chart), "namespace": "n"})
     assert checked["resourceNames"] == {"ConfigMap/v1": [f"{checked['name']}-map"]}
-    assert one.handler.preview_create(one.call(checked))["status"] is UNKNOWN
+    status = one.handler.preview_create(one.call(checked))["status"]
+    assert status["name"] == checked["name"] and status["revision"] is UNKNOWN
 
 
 @pytest.mark.parametrize(

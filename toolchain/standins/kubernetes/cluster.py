@@ -90,7 +90,9 @@ class Cluster:
         if dry_run:
             query["dryRun"] = "All"
         # JSON is YAML, and far faster to write.
-        return self.request("PATCH", path, query, manifest, "application/apply-patch+yaml")
+        content_type = "application/apply-patch+yaml"
+        # A preview does without an answer rather than wait for one.
+        return self.request("PATCH", path, query, manifest, content_type, patient=not dry_run)
 
     def delete(self, path: str, propagation: str) -> None:
         """Ask for the deletion of the object at `path`; no error where there is none."""
@@ -121,9 +123,13 @@ class Cluster:
         query: dict[str, Any] | None = None,
         body: Any = None,
         content_type: str = "application/json",
+        patient: bool = True,
     ) -> dict[str, Any]:
-        """One request; the decoded answer. Raises ApiError and Unreachable."""
-        return json.loads(self._send(method, path, query, body, content_type))
+        """One request; the decoded answer. Raises ApiError and Unreachable.
+
+        `patient`: a server that is away or overloaded is tried again for some seconds.
+        """
+        return json.loads(self._send(method, path, query, body, content_type, patient))
 
     def open(self, path: str, query: dict[str, Any], read_seconds: float) -> Any:
         """A GET whose answer is read bit by bit: urllib3's response, to be closed by the caller."""
@@ -136,9 +142,10 @@ class Cluster:
         query: dict[str, Any] | None = None,
         body: Any = None,
         content_type: str = "application/json",
+        patient: bool = True,
     ) -> bytes:
         """The answer's bytes; all requests made here may be repeated without harm."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + (PATIENCE_SECONDS if patient else 0.0)
         wait = _SMALLEST_WAIT
         while True:
             try:

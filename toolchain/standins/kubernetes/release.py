@@ -25,6 +25,8 @@ _DEFAULT_TIMEOUT = 300
 # A label on the release, by which a run finds again what a killed run of it left.
 _OWNER_LABEL = "standin-owner"
 
+_STATUS = ("name", "namespace", "revision", "status", "chart", "version", "appVersion")
+
 # Inputs that become a helm flag without a value: for install, for upgrade, for both.
 _FLAGS = {
     "atomic": "--atomic",
@@ -153,10 +155,12 @@ class ReleaseHandler(ResourceHandler):
         return Diff(paths, replaced_by(paths, self.force_new))
 
     def preview_create(self, call: Call) -> dict[str, Any]:
-        return {**call.inputs, "status": UNKNOWN}
+        """The inputs, and of the status what is known: the names, which others build upon."""
+        names = {name: call.inputs.get(name, UNKNOWN) for name in ("name", "namespace")}
+        return {**call.inputs, "status": {**dict.fromkeys(_STATUS, UNKNOWN), **names}}
 
     def preview_update(self, call: Call) -> dict[str, Any]:
-        return {**call.inputs, "status": UNKNOWN}
+        return self.preview_create(call)
 
     # -- the real thing ----------------------------------------------------------------------
 
@@ -368,8 +372,7 @@ def _values(inputs: dict[str, Any]) -> dict[str, Any]:
 
 def _status(found: dict[str, Any]) -> dict[str, Any]:
     """The outputs that come from `helm get metadata`."""
-    names = ("name", "namespace", "revision", "status", "chart", "version", "appVersion")
-    status = {name: found[name] for name in names if found.get(name) not in (None, "")}
+    status = {name: found[name] for name in _STATUS if found.get(name) not in (None, "")}
     return {"status": status, "version": found["version"]}
 
 
