@@ -26,7 +26,7 @@ from pathlib import Path
 from localcloud import cgroups, network, seed
 from localcloud.errors import CloudError
 from localcloud.layout import MACHINES, SHARED, TRASH
-from localcloud.plan import Machine
+from localcloud.plan import EXIT_REBOOT, Machine
 from localcloud.shell import wait_until
 from localcloud.wanted import Instance
 
@@ -47,7 +47,8 @@ class Record:
     memory: int | None  # its limit, bytes
     stopped: bool = False
     reboots: int = 0
-    starts: list[float] = field(default_factory=list)  # seconds since the epoch, the latest few
+    started: float | None = None  # seconds since the epoch, as below
+    deaths: list[float] = field(default_factory=list)  # the latest few
 
 
 def folder(instance_id: str) -> Path:
@@ -107,6 +108,8 @@ def start(instance: Instance, rules: str, reboots: int) -> None:
     place = folder(instance.id)
     cgroups.kill(instance.id)
     cgroups.remove(instance.id)
+    died = known.started and not known.stopped and _exit_code(instance.id) != EXIT_REBOOT
+    deaths = [*known.deaths[-9:], time.time()] if died else known.deaths
     (place / "exit").unlink(missing_ok=True)
     shared = SHARED / instance.vpc
     shared.mkdir(parents=True, exist_ok=True)
@@ -128,9 +131,9 @@ def start(instance: Instance, rules: str, reboots: int) -> None:
             },
             start_new_session=True,
         )
-    starts = [*known.starts[-9:], time.time()]
-    _save(instance.id, replace(known, stopped=False, reboots=reboots, starts=starts))
-    if not wait_until(lambda: leader(instance.id) is not None or _ended(instance.id), 20):
+    known = replace(known, stopped=False, reboots=reboots, deaths=deaths, started=time.time())
+    _save(instance.id, known)
+    if not wait_until(lambda: bool(leader(instance.id)) or _exit_code(instance.id) is not None, 20):
         raise CloudError(f"machine {instance.id} does not start; see {place}/console.log")
 
 
@@ -222,12 +225,16 @@ def _observe(instance_id: str) -> Machine:
     if known is None:
         # Its maker was killed half way, or a part of a removed one is left.
         return Machine(instance_id, alive, complete=False)
-    code = None
-    with contextlib.suppress(OSError, ValueError):
-        code = int((folder(instance_id) / "exit").read_text())
     minute_ago = time.time() - 60
-    recent = sum(moment > minute_ago for moment in known.starts)
+    recent = sum(moment > minute_ago for moment in known.deaths)
+    code = _exit_code(instance_id)
     return Machine(instance_id, alive, code, known.stopped, known.reboots, recent)
+
+
+def _exit_code(instance_id: str) -> int | None:
+    with contextlib.suppress(OSError, ValueError):
+        return int((folder(instance_id) / "exit").read_text())
+    return None
 
 
 def leader(instance_id: str) -> int | None:
@@ -249,15 +256,11 @@ def booted(instance_id: str) -> bool:
         done = (folder(instance_id) / "upper" / seed.FINISHED.format(instance_id)).stat().st_mtime
     except OSError:
         return False
-    return known is not None and bool(known.starts) and done > known.starts[-1]
+    return known is not None and known.started is not None and done > known.started
 
 
 def _entries(place: Path) -> list[Path]:
     return list(place.iterdir()) if place.is_dir() else []
-
-
-def _ended(instance_id: str) -> bool:
-    return (folder(instance_id) / "exit").exists()
 
 
 def _save(instance_id: str, known: Record) -> None:

@@ -20,8 +20,8 @@ class Machine:
 
     `exit_code` is how it ended by itself, None while it runs or if it was killed from outside;
     `stopped` says that we stopped it; `reboots` counts the API's reboots that it has seen;
-    `recent_starts` those within the last minute; one that is not `complete` was never made to the
-    end.
+    `recent_deaths` how often it died and was started again within the last minute; one that
+    is not `complete` was never made to the end.
     """
 
     id: str
@@ -29,7 +29,7 @@ class Machine:
     exit_code: int | None = None
     stopped: bool = False
     reboots: int = 0
-    recent_starts: int = 0
+    recent_deaths: int = 0
     complete: bool = True
 
 
@@ -105,7 +105,7 @@ def _for_instance(instance: Instance, machine: Machine | None, reboots: int) -> 
         return Action(Do.START, instance.id, "its instance was started")
     if machine.exit_code == 0:
         return Action(Do.REPORT_STOPPED, instance.id, "it was powered off from inside")
-    if machine.recent_starts >= PATIENCE:
+    if machine.recent_deaths >= PATIENCE:
         return Action(Do.REPORT_STOPPED, instance.id, "it keeps dying")
     why = "it rebooted" if machine.exit_code == EXIT_REBOOT else "it died"
     return Action(Do.START, instance.id, why)

@@ -37,7 +37,7 @@ table ip {TABLE} {{
   }}
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
-    iifname {BRIDGE} oifname {BRIDGE} ct status dnat snat to ip saddr map @outward
+    oifname {BRIDGE} ct status dnat snat to ip saddr map @outward
   }}
   chain input {{
     type filter hook input priority filter; policy accept;

@@ -102,7 +102,7 @@ def _instance(one: dict[str, Any], runs: Machine | None) -> dict[str, Any]:
         "private": one.get("PrivateIpAddress"),
         "public": one.get("PublicIpAddress"),
         "machine": _machine_word(one["InstanceId"], runs),
-        "uptime": time.time() - known.starts[-1] if alive and known and known.starts else None,
+        "uptime": time.time() - known.started if alive and known and known.started else None,
         "memory": cgroups.memory(one["InstanceId"]) if alive else None,
         "memoryLimit": known.memory if known else None,
     }

@@ -46,7 +46,7 @@ def test_a_stopped_instances_machine_is_stopped(state: str) -> None:
 
 
 def test_a_started_instances_machine_is_started_whatever_its_last_end() -> None:
-    machine = Machine(ID, alive=False, exit_code=0, stopped=True, recent_starts=PATIENCE)
+    machine = Machine(ID, alive=False, exit_code=0, stopped=True, recent_deaths=PATIENCE)
     assert decisions([NODE], [machine], {}) == [(Do.START, ID)]
 
 
@@ -66,7 +66,7 @@ def test_a_machine_that_was_powered_off_from_inside_shows_as_stopped() -> None:
 
 
 def test_a_machine_that_keeps_dying_is_given_up() -> None:
-    machine = Machine(ID, alive=False, recent_starts=PATIENCE)
+    machine = Machine(ID, alive=False, recent_deaths=PATIENCE)
     (action,) = plan([NODE], [machine], {})
     assert action == Action(Do.REPORT_STOPPED, ID, "it keeps dying")
 
