@@ -49,6 +49,10 @@ release = kubernetes.helm.v3.Release(
     "tiny", name="tiny", chart="./tiny", namespace=space.metadata.name, atomic=True,
     values={"greeting": config.get("greeting") or "hello"}, opts=inside,
 )
+kubernetes.helm.v3.Release(
+    "random", name="random", chart="./random", namespace=space.metadata.name,
+    opts=pulumi.ResourceOptions(provider=provider, ignore_changes=["checksum"]),
+)
 job = kubernetes.batch.v1.Job(
     "count",
     metadata={
@@ -72,9 +76,16 @@ job = kubernetes.batch.v1.Job(
 pulumi.export("job", job.metadata.name)
 pulumi.export("revision", release.status.revision)
 """
-CHART = {
-    "Chart.yaml": "apiVersion: v2\nname: tiny\nversion: 0.1.0\n",
-    "templates/map.yaml": """
+CHARTS = {
+    "random/Chart.yaml": "apiVersion: v2\nname: random\nversion: 0.1.0\n",
+    "random/templates/map.yaml": """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: random}
+data: {text: "{{ randAlphaNum 20 }}"}
+""",
+    "tiny/Chart.yaml": "apiVersion: v2\nname: tiny\nversion: 0.1.0\n",
+    "tiny/templates/map.yaml": """
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: tiny}
@@ -141,10 +152,10 @@ class Stack:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory):
     folder = tmp_path_factory.mktemp("standin")
-    for name in ("state", "bin", "tiny/templates"):
+    for name in ("state", "bin", "tiny/templates", "random/templates"):
         (folder / name).mkdir(parents=True)
-    for name, text in CHART.items():
-        (folder / "tiny" / name).write_text(text)
+    for name, text in CHARTS.items():
+        (folder / name).write_text(text)
     (folder / "__main__.py").write_text(PROGRAM)
     project = {
         "name": "standin",

@@ -49,9 +49,7 @@ _REPOSITORY_FLAGS = {
 
 
 class ReleaseHandler(ResourceHandler):
-    """A Helm release. Its state has what the rendered chart looks like (`checksum`), as with the
-    official plugin: a changed file of a local chart shows as a change, a changed README does not.
-    """
+    """A Helm release. `checksum` is the rendered chart's: a changed template is a change."""
 
     token = "kubernetes:helm.sh/v3:Release"
     inputs = {
@@ -135,7 +133,8 @@ class ReleaseHandler(ResourceHandler):
         except StandinError as error:
             reason = f"{error}; check the chart, its values and the repository's configuration"
             return [Failure("chart", reason)]
-        inputs["checksum"] = hashlib.sha256(manifest.encode()).hexdigest()
+        # With ignore_changes=["checksum"] (a chart with random values) the engine set the old one.
+        inputs.setdefault("checksum", hashlib.sha256(manifest.encode()).hexdigest())
         inputs["resourceNames"] = resource_names(manifest)
         return []
 
