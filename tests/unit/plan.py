@@ -25,6 +25,18 @@ MINIMAL: dict[str, Any] = {
     "network": {"operatorCidr": "198.18.0.1/32"},
 }
 
+EXISTING: dict[str, Any] = {
+    "cluster": {
+        "kubeconfig": """
+apiVersion: v1
+kind: Config
+clusters: [{name: home, cluster: {server: "https://10.0.0.1:6443"}}]
+users: [{name: me, user: {token: s3cr3t}}]
+"""
+    }
+}
+"""A stack that uses a cluster which it did not make."""
+
 T3_MEDIUM = {"defaultVcpus": 2, "memorySize": 4096, "supportedArchitectures": ["x86_64"]}
 
 
@@ -206,6 +218,8 @@ def _unwrap(inputs: dict[str, Any]) -> tuple[dict[str, Any], set[str]]:
             return {key: plain(item, top or key) for key, item in value.items()}
         if isinstance(value, list):
             return [plain(item, top) for item in value]
+        if isinstance(value, (pulumi.FileAsset, pulumi.FileArchive)):
+            return f"{type(value).__name__}({value.path})"
         return value
 
     return {key: plain(value, key) for key, value in inputs.items()}, secrets
@@ -282,3 +296,10 @@ def _planned(config: str) -> Plan:
 def planned(config: dict[str, Any] | None = None) -> Plan:
     """`plan`, once for each configuration: for tests that only look."""
     return _planned(json.dumps(config, sort_keys=True))
+
+
+def changed(before: Plan, after: Plan) -> set[str]:
+    """Names (without the stack's prefix) of what is new, gone or has other inputs."""
+    old, new = ({(made.type, made.name): made for made in plan.made} for plan in (before, after))
+    differ = [key for key in {*old, *new} if old.get(key) != new.get(key)]
+    return {name.removeprefix("tinderbox-test-") for _, name in differ}

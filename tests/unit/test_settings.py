@@ -10,14 +10,9 @@ import pulumi
 import pytest
 
 from components.settings import ClusterSettings, Settings, SettingsError
-from tests.unit.plan import MINIMAL, Plan, plan
+from tests.unit.plan import EXISTING, MINIMAL, Plan, plan
 
-KUBECONFIG = """
-apiVersion: v1
-kind: Config
-clusters: [{name: home, cluster: {server: "https://10.0.0.1:6443"}}]
-users: [{name: me, user: {token: s3cr3t}}]
-"""
+KUBECONFIG: str = EXISTING["cluster"]["kubeconfig"]
 
 
 @pytest.fixture(autouse=True)

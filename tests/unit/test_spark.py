@@ -1,0 +1,56 @@
+"""SparkRelease: our chart's values, and the namespace around it."""
+
+from __future__ import annotations
+
+import pytest
+
+from components.settings import SparkSettings
+from components.spark import spark_values
+from tests.unit.plan import EXISTING, ROOT, planned
+
+RELEASE = "kubernetes:helm.sh/v3:Release"
+NAMESPACE = "kubernetes:core/v1:Namespace"
+
+
+@pytest.mark.parametrize(("count", "workers"), [(1, 1), (2, 1), (3, 2), (10, 9)])
+def test_one_spark_worker_for_each_node_that_takes_work(count, workers):
+    release = planned({"nodes": {"count": count}}).one("spark", RELEASE)
+    assert release.inputs["values"]["worker"]["replicas"] == workers
+
+
+def test_the_stack_may_ask_for_another_number():
+    release = planned({"spark": {"workers": 5}}).one("spark", RELEASE)
+    assert release.inputs["values"]["worker"]["replicas"] == 5
+
+
+def test_a_cluster_that_exists_gets_two():
+    assert planned(EXISTING).one("spark", RELEASE).inputs["values"]["worker"]["replicas"] == 2
+
+
+def test_all_values_of_the_chart():
+    settings = SparkSettings(image="host:5000/a/spark:1.2", worker_cores=3, worker_memory_mib=2048)
+    assert spark_values(settings, 4, "claim") == {
+        "image": {"repository": "host:5000/a/spark", "tag": "1.2"},
+        "volume": {"claimName": "claim", "mountPath": "/srv/shared"},
+        "worker": {"replicas": 4, "cores": 3, "memoryMiB": 2048},
+    }
+
+
+def test_the_chart_is_named_by_a_path_that_every_clone_has():
+    chart = planned().one("spark", RELEASE).inputs["chart"]
+    assert not chart.startswith("/")
+    assert (ROOT / chart / "Chart.yaml").exists()
+
+
+def test_the_volume_is_mounted_by_the_claims_own_name():
+    plan = planned()
+    claim = plan.one("spark-claim").inputs["metadata"]["name"]
+    assert plan.one("spark", RELEASE).inputs["values"]["volume"]["claimName"] == claim
+    assert "spark-claim" in plan.options_of("spark", RELEASE).depends_on
+
+
+def test_the_namespace_and_the_masters_url():
+    plan = planned()
+    assert plan.one("spark-namespace", NAMESPACE).inputs["metadata"]["name"] == "spark"
+    assert plan.one("spark", RELEASE).inputs["namespace"] == "spark"
+    assert plan.exported["sparkMasterUrl"] == "spark://spark-master.spark.svc:7077"

@@ -1,0 +1,333 @@
+"""WordCountJob: how the text gets there, how the driver is run, how the result comes back."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+
+import pytest
+
+from components import wordcount
+from components.settings import SettingsError, WordCountSettings
+from components.wordcount import options
+from tests.unit.plan import EXISTING, Made, Plan, changed, plan, planned
+
+JOB = "kubernetes:batch/v1:Job"
+COPY = "command:remote:CopyToRemote"
+CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
+
+
+@pytest.fixture
+def text(tmp_path):
+    """A text of one file."""
+    file = tmp_path / "text.txt"
+    file.write_text("one two two\n")
+    return file
+
+
+def of(text, **more) -> dict:
+    """The configuration that counts this text."""
+    return {"wordCount": {"input": str(text), **more}}
+
+
+def pod(plan: Plan) -> dict:
+    """The job's pod."""
+    return plan.one("wordcount", JOB).inputs["spec"]["template"]["spec"]
+
+
+def arguments(plan: Plan) -> list[str]:
+    """What the driver's spark-submit is called with."""
+    (driver,) = pod(plan)["containers"]
+    assert driver["command"] == ["/opt/spark/bin/spark-submit"]
+    return driver["args"]
+
+
+def copied(plan: Plan) -> Made:
+    """The text on its way to the control plane."""
+    return plan.one("wordcount-input", COPY)
+
+
+def test_a_file_is_copied_to_a_folder_of_its_own_and_counted_there(text):
+    made = plan(of(text))
+    copy = copied(made).inputs
+    assert copy["source"] == f"FileAsset({text})"
+    assert copy["connection"]["host"] == "198.18.1.1"
+    folder = copy["remotePath"]
+    assert folder.startswith("/srv/shared/wordcount/inputs/")
+    assert f"{folder}/text.txt" in arguments(made)
+    assert f"export FOLDER={folder}\n" in made.one("wordcount-input-folder").inputs["stdin"]
+
+
+def test_a_folder_is_copied_whole(text):
+    made = plan(of(text.parent))
+    assert copied(made).inputs["source"] == f"FileArchive({text.parent})"
+    assert f"{copied(made).inputs['remotePath']}/{text.parent.name}" in arguments(made)
+
+
+def test_a_link_is_followed_once(text, tmp_path):
+    link = tmp_path / "latest"
+    link.symlink_to(text)
+    assert copied(plan(of(link))).inputs["source"] == f"FileAsset({text})"
+
+
+def test_a_text_on_the_volume_is_not_copied():
+    made = plan(of("/srv/shared/books/all"))
+    assert not made.of(COPY)
+    assert not [step for step in made.made if step.name.startswith("wordcount-input")]
+    assert "/srv/shared/books/all" in arguments(made)
+
+
+def test_the_text_waits_for_the_volume_and_the_count_for_the_text(text):
+    made = plan(of(text))
+    assert "control-plane-storage" in made.waits_for("wordcount-input")
+    assert "wordcount-input" in made.options_of("wordcount", JOB).depends_on
+    assert made.options_of("wordcount-input", COPY).timeouts["create"] == "60m"
+
+
+def test_the_text_is_copied_while_the_cluster_is_made(text):
+    waits = plan(of(text)).waits_for("wordcount-input")
+    assert not {"control-plane-init", "flannel"} & waits
+
+
+def test_the_count_waits_for_spark():
+    waits = planned().waits_for("wordcount-result")
+    assert {"wordcount", "spark", "spark-claim", "flannel"} <= waits
+
+
+def test_the_driver_runs_the_script_in_client_mode_and_each_attempt_writes_elsewhere(text):
+    made = plan(of(text))
+    args = arguments(made)
+    assert args[:2] == ["--master", "spark://spark-master.spark.svc:7077"]
+    assert "--deploy-mode" not in args
+    assert "spark.driver.host=$(POD_IP)" in args
+    script = args.index("/opt/tinderbox/wordcount.py")
+    assert args[script + 2 :] == ["/srv/shared/wordcount/runs/$(JOB)/$(POD)", "--top", "10"]
+    (driver,) = pod(made)["containers"]
+    env = {item["name"]: item["valueFrom"] for item in driver["env"]}
+    fields = {
+        name: item["fieldRef"]["fieldPath"] for name, item in env.items() if "fieldRef" in item
+    }
+    assert fields == {
+        "POD": "metadata.name",
+        "POD_IP": "status.podIP",
+        "JOB": "metadata.labels['batch.kubernetes.io/job-name']",
+    }
+
+
+def test_the_driver_knows_sparks_secret_which_is_in_no_argument():
+    made = planned()
+    (driver,) = pod(made)["containers"]
+    (secret,) = [item["valueFrom"] for item in driver["env"] if "secretKeyRef" in item["valueFrom"]]
+    assert secret["secretKeyRef"]["name"] == "spark-auth"
+    assert "secret" not in " ".join(arguments(made))
+
+
+def test_the_pod_has_volume_script_and_defaults():
+    spec = pod(planned())
+    mounts = {mount["name"]: mount["mountPath"] for mount in spec["containers"][0]["volumeMounts"]}
+    assert mounts == {
+        "shared": "/srv/shared",
+        "script": "/opt/tinderbox",
+        "defaults": "/opt/spark/conf",
+    }
+    sources = {volume.pop("name"): volume for volume in map(dict, spec["volumes"])}
+    assert sources == {
+        "shared": {"persistentVolumeClaim": {"claimName": "spark-shared"}},
+        "script": {"configMap": {"name": "wordcount-script-1a2b"}},
+        "defaults": {"configMap": {"name": "spark-defaults"}},
+    }
+
+
+def test_the_script_goes_in_as_it_is():
+    script = planned().one("wordcount-script").inputs["data"]
+    assert script == {"wordcount.py": wordcount._SCRIPT.read_text()}
+
+
+@pytest.mark.parametrize("config", [{}, EXISTING])
+def test_the_pod_has_no_rights_that_it_does_not_need(config):
+    spec = pod(planned(config))
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["runAsUser"] == 185
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in [*spec["containers"], *spec["initContainers"]]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+
+def test_a_failed_count_is_run_again_by_the_next_update():
+    job = planned().one("wordcount", JOB).inputs
+    assert job["metadata"]["annotations"]["pulumi.com/replaceUnready"] == "true"
+    # Gone after a while, it would be run again by a mere refresh.
+    assert "ttlSecondsAfterFinished" not in job["spec"]
+    assert "name" not in job["metadata"]  # a new one is there before the old one goes
+
+
+def test_all_options():
+    assert options(WordCountSettings(input="/srv/shared/x")) == ["--top", "10"]
+    chosen = WordCountSettings(input="/srv/shared/x", lowercase=True, pattern="-+", top=3)
+    assert options(chosen) == ["--top", "3", "--lowercase", "--pattern=-+"]
+
+
+def test_kubernetes_fills_nothing_into_what_the_user_wrote():
+    made = plan(of("/srv/shared/$(POD)", pattern="^[^$$]+$"))
+    assert "/srv/shared/$$(POD)" in arguments(made)
+    assert "--pattern=^[^$$$$]+$$" in arguments(made)
+
+
+def test_the_result_is_of_this_job_and_read_anew_for_another():
+    result = planned().one("wordcount-result").inputs
+    assert "export RUN=/srv/shared/wordcount/runs/wordcount-1a2b\n" in result["stdin"]
+    assert "uid-of-wordcount" in result["triggers"]
+
+
+def test_the_output_tells_the_text_by_the_users_own_name(text):
+    made = plan(of(text))
+    assert made.exported["wordCount"]["input"] == str(text)
+    assert (made.exported["wordCount"]["words"], made.exported["wordCount"]["distinct"]) == (3, 2)
+
+
+# What another text, script or option changes.
+
+TEXT = {"wordcount-input-folder", "wordcount-input"}
+
+
+def test_another_content_is_counted_again_and_nothing_else_changes(text):
+    before = plan(of(text))
+    text.write_text("another\n")
+    assert changed(before, plan(of(text))) == {*TEXT, "wordcount"}
+
+
+def test_another_name_is_another_text(text):
+    before = plan(of(text))
+    other = text.rename(text.with_name("other.txt"))
+    assert changed(before, plan(of(other))) == {*TEXT, "wordcount"}
+
+
+def test_the_same_text_elsewhere_has_its_place_already(text, tmp_path):
+    (tmp_path / "copy").mkdir()
+    copy = tmp_path / "copy" / text.name
+    copy.write_bytes(text.read_bytes())
+    before, after = plan(of(text)), plan(of(copy))
+    assert changed(before, after) == {"wordcount-input"}
+    assert copied(before).inputs["remotePath"] == copied(after).inputs["remotePath"]
+
+
+def test_another_option_is_counted_again_with_the_same_text(text):
+    assert changed(plan(of(text)), plan(of(text, lowercase=True))) == {"wordcount"}
+
+
+def test_another_script_is_run_again(text, tmp_path, monkeypatch):
+    before = plan(of(text))
+    script = tmp_path / "wordcount.py"
+    script.write_text("print({})\n")
+    monkeypatch.setattr(wordcount, "_SCRIPT", script)
+    # The job follows by the ConfigMap's name, which the mocks hold still.
+    after = plan(of(text))
+    assert changed(before, after) == {"wordcount-script"}
+    assert "name" not in after.one("wordcount-script").inputs["metadata"]
+
+
+def test_nothing_changes_when_nothing_changed(text):
+    assert changed(plan(of(text)), plan(of(text))) == set()
+
+
+# In a cluster that exists.
+
+
+def existing(text, **more) -> Plan:
+    return plan({**EXISTING, **of(text, **more)})
+
+
+def test_a_text_goes_into_a_cluster_that_exists_by_a_config_map(text):
+    made = existing(text)
+    assert not made.of(COPY)
+    config = made.one("wordcount-input", CONFIG_MAP).inputs
+    assert base64.b64decode(config["binaryData"]["text"]) == text.read_bytes()
+    (unpack,) = pod(made)["initContainers"]
+    target = next(argument for argument in arguments(made) if argument.endswith("/text.txt"))
+    assert unpack["command"][-2:] == ["/opt/tinderbox/input/text", target]
+    assert {mount["name"] for mount in unpack["volumeMounts"]} == {"shared", "input"}
+
+
+def test_a_text_is_unpacked_byte_by_byte(tmp_path):
+    text = tmp_path / "text"
+    text.write_bytes(b"\xff\x00\r\n" * 1000)
+    config = existing(text).one("wordcount-input", CONFIG_MAP).inputs
+    assert base64.b64decode(config["binaryData"]["text"]) == text.read_bytes()
+
+
+def test_a_text_that_no_config_map_can_hold(tmp_path):
+    text = tmp_path / "large"
+    text.write_bytes(b"a" * (wordcount._LARGEST_BY_CONFIGMAP + 1))
+    with pytest.raises(SettingsError, match=r"wordCount\.input is .*up to 716800 bytes"):
+        existing(text)
+    text.write_bytes(b"a" * wordcount._LARGEST_BY_CONFIGMAP)
+    existing(text)
+
+
+def test_a_folder_that_no_config_map_can_hold(text):
+    with pytest.raises(SettingsError, match=r"wordCount\.input is .*one file .*/srv/shared"):
+        existing(text.parent)
+
+
+def test_a_text_on_the_volume_of_a_cluster_that_exists():
+    made = plan({**EXISTING, **of("/srv/shared/books")})
+    assert not [made for made in made.of(CONFIG_MAP) if made.name == "wordcount-input"]
+    assert pod(made)["initContainers"] == []
+
+
+def test_the_result_of_a_cluster_that_exists_is_read_from_the_log(text, tmp_path):
+    """With a kubectl that opens its configuration twice, as some do."""
+    made = existing(text).one("wordcount-result", "command:local:Command")
+    assert "environment" in made.secrets
+    assert "s3cr3t" not in made.inputs["create"]
+    summary = {"words": 3}
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    kubectl = bin_ / "kubectl"
+    kubectl.write_text(
+        f"""#!/bin/bash
+        echo "$@" >{tmp_path}/called
+        cat "$2" >{tmp_path}/first; cat "$2" >{tmp_path}/second; stat -c %a "$2" >{tmp_path}/mode
+        echo 'WARN about to count'
+        echo '{json.dumps(summary)}'
+        echo 'WARN shutting down'
+        """
+    )
+    kubectl.chmod(0o755)
+    ran = subprocess.run(
+        [*made.inputs["interpreter"], made.inputs["create"]],
+        env={
+            **os.environ,
+            **made.inputs["environment"],
+            "PATH": f"{bin_}:{os.environ['PATH']}",
+            "TMPDIR": str(bin_),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(ran.stdout) == summary
+    kubeconfig = EXISTING["cluster"]["kubeconfig"]
+    assert (tmp_path / "first").read_text() == (tmp_path / "second").read_text() == kubeconfig
+    assert (tmp_path / "mode").read_text() == "600\n"
+    assert list(bin_.iterdir()) == [kubectl]  # the file is gone
+    assert "--namespace spark" in (tmp_path / "called").read_text()
+    assert "job-name=wordcount-1a2b" in (tmp_path / "called").read_text()
+
+
+def test_a_count_without_a_summary_is_an_error(text, tmp_path):
+    made = existing(text).one("wordcount-result", "command:local:Command")
+    (tmp_path / "kubectl").write_text("#!/bin/bash\necho 'WARN nothing'\n")
+    (tmp_path / "kubectl").chmod(0o755)
+    ran = subprocess.run(
+        [*made.inputs["interpreter"], made.inputs["create"]],
+        env={**os.environ, "KUBECONFIG_TEXT": "", "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+    )
+    assert ran.returncode != 0
