@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 import pulumi
+import pulumi_command as command
 import pulumi_kubernetes as kubernetes
 
 from components.cluster import Cluster
@@ -13,7 +14,7 @@ from components.settings import Settings, SparkSettings
 from components.storage import SharedVolume, VolumeArgs
 
 _CHART = "./charts/spark"  # relative, so that the state is the same for every clone
-# The chart names its objects after the release: spark-master, spark-auth, spark-defaults.
+# The chart names its objects after the release: spark-master, spark-worker, spark-defaults.
 _RELEASE = "spark"
 
 
@@ -43,7 +44,7 @@ class SparkRelease(pulumi.ComponentResource):
     namespace: pulumi.Output[str]
     volume: SharedVolume
     image: str
-    auth_secret = f"{_RELEASE}-auth"
+    auth_secret: pulumi.Output[str]
     defaults_config = f"{_RELEASE}-defaults"
 
     def __init__(
@@ -70,12 +71,17 @@ class SparkRelease(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
+        auth = self._create_auth_secret(inside)
+        self.auth_secret = auth.metadata.name
         release = kubernetes.helm.v3.Release(
             "spark",
             name=_RELEASE,
             chart=_CHART,
             namespace=self.namespace,
-            values=spark_values(settings, args.cluster.worker_count, self.volume.claim_name),
+            values={
+                **spark_values(settings, args.cluster.worker_count, self.volume.claim_name),
+                "auth": {"existingSecret": self.auth_secret},
+            },
             atomic=True,
             timeout=900,
             opts=args.cluster.options(parent=self, depends_on=args.depends_on),
@@ -85,6 +91,25 @@ class SparkRelease(pulumi.ComponentResource):
         )
         outputs: SparkOutputs = {"masterUrl": self.master_url, "namespace": self.namespace}
         self.register_outputs(dict(outputs))
+
+    def _create_auth_secret(self, inside: pulumi.ResourceOptions) -> kubernetes.core.v1.Secret:
+        """What Spark's processes prove themselves with, made once.
+
+        The chart could make one itself, but then it would render anew at every preview.
+        """
+        made = command.local.Command(
+            "spark-auth-key",
+            create="head -c 32 /dev/urandom | base64 | tr -d '\\n'",
+            logging=command.local.Logging.NONE,
+            add_previous_output_in_env=False,
+            opts=pulumi.ResourceOptions(parent=self, additional_secret_outputs=["stdout"]),
+        )
+        return kubernetes.core.v1.Secret(
+            "spark-auth",
+            metadata={"name": f"{_RELEASE}-auth", "namespace": self.namespace},
+            string_data={"secret": pulumi.Output.secret(made.stdout)},
+            opts=inside,
+        )
 
 
 def spark_values(
