@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -138,7 +139,7 @@ class Engine:
 
     def make(self, token: str, **inputs: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
         """Check and create: id, inputs, outputs."""
-        checked, failures = self.check(token, inputs)
+        checked, failures = self.check(token, inputs, seed=os.urandom(16))
         assert failures == []
         resource_id, outputs = self.create(token, checked)
         return resource_id, checked, outputs

@@ -52,11 +52,14 @@ def subject(call: Call) -> str:
 def mark(
     handler: ResourceHandler, outputs: dict[str, Any], marked: dict[str, Any]
 ) -> dict[str, Any]:
-    """`outputs` with the secrets of the inputs of the same names, and the handler's own."""
+    """`outputs` with the secrets of the inputs of the same names, and the handler's own.
+
+    Nulls and the engine's own properties (`__defaults`) are no outputs.
+    """
     outputs = {
         name: carry_secrets(value, marked.get(name))
         for name, value in outputs.items()
-        if value is not None
+        if value is not None and not name.startswith("__")
     }
     for name in (handler.secret_outputs | handler.secret_inputs) & outputs.keys():
         outputs[name] = as_secret(outputs[name])

@@ -52,13 +52,13 @@ class Eip(AwsResource):
             "associationId": address.get("AssociationId") or "",
             "domain": address["Domain"],
             "instance": address.get("InstanceId") or "",
-            "networkBorderGroup": address.get("NetworkBorderGroup"),
+            "networkBorderGroup": address.get("NetworkBorderGroup") or region,
             "networkInterface": address.get("NetworkInterfaceId") or "",
-            "privateDns": _private_dns(private, region) if private else None,
+            "privateDns": _private_dns(private, region) if private else "",
             "privateIp": private,
             "publicDns": _public_dns(address["PublicIp"], region),
             "publicIp": address["PublicIp"],
-            "publicIpv4Pool": address.get("PublicIpv4Pool"),
+            "publicIpv4Pool": address.get("PublicIpv4Pool") or "",
             "tagsAll": from_tag_list(address.get("Tags")),
         }
 

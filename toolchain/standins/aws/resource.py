@@ -94,18 +94,8 @@ class AwsResource(ResourceHandler):
                 call.old_inputs[name] = new
         return super().diff(call)
 
-    def preview_update(self, call: Call) -> dict[str, Any]:
-        return {**call.state, **call.inputs, **self._echo(call.inputs)}
-
     def preview_create(self, call: Call) -> dict[str, Any]:
-        outputs = super().preview_create(call)
-        if self.tag_kind:
-            outputs["tagsAll"] = call.inputs.get("tagsAll", {})
-        outputs["region"] = self.provider.api.region
-        return {**outputs, **self._echo(call.inputs)}
-
-    def _echo(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        return {"tags": inputs["tags"]} if inputs.get("tags") else {}
+        return {**super().preview_create(call), "region": self.provider.api.region}
 
     def create(self, call: Call) -> tuple[str, dict[str, Any]]:
         with in_words():
