@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Generator, Mapping
 from pathlib import Path
@@ -54,18 +52,10 @@ class Signer:
 
     @contextlib.contextmanager
     def _home(self) -> Generator[Path]:
-        """A GnuPG home that is gone afterwards, with the agent that gpg starts for it."""
-        # In /tmp, since the agent's socket must have a short path.
-        home = Path(tempfile.mkdtemp(prefix="tinderbox-gpg-"))
-        try:
-            yield home
-        finally:
-            subprocess.run(
-                ["gpgconf", "--homedir", str(home), "--kill", "all"],
-                check=False,
-                capture_output=True,
-            )
-            shutil.rmtree(home, ignore_errors=True)
+        """A GnuPG home that is gone afterwards."""
+        # In /tmp, since the socket of gpg's agent must have a short path.
+        with tempfile.TemporaryDirectory(prefix="tinderbox-gpg-") as home:
+            yield Path(home)
 
 
 def flat(folder: Path, signer: Signer, fields: Mapping[str, str]) -> None:
@@ -110,4 +100,6 @@ def _release(folder: Path, signer: Signer, fields: Mapping[str, str]) -> None:
 
 
 def _gpg(home: Path, *arguments: str) -> None:
-    run(["gpg", "--batch", "--quiet", "--no-tty", "--homedir", str(home), *arguments])
+    """Run gpg. The agent that it starts in the background ends with the process namespace."""
+    alone = ["unshare", "--pid", "--fork", "--kill-child"]
+    run([*alone, "gpg", "--batch", "--quiet", "--no-tty", "--homedir", str(home), *arguments])
