@@ -44,6 +44,7 @@ spark.decommission.enabled true
 spark.storage.decommission.enabled true
 spark.storage.decommission.rddBlocks.enabled true
 spark.storage.decommission.shuffleBlocks.enabled true
+spark.storage.decommission.replicationReattemptInterval 5s
 spark.ui.killEnabled false
 {{- end }}
 
