@@ -22,9 +22,10 @@ class Sandbox:
     def __init__(self, folder: Path) -> None:
         self.root = folder / "root"
         self._bin = folder / "bin"
+        self.temporary = folder / "tmp"
         self._folder = folder
-        self.root.mkdir()
-        self._bin.mkdir()
+        for place in (self.root, self._bin, self.temporary):
+            place.mkdir()
         (self.root / "etc").mkdir()
         (self.root / "etc" / "hosts").write_text("127.0.0.1 localhost\n")
 
@@ -57,6 +58,7 @@ class Sandbox:
             "PATH": f"{self._bin}:{os.environ['PATH']}",
             "SANDBOX": str(self._folder),
             "SUDO_UID": str(os.getuid()),
+            "TMPDIR": str(self.temporary),
         }
         return subprocess.run(
             ["bash", "-s", *arguments],
