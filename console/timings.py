@@ -74,7 +74,7 @@ def chart(found: list[Phase], width: int = 40) -> str:
     label = max(len(phase.name) for phase in found)
     lines = []
     for phase in found:
-        begin = round(phase.start / total * width)
+        begin = min(round(phase.start / total * width), width - 1)
         length = max(1, round((phase.end - phase.start) / total * width))
         bar = (" " * begin + "█" * length)[:width].ljust(width)
         lines.append(f"  {phase.name.ljust(label)}  {bar}  {phase.end - phase.start:6.1f} s")
