@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +26,7 @@ class Server:
     # Environment variables that it takes (sshd's AcceptEnv).
     accepted: set[str] = field(default_factory=set)
     live: list[Any] = field(default_factory=list)
+    commands: list[asyncio.subprocess.Process] = field(default_factory=list)
     _loop: asyncio.AbstractEventLoop | None = None
 
     def connection(self, **more: Any) -> dict[str, Any]:
@@ -67,7 +68,9 @@ class _Access(asyncssh.SSHServer):
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
         return key.export_public_key("openssh").split()[:2] == self._key.split()[:2]
 
-    def connection_requested(self, *_: Any) -> bool:
+    def connection_requested(
+        self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
+    ) -> bool:
         return True  # forward: the server is a proxy too
 
     def password_auth_supported(self) -> bool:
@@ -89,6 +92,7 @@ async def _run(server: Server, process: Any) -> None:
         start_new_session=True,
     )
 
+    server.commands.append(child)
     # The process is the channel's session too; this is how a client's signal comes to it.
     process.signal_received = lambda name: os.killpg(child.pid, signal.Signals[f"SIG{name}"])
 
@@ -115,7 +119,7 @@ async def _run(server: Server, process: Any) -> None:
 
 
 @contextmanager
-def ssh_server() -> Iterator[Server]:
+def ssh_server() -> Generator[Server]:
     """A server on a free port of 127.0.0.1, in a thread of its own."""
     key = asyncssh.generate_private_key("ssh-ed25519")
     host_key = asyncssh.generate_private_key("ssh-ed25519")
@@ -123,7 +127,8 @@ def ssh_server() -> Iterator[Server]:
     server.host_key = host_key.export_public_key("openssh").decode().strip()
     loop = asyncio.new_event_loop()
     server._loop = loop
-    threading.Thread(target=loop.run_forever, daemon=True).start()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
 
     async def listen() -> Any:
         return await asyncssh.listen(
@@ -139,6 +144,17 @@ def ssh_server() -> Iterator[Server]:
     listener = asyncio.run_coroutine_threadsafe(listen(), loop).result(timeout=10)
     server.port = listener.get_port()
     yield server
-    server.drop_connections()
-    loop.call_soon_threadsafe(listener.close)
+
+    async def close() -> None:
+        listener.close()
+        for connection in list(server.live):
+            connection.abort()
+        for command in server.commands:
+            if command.returncode is None:
+                os.killpg(command.pid, signal.SIGKILL)
+            await command.wait()
+
+    asyncio.run_coroutine_threadsafe(close(), loop).result(timeout=10)
     loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()

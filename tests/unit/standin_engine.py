@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
-from google.protobuf import any_pb2, empty_pb2
 from pulumi.runtime.proto import (
     engine_pb2,
     engine_pb2_grpc,
@@ -22,7 +21,7 @@ from pulumi.runtime.proto import (
 
 from toolchain.standins.base import Provider
 from toolchain.standins.server import start
-from toolchain.standins.values import from_struct, to_struct
+from toolchain.standins.values import Empty, from_struct, to_struct
 
 
 @dataclass
@@ -54,10 +53,10 @@ class LogServer(engine_pb2_grpc.EngineServicer):
         self.lines: list[tuple[str, bool]] = []
         self.arrived = threading.Event()
 
-    def Log(self, request: Any, context: Any) -> empty_pb2.Empty:
+    def Log(self, request: Any, context: Any) -> Empty:
         self.lines.append((request.message, request.ephemeral))
         self.arrived.set()
-        return empty_pb2.Empty()
+        return Empty()
 
 
 class Engine:
@@ -192,7 +191,7 @@ class Engine:
         return from_struct(getattr(answer, "return"))
 
     def cancel(self) -> None:
-        self.stub.Cancel(empty_pb2.Empty())
+        self.stub.Cancel(Empty())
 
     def _ask(self, method: Any, request: Any) -> Any:
         try:
@@ -207,7 +206,6 @@ def _failed(error: Any) -> Failed:
             continue
         status = status_pb2.Status.FromString(value)
         for detail in status.details:
-            assert isinstance(detail, any_pb2.Any)
             kept = provider_pb2.ErrorResourceInitFailed()
             detail.Unpack(kept)
             return Failed(error.details(), kept.id, from_struct(kept.properties))
@@ -215,7 +213,7 @@ def _failed(error: Any) -> Failed:
 
 
 @contextmanager
-def log_server() -> Iterator[tuple[LogServer, str]]:
+def log_server() -> Generator[tuple[LogServer, str]]:
     """A running log server and its address."""
     log = LogServer()
     server = grpc.server(ThreadPoolExecutor(max_workers=4))
@@ -227,7 +225,7 @@ def log_server() -> Iterator[tuple[LogServer, str]]:
 
 
 @contextmanager
-def engine_for(provider: Provider) -> Iterator[Engine]:
+def engine_for(provider: Provider) -> Generator[Engine]:
     """An engine that talks to `provider`, which is served in this process."""
     with log_server() as (log, address):
         server, _, port = start(provider)

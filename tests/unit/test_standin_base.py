@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import signal
 import subprocess
@@ -15,7 +16,6 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf import empty_pb2
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 from tests.unit.standin_engine import Engine, Failed, engine_for
@@ -36,6 +36,7 @@ from toolchain.standins.base import (
     to_struct,
     unique_name,
 )
+from toolchain.standins.values import Empty
 
 TOKEN = "toy:index:Box"
 ROOT = Path(__file__).resolve().parents[2]
@@ -264,6 +265,14 @@ def test_configuration_comes_as_json_text() -> None:
             engine.configure(rules="[")
 
 
+def test_a_plugin_has_the_version_of_its_sdk() -> None:
+    class Command(Provider):
+        name = "command"
+
+    assert Command().version == importlib.metadata.version("pulumi-command")
+    assert Toy().version == "1.2.3"
+
+
 def test_a_custom_timeout_ends_a_wait(engine: Engine) -> None:
     with pytest.raises(Failed, match=r"waited 0\.3 s for a day, in vain"):
         engine.create(TOKEN, {"label": "a", "behave": "wait"}, timeout=0.3)
@@ -345,7 +354,7 @@ def _start_plugin() -> tuple[subprocess.Popen[str], int]:
 def test_the_process_says_its_port_and_leaves_without_a_word(number: int) -> None:
     process, port = _start_plugin()
     stub = provider_pb2_grpc.ResourceProviderStub(grpc.insecure_channel(f"127.0.0.1:{port}"))
-    assert stub.GetPluginInfo(empty_pb2.Empty()).version == "1.2.3"
+    assert stub.GetPluginInfo(Empty()).version == "1.2.3"
     assert '"toy:index:Box"' in stub.GetSchema(provider_pb2.GetSchemaRequest()).schema
     process.send_signal(number)
     out, err = process.communicate(timeout=5)

@@ -16,7 +16,6 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf import empty_pb2, struct_pb2
 from pulumi.runtime.proto import (
     engine_pb2,
     engine_pb2_grpc,
@@ -28,6 +27,7 @@ from pulumi.runtime.proto import (
 
 from tests.unit.standin_engine import LogServer
 from toolchain.standins.language_python import readable_traceback, required_plugins
+from toolchain.standins.values import Empty, Struct
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,13 +49,13 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
 
     def RegisterResourceOutputs(self, request: Any, context: Any) -> Any:
         self.outputs = dict(request.outputs.items())
-        return empty_pb2.Empty()
+        return Empty()
 
     def GetDeploymentInfo(self, request: Any, context: Any) -> Any:
         context.abort(grpc.StatusCode.UNIMPLEMENTED, "not in this test")
 
     def SignalAndWaitForShutdown(self, request: Any, context: Any) -> Any:
-        return empty_pb2.Empty()
+        return Empty()
 
 
 class EngineLog(LogServer):
@@ -66,7 +66,7 @@ class EngineLog(LogServer):
     def Log(self, request: Any, context: Any) -> Any:
         if request.severity >= engine_pb2.WARNING:
             self.lines.append((request.message, request.ephemeral))
-        return empty_pb2.Empty()
+        return Empty()
 
     def SetRootResource(self, request: Any, context: Any) -> Any:
         self.root = request.urn
@@ -90,7 +90,7 @@ class Host:
     def run(self, program: str, virtualenv: str = "", **config: str) -> Any:
         """Run a program text as a project; the answer of Run."""
         (self.folder / "__main__.py").write_text(textwrap.dedent(program))
-        options = struct_pb2.Struct()
+        options = Struct()
         if virtualenv:
             options["virtualenv"] = virtualenv
         folder = str(self.folder)
@@ -241,7 +241,7 @@ def test_it_names_the_plugins_that_installed_packages_need(host: Host) -> None:
 
 
 def test_it_says_what_it_is(host: Host) -> None:
-    assert host.stub.GetPluginInfo(empty_pb2.Empty()).version.startswith("3.")
+    assert host.stub.GetPluginInfo(Empty()).version.startswith("3.")
     about = host.stub.About(language_pb2.AboutRequest())
     assert about.executable == sys.executable
     packages = host.stub.GetProgramDependencies(language_pb2.GetProgramDependenciesRequest())

@@ -27,6 +27,7 @@ the framework adds the resource's type and name. `InitFailed` keeps what half ex
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -180,7 +181,7 @@ class Provider:
     functions: dict[str, Callable[[Call], dict[str, Any]]] = {}
 
     def __init__(self, version: str = "") -> None:
-        self.version = version or self.version
+        self.version = version or self.version or _sdk_version(self.name)
         self.config: dict[str, Any] = {}
         self.resources = {handler.token: handler(self) for handler in self.handlers}
 
@@ -239,6 +240,14 @@ class Provider:
 
     def cancel(self) -> None:
         """The engine asked to stop; every call's `cancelled` is set already."""
+
+
+def _sdk_version(name: str) -> str:
+    """The version of the package's installed SDK, which is the one that the engine asks for."""
+    try:
+        return importlib.metadata.version(f"pulumi-{name}")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def unique_name(call: Call, separator: str = "-", digits: int = 7) -> str:

@@ -134,7 +134,8 @@ def _run_program(request: Any) -> str:
         return str(error)
     except (InputPropertyError, InputPropertiesError) as error:
         return f"Program failed: {_describe_input_error(error)}"
-    except grpc.RpcError as error:
+    except grpc.RpcError as rpc_error:
+        error: Any = rpc_error  # what the client raises is a grpc.Call too
         # The engine's monitor is gone: it is shutting down and has told why itself.
         unavailable = error.code() == grpc.StatusCode.UNAVAILABLE
         return "" if unavailable else f"the engine refused a request: {error.details()}"
@@ -215,12 +216,12 @@ def _warn_of_other_environment(request: Any) -> None:
         log.warn(f"stand-in of pulumi-language-python: runs in {sys.prefix}, not in {folder}")
 
 
-def required_plugins() -> list[dict[str, str]]:
+def required_plugins() -> list[dict[str, Any]]:
     """name, version and server of each resource plugin that an installed package asks for."""
     return sorted(_installed_plugins(), key=lambda plugin: plugin["name"])
 
 
-def _installed_plugins() -> Iterator[dict[str, str]]:
+def _installed_plugins() -> Iterator[dict[str, Any]]:
     folders = {os.path.realpath(folder) for folder in site.getsitepackages()}
     for folder in sorted(folders):
         for file in Path(folder).glob("*/pulumi-plugin.json"):

@@ -7,13 +7,12 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 import grpc
-from google.protobuf import empty_pb2
 from pulumi.runtime.proto import (
     engine_pb2,
     engine_pb2_grpc,
@@ -33,7 +32,7 @@ from .messages import (
     subject,
 )
 from .process import watch_for_the_end
-from .values import Secret, carry_secrets, from_struct, has_secret, to_struct
+from .values import Empty, Secret, carry_secrets, from_struct, has_secret, to_struct
 
 # As large as the engine's own limit: states with big assets must pass.
 _MAX_MESSAGE = 400 * 1024 * 1024
@@ -95,7 +94,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     def Attach(self, request, context):
         self.log.connect(request.address)
-        return empty_pb2.Empty()
+        return Empty()
 
     def GetPluginInfo(self, request, context):
         return plugin_pb2.PluginInfo(version=self.provider.version)
@@ -111,7 +110,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     def Cancel(self, request, context):
         self.cancel_all()
-        return empty_pb2.Empty()
+        return Empty()
 
     def cancel_all(self) -> None:
         """Make every call that is under way stop soon."""
@@ -160,7 +159,10 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             result = function(call)
             if has_secret(call.marked_inputs):
                 result = {name: Secret(value) for name, value in result.items()}
-            return provider_pb2.InvokeResponse(**{"return": to_struct(result)})
+            answer: Any = provider_pb2.InvokeResponse()
+            # `return` is a word of Python's own.
+            getattr(answer, "return").CopyFrom(to_struct(result))
+            return answer
 
     # -- resources ---------------------------------------------------------------------------
 
@@ -254,7 +256,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             call.timeout = request.timeout or None
             call.check_cancelled()
             self.provider.handler(call.type).delete(call)
-            return empty_pb2.Empty()
+            return Empty()
 
     # -- helpers -----------------------------------------------------------------------------
 
@@ -282,7 +284,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         state: Any = None,
         what: str = "",
         doing: str = "",
-    ) -> Iterator[Call]:
+    ) -> Generator[Call]:
         """A Call for a request; what its block raises goes to the engine as the request's error."""
         call = Call(
             urn=urn,

@@ -16,7 +16,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from google.protobuf import struct_pb2
+from google.protobuf import empty_pb2, struct_pb2
+
+# protobuf makes its classes at run time, where no type checker sees them.
+_struct_module: Any = struct_pb2
+_empty_module: Any = empty_pb2
+Struct, Value, ListValue = (
+    _struct_module.Struct,
+    _struct_module.Value,
+    _struct_module.ListValue,
+)
+Empty = _empty_module.Empty
 
 # The signature keys and values of Pulumi's wire protocol (sdk/proto, "Special values").
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
@@ -79,14 +89,14 @@ class Archive:
     assets: Any = None
 
 
-def from_struct(struct: struct_pb2.Struct | None) -> dict[str, Any]:
-    """The properties in `struct`, with secrets, unknowns and assets kept as the types above."""
+def from_struct(struct: Any) -> dict[str, Any]:
+    """The properties in the Struct `struct`, or none of None; secrets and such as above."""
     if struct is None:
         return {}
     return {name: _from_value(value) for name, value in struct.fields.items()}
 
 
-def _from_value(value: struct_pb2.Value) -> Any:
+def _from_value(value: Any) -> Any:
     kind = value.WhichOneof("kind")
     if kind == "string_value":
         return UNKNOWN if value.string_value in _UNKNOWN_STRINGS else value.string_value
@@ -102,7 +112,7 @@ def _from_value(value: struct_pb2.Value) -> Any:
     return None
 
 
-def _from_object(struct: struct_pb2.Struct) -> Any:
+def _from_object(struct: Any) -> Any:
     fields = {name: _from_value(item) for name, item in struct.fields.items()}
     signature = fields.pop(_SIGNATURE, None)
     if signature is None:
@@ -121,25 +131,25 @@ def _from_object(struct: struct_pb2.Struct) -> Any:
     raise ValueError(f"the engine sent a value with an unknown signature {signature!r}")
 
 
-def to_struct(properties: Mapping[str, Any]) -> struct_pb2.Struct:
-    """`properties` for the wire; the inverse of `from_struct`."""
-    struct = struct_pb2.Struct()
+def to_struct(properties: Mapping[str, Any]) -> Any:
+    """`properties` as a Struct for the wire; the inverse of `from_struct`."""
+    struct = Struct()
     for name, value in properties.items():
         struct.fields[name].CopyFrom(_to_value(value))
     return struct
 
 
-def _to_value(value: Any) -> struct_pb2.Value:
+def _to_value(value: Any) -> Any:
     if value is None:
-        return struct_pb2.Value(null_value=struct_pb2.NULL_VALUE)
+        return Value(null_value=_struct_module.NULL_VALUE)
     if value is UNKNOWN:
-        return struct_pb2.Value(string_value=_UNKNOWN_STRING)
+        return Value(string_value=_UNKNOWN_STRING)
     if isinstance(value, bool):
-        return struct_pb2.Value(bool_value=value)
+        return Value(bool_value=value)
     if isinstance(value, int | float):
-        return struct_pb2.Value(number_value=value)
+        return Value(number_value=value)
     if isinstance(value, str):
-        return struct_pb2.Value(string_value=value)
+        return Value(string_value=value)
     if isinstance(value, Secret):
         return _signed(_SECRET, {"value": value.value})
     if isinstance(value, Asset):
@@ -149,15 +159,15 @@ def _to_value(value: Any) -> struct_pb2.Value:
         parts = {"hash": value.hash, "path": value.path, "uri": value.uri, "assets": value.assets}
         return _signed(_ARCHIVE, {k: v for k, v in parts.items() if v is not None})
     if isinstance(value, Mapping):
-        return struct_pb2.Value(struct_value=to_struct({str(k): v for k, v in value.items()}))
+        return Value(struct_value=to_struct({str(k): v for k, v in value.items()}))
     if isinstance(value, Iterable):
-        items = struct_pb2.ListValue(values=[_to_value(item) for item in value])
-        return struct_pb2.Value(list_value=items)
+        items = ListValue(values=[_to_value(item) for item in value])
+        return Value(list_value=items)
     raise TypeError(f"{type(value).__name__} is no property value")
 
 
-def _signed(signature: str, fields: dict[str, Any]) -> struct_pb2.Value:
-    return struct_pb2.Value(struct_value=to_struct({_SIGNATURE: signature, **fields}))
+def _signed(signature: str, fields: dict[str, Any]) -> Any:
+    return Value(struct_value=to_struct({_SIGNATURE: signature, **fields}))
 
 
 def plain(value: Any) -> Any:

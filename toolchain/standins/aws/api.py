@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -116,7 +116,7 @@ def is_gone(error: Exception) -> bool:
 
 
 @contextmanager
-def in_words() -> Iterator[None]:
+def in_words() -> Generator[None]:
     """Turns what boto3 raises into StandinError: operation, AWS's code and message."""
     from botocore.exceptions import BotoCoreError, ClientError
 

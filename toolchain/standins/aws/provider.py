@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Any
 
 from ..base import Call, Failure, Provider
@@ -59,7 +58,7 @@ class AwsProvider(Provider):
     )
 
     def __init__(self) -> None:
-        super().__init__(version("pulumi-aws"))
+        super().__init__()
         self.api = Api({})
         self.default_tags: dict[str, str] = {}
         self.functions = functions.of(self)

@@ -11,7 +11,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -103,7 +103,7 @@ _kept: dict[tuple[Any, ...], list[_Kept]] = {}
 
 
 @asynccontextmanager
-async def connected(call: Call, settings: dict[str, Any]) -> AsyncIterator[Any]:
+async def connected(call: Call, settings: dict[str, Any]) -> AsyncGenerator[Any]:
     """One session's share of a connection to the host in `settings`, kept or newly dialled.
 
     Raises StandinError when the host can't be reached, Cancelled when the engine asks to stop.

@@ -173,7 +173,7 @@ def _glob(pattern: str) -> re.Pattern[str]:
         elif token.startswith("[") and len(token) > 1:
             parts.append(token.replace("[!", "[^", 1))
         elif token.startswith("{") and len(token) > 1:
-            parts.append("(?:" + "|".join(map(re.escape, token[1:-1].split(","))) + ")")
+            parts.append("(?:" + "|".join(re.escape(part) for part in token[1:-1].split(",")) + ")")
         else:
             parts.append(re.escape(token))
     return re.compile("".join(parts), re.S)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 from ..base import Provider
 from .local import LocalCommand
 from .remote import RemoteCommand
@@ -15,6 +13,3 @@ class CommandProvider(Provider):
 
     name = "command"
     handlers = (RemoteCommand, CopyToRemote, LocalCommand)
-
-    def __init__(self) -> None:
-        super().__init__(version("pulumi-command"))
