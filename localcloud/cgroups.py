@@ -104,25 +104,20 @@ def kill(name: str, seconds: float = 15) -> None:
     Raises CloudError naming the processes that would not go.
     """
 
-    def empty() -> bool:
-        left = processes(name)
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        return not left
-
-    if not wait_until(empty, seconds):
+    if not wait_until(lambda: not _kill_once(name), seconds):
         left = ", ".join(map(str, sorted(processes(name))))
         raise CloudError(f"these processes of {name} do not end: {left}")
 
 
 def remove(name: str = "", seconds: float = 10) -> None:
-    """Remove the group (without a name, all our groups), the deepest folders first.
+    """End what is in the group (without a name, in all our groups) and remove it, deepest first.
 
-    The group must hold no process; a dying one may keep its folder for a moment.
+    Raises CloudError naming what stays.
     """
 
     def gone() -> bool:
+        # A daemon that was just started may join its group only now.
+        _kill_once(name)
         for folder in _folders(name):
             for below, _, _ in os.walk(folder, topdown=False):
                 with contextlib.suppress(OSError):
@@ -146,6 +141,15 @@ def memory(name: str) -> int | None:
                 lines = (folder / "memory.stat").read_text().splitlines()
                 return used - int(dict(line.split() for line in lines)[cache])
     return None
+
+
+def _kill_once(name: str) -> set[int]:
+    """Send SIGKILL to every process of the group; the result is who they were."""
+    found = processes(name)
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return found
 
 
 def _folders(name: str) -> Iterator[Path]:

@@ -228,6 +228,8 @@ def _observe(instance_id: str) -> Machine:
     minute_ago = time.time() - 60
     recent = sum(moment > minute_ago for moment in known.deaths)
     code = _exit_code(instance_id)
+    # Without its nspawn (killed by someone) a machine lives on, but nobody would see its end.
+    alive = alive and code is None
     return Machine(instance_id, alive, code, known.stopped, known.reboots, recent)
 
 
