@@ -10,6 +10,7 @@ import importlib.util
 import os
 import re
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -17,7 +18,6 @@ from pathlib import Path
 
 from localcloud import host, rootfs
 from localcloud.errors import CloudError
-from localcloud.shell import run
 from toolchain import builds, paths
 from toolchain.versions import go_modules
 
@@ -174,7 +174,7 @@ class Buildah:
         (self.folder / "lib").mkdir(parents=True, exist_ok=True)
         # Its cache of what it pushed has a fixed place, which is mounted over with one of ours.
         own_lib = 'mkdir -p "$1" && mount --bind "$0" "$1" && shift && exec "$@"'
-        return run(
+        done = subprocess.run(
             [
                 *("setpriv", "--pdeathsig", "KILL"),
                 *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
@@ -183,8 +183,15 @@ class Buildah:
                 *("--root", str(self.folder / "storage"), "--runroot", str(self.folder / "run")),
                 *("--storage-driver", "overlay"),
                 *arguments,
-            ]
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
         )
+        if done.returncode != 0:
+            words = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-3:]
+            raise CloudError(f"buildah {arguments[0]} {arguments[-1]} failed: {' / '.join(words)}")
+        return done.stdout
 
     def key_of(self, name: str) -> str:
         """The key that the image NAME was built with; "" where there is none."""
@@ -204,7 +211,7 @@ class Buildah:
             "build",
             *("--isolation", "chroot", "--pull=never", "--force-rm", "--quiet", "--layers=false"),
             # Where Debian comes from is this host's matter: mounted, not written into the image.
-            *("--volume", f"{sources}:/etc/apt/sources.list:ro"),
+            *("--volume", f"{sources}:/etc/apt/sources.list.d/host.list:ro"),
             *("--volume", f"{proxies}:/etc/apt/apt.conf.d/99proxies:ro"),
             *("--label", f"tinderbox.key={key}", "--tag", stored(name), str(context)),
         )

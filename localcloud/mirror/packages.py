@@ -86,14 +86,16 @@ def build(package: Package, runc: Path, into: Path) -> Path:
     with tempfile.TemporaryDirectory(prefix=f".{package.name}.", dir=into) as scratch:
         tree = Path(scratch) / "tree"
         shutil.copytree(package.folder, tree)
-        control = tree / "DEBIAN" / "control"
-        control.write_text(control.read_text().format(version=package.version))
         for target, name in package.binaries.items():
             source = runc if name == "runc" else builds.binary(name)
             (tree / target).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, tree / target)
             (tree / target).chmod(0o755)
         _normalise(tree)
+        size = sum(f.stat().st_size for f in tree.rglob("*") if "DEBIAN" not in f.parts)
+        control = tree / "DEBIAN" / "control"
+        fields = control.read_text().format(version=package.version)
+        control.write_text(f"{fields.rstrip()}\nInstalled-Size: {-(-size // 1024)}\n")
         deb = into / package.file_name
         run(["dpkg-deb", "--root-owner-group", COMPRESSION, "--build", str(tree), str(deb)])
     return deb
