@@ -85,13 +85,14 @@ class ClusterAddons(pulumi.ComponentResource):
         depends_on: list[pulumi.Resource] | None = None,
     ) -> kubernetes.helm.v3.Release:
         name, version, repository = chart
+        mirror = self._args.settings.mirror.charts
         return kubernetes.helm.v3.Release(
             name,
             name=name,
             chart=name,
             version=version,
             repository_opts=kubernetes.helm.v3.RepositoryOptsArgs(
-                repo=self._args.settings.mirror.charts or repository
+                repo=f"{mirror}/{name}" if mirror else repository
             ),
             namespace=namespace,
             create_namespace=True,

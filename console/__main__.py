@@ -9,6 +9,13 @@ import time
 
 from console import report, status, timings
 from console.stack import ROOT, ConsoleError, Stack
+from localcloud.errors import CloudError
+from toolchain.errors import ToolchainError
+
+
+def say(text: str) -> None:
+    """One line of progress of the local cloud."""
+    print(f"local cloud: {text}", flush=True)
 
 
 def up(stack: Stack, input_: str | None) -> None:
@@ -17,7 +24,7 @@ def up(stack: Stack, input_: str | None) -> None:
     if stack.is_local:
         from localcloud import cloud
 
-        cloud.up()
+        cloud.up(say)
     cloud_up = time.time()
     stack.prepare()
     if input_:
@@ -44,12 +51,13 @@ def destroy(stack: Stack) -> None:
         stack.destroy()
         return
     from localcloud import cloud
+    from localcloud.status import status as cloud_status
 
     try:
-        if cloud.is_up() and stack.exists() and stack.config_file.exists():
+        if cloud_status()["running"] and stack.exists() and stack.config_file.exists():
             stack.destroy()
     finally:
-        cloud.down()
+        cloud.down(say)
 
 
 def main() -> int:
@@ -72,7 +80,7 @@ def main() -> int:
             status.show(stack)
         else:
             print(json.dumps(stack.outputs(), indent=2))
-    except ConsoleError as error:
+    except (ConsoleError, CloudError, ToolchainError) as error:
         print(f"{options.verb}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

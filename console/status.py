@@ -43,11 +43,12 @@ def kubectl(stack: Stack, config: str, *arguments: str) -> str:
 def show(stack: Stack) -> None:
     """Prints all of it. Raises ConsoleError where there is nothing to show."""
     if stack.is_local:
-        from localcloud import cloud
+        from localcloud import status
 
-        if not cloud.is_up():
-            raise ConsoleError("there is no local cloud; `make up` makes one")
-        print(cloud.status_table(), end="\n\n")
+        state = status.status()
+        if not state["running"]:
+            raise ConsoleError("there is no local cloud that answers; `make up` makes one")
+        print(status.table(state), end="\n\n")
     if not stack.exists():
         raise ConsoleError(f"there is no stack {stack.name}; `make up` makes one")
     with kubeconfig(stack) as config:

@@ -55,7 +55,7 @@ kind: KubeProxyConfiguration
 $(conntrack_settings)
 END
   say "kubeadm init"
-  kubeadm init --config /etc/kubernetes/tinderbox.yaml --skip-token-print --skip-certificate-key-print
+  kubeadm init --config /etc/kubernetes/tinderbox.yaml --skip-phases show-join-command
   touch "$done_mark"
 fi
 

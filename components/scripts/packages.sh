@@ -36,5 +36,5 @@ END
 say "installing containerd and Kubernetes $KUBERNETES_VERSION"
 apt_get update
 apt_get install -y --no-install-recommends --allow-change-held-packages --allow-downgrades \
-  containerd.io kubelet kubeadm kubectl iptables ethtool socat conntrack
+  containerd.io kubelet kubeadm kubectl cri-tools iptables ethtool socat conntrack
 apt-mark hold containerd.io kubelet kubeadm kubectl >/dev/null

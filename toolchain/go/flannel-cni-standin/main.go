@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -68,16 +69,20 @@ func readLease(path string) (*lease, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: FLANNEL_MTU: %w", path, err)
 	}
-	l := &lease{
-		network:     values["FLANNEL_NETWORK"],
-		subnet:      values["FLANNEL_SUBNET"],
-		mtu:         mtu,
-		masquerades: values["FLANNEL_IPMASQ"] == "true",
-	}
-	if l.network == "" || l.subnet == "" {
+	if values["FLANNEL_NETWORK"] == "" || values["FLANNEL_SUBNET"] == "" {
 		return nil, fmt.Errorf("%s: FLANNEL_NETWORK or FLANNEL_SUBNET is missing", path)
 	}
-	return l, nil
+	// flanneld writes the gateway's address there (10.244.1.1/24); host-local wants the network.
+	_, subnet, err := net.ParseCIDR(values["FLANNEL_SUBNET"])
+	if err != nil {
+		return nil, fmt.Errorf("%s: FLANNEL_SUBNET: %w", path, err)
+	}
+	return &lease{
+		network:     values["FLANNEL_NETWORK"],
+		subnet:      subnet.String(),
+		mtu:         mtu,
+		masquerades: values["FLANNEL_IPMASQ"] == "true",
+	}, nil
 }
 
 // delegate is the configuration of the plugin that does the work, as JSON.
