@@ -19,7 +19,8 @@ OUTPUT must not exist. It becomes a folder of:
     _SUCCESS        empty; made last of all, so a folder that has it is a whole result
 
 Exit code 0: done. 2: the input, the output or an argument is wrong, said in one line on stderr.
-1: anything else. Where it is not 0, nothing that was written stays.
+1: anything else. Where it is not 0, nothing that was written stays; only where Spark's own process
+is killed a folder may, without _SUCCESS and summary.json.
 
 Only pyspark and the standard library, Python 3.10: this file goes into a cluster by itself.
 """
@@ -41,7 +42,7 @@ from types import FrameType
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
-from py4j.protocol import Py4JError, Py4JJavaError
+from py4j.protocol import Py4JError, Py4JJavaError, Py4JNetworkError
 from pyspark import SparkContext
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
@@ -539,6 +540,9 @@ def main(argv: Sequence[str] | None = None, spark: SparkSession | None = None) -
         return 2
     except (KeyboardInterrupt, Stopped) as error:
         say(f"stopped by {error or 'SIGINT'}")
+        return 1
+    except (Py4JNetworkError, ConnectionError):
+        say("failed: Spark's own process has ended; what it last said is above")
         return 1
     except (PySparkException, Py4JError, OSError) as error:
         say(f"failed: {root_cause(error)}")
