@@ -147,9 +147,6 @@ class Api:
 def adapt(changes: Changes) -> None:
     """Put our addresses, names and the count of reboots into moto's models."""
     pool = PublicAddresses(PUBLIC_ADDRESSES, addresses_in_use)
-    elastic_network_interfaces.random_public_ip = pool.take
-    elastic_ip_addresses.random_ip = pool.take
-    elastic_network_interfaces.generate_dns_from_ip = internal_name
     reboot = ec2.EC2Backend.reboot_instances
 
     def reboot_and_count(backend: Any, instance_ids: list[str]) -> Any:
@@ -157,7 +154,15 @@ def adapt(changes: Changes) -> None:
         changes.add_reboots(instance_ids)
         return rebooted
 
-    ec2.EC2Backend.reboot_instances = reboot_and_count
+    for place, name, ours in (
+        (elastic_network_interfaces, "random_public_ip", pool.take),
+        (elastic_ip_addresses, "random_ip", pool.take),
+        (elastic_network_interfaces, "generate_dns_from_ip", internal_name),
+        (ec2.EC2Backend, "reboot_instances", reboot_and_count),
+    ):
+        if not hasattr(place, name):
+            raise RuntimeError(f"this version of moto has no {place.__name__}.{name} to adapt")
+        setattr(place, name, ours)
 
 
 class QuietHandler(MotoRequestHandler):
