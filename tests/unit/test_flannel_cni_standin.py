@@ -1,4 +1,4 @@
-"""The stand-in for flannel's CNI plugin, as containerd would run it, with a `bridge` that records."""
+"""The stand-in for flannel's CNI plugin, run as containerd does, with a `bridge` that records."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RESULT = '{"cniVersion": "0.3.1", "ips": [{"version": "4", "address": "10.244.1
 
 @pytest.fixture
 def add(tmp_path: Path):
-    """Runs ADD with the lease that flanneld wrote; returns what it did, and what `bridge` was told."""
+    """Runs ADD with a lease as flanneld writes it; returns the run, and what `bridge` was told."""
     bridge = tmp_path / "bridge"
     bridge.write_text(f"#!/bin/sh\ncat > {tmp_path}/told\necho '{_RESULT}'\n")
     bridge.chmod(0o755)
