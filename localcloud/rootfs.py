@@ -27,7 +27,7 @@ EXCLUDES = (
     "--dpkgopt=path-exclude=/usr/share/i18n/*",
 )
 
-HOST_PACKAGES = ("mmdebstrap", "debian-archive-keyring", "gpg")
+HOST_PACKAGES = ("mmdebstrap", "debian-archive-keyring", "gpg", "util-linux")
 
 
 def packages() -> list[str]:
@@ -36,10 +36,15 @@ def packages() -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
+def base_key() -> str:
+    """What every tree made here depends on, as a digest."""
+    return paths.digest_of(SUITE, *EXCLUDES)
+
+
 def location() -> Path:
     """The folder of the machines' tree, whether it is there yet or not."""
     # Not keyed by the archive's state: a machine image is as old as its making, like an AMI.
-    digest = paths.digest_of(Path(__file__), RECIPE / "packages", RECIPE / "customize.sh")
+    digest = paths.digest_of(base_key(), RECIPE / "packages", RECIPE / "customize.sh")
     return paths.cache_dir() / "rootfs" / digest[:12] / "root"
 
 
@@ -79,6 +84,9 @@ def debootstrap(
     scratch = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
     try:
         command = [
+            # In namespaces that die with this process, however that ends, with all their mounts.
+            *("setpriv", "--pdeathsig", "KILL"),
+            *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
             "mmdebstrap",
             "--mode=root",
             f"--variant={variant}",

@@ -32,7 +32,6 @@ HOST_PACKAGES = (
     "buildah",
     "docker-registry",
     "dpkg",
-    "util-linux",
 )
 
 

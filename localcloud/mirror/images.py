@@ -240,8 +240,7 @@ def key(folder: str, extra: Iterable[str] = ()) -> str:
     here = FOLDER / folder
     files = [path for path in here.rglob("*") if path.is_file()]
     base = re.search(r"^FROM localhost/tinderbox/(\S+)", (here / "Containerfile").read_text(), re.M)
-    # The first base is made by mmdebstrap as rootfs.py says.
-    below = key(base[1]) if base else paths.digest_of(Path(rootfs.__file__))
+    below = key(base[1]) if base else rootfs.base_key()
     return paths.digest_of(paths.digest_of_files(here, files), below, *extra)
 
 
