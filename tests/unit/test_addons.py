@@ -21,7 +21,8 @@ def test_the_charts_are_upstreams_in_pinned_versions():
 def test_or_from_the_mirror():
     plan = planned({"mirror": {"charts": "http://mirror.test/charts"}})
     for name in ("flannel", "metrics-server"):
-        assert plan.one(name).inputs["repositoryOpts"]["repo"] == "http://mirror.test/charts"
+        repository = plan.one(name).inputs["repositoryOpts"]["repo"]
+        assert repository == f"http://mirror.test/charts/{name}"
 
 
 def test_the_mirror_changes_no_value_of_a_chart():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from components.settings import SparkSettings
@@ -54,3 +56,22 @@ def test_the_namespace_and_the_masters_url():
     assert plan.one("spark-namespace", NAMESPACE).inputs["metadata"]["name"] == "spark"
     assert plan.one("spark", RELEASE).inputs["namespace"] == "spark"
     assert plan.exported["sparkMasterUrl"] == "spark://spark-master.spark.svc:7077"
+
+
+@pytest.mark.parametrize("config", [{}, EXISTING])
+def test_sparks_processes_know_each_other_by_a_secret_made_once(config):
+    plan = planned(config)
+    key, secret = plan.one("spark-auth-key"), plan.one("spark-auth")
+    assert key.inputs["logging"] == "none"
+    assert plan.options_of("spark-auth-key").secret_outputs == {"stdout"}
+    assert secret.inputs["stringData"] == {"secret": "sp4rk"}
+    assert "stringData" in secret.secrets
+    values = plan.one("spark", RELEASE).inputs["values"]
+    assert values["auth"] == {"existingSecret": "spark-auth"}
+
+
+def test_the_secret_is_another_each_time_it_is_made():
+    create = planned().one("spark-auth-key").inputs["create"]
+    made = {subprocess.check_output(["sh", "-c", create], text=True) for _ in range(3)}
+    assert len(made) == 3
+    assert {len(secret) for secret in made} == {44}  # 32 bytes in base64, on one line

@@ -119,8 +119,8 @@ def test_the_driver_runs_the_script_in_client_mode_and_each_attempt_writes_elsew
 def test_the_driver_knows_sparks_secret_which_is_in_no_argument():
     made = planned()
     (driver,) = pod(made)["containers"]
-    (secret,) = [item["valueFrom"] for item in driver["env"] if "secretKeyRef" in item["valueFrom"]]
-    assert secret["secretKeyRef"]["name"] == "spark-auth"
+    env = {item["name"]: item["valueFrom"] for item in driver["env"]}
+    assert env["_SPARK_AUTH_SECRET"]["secretKeyRef"] == {"name": "spark-auth", "key": "secret"}
     assert "secret" not in " ".join(arguments(made))
 
 
