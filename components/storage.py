@@ -70,11 +70,17 @@ class VolumeOutputs(TypedDict):
 
 @dataclass
 class VolumeArgs:
-    """The cluster, the namespace of the claim, and the size that it asks for."""
+    """The cluster, the namespace of the claim, and the size that it asks for.
+
+    folder: the part of the shared file system that it is about, such as "opex"; empty for all of it.
+    size_gib: other than `storage.sizeGiB`.
+    """
 
     cluster: Cluster
     namespace: pulumi.Input[str]
     settings: StorageSettings
+    folder: str = ""
+    size_gib: int | None = None
 
 
 class SharedVolume(pulumi.ComponentResource):
@@ -95,7 +101,8 @@ class SharedVolume(pulumi.ComponentResource):
         super().__init__("tinderbox:index:SharedVolume", name, {}, opts)
         core = kubernetes.core.v1
         inside = args.cluster.options(parent=self)
-        size = {"storage": f"{args.settings.size_gib}Gi"}
+        size = {"storage": f"{args.size_gib or args.settings.size_gib}Gi"}
+        path = f"{SHARED_PATH}/{args.folder}".rstrip("/")
         claim_name = f"{name}-shared"
         volume_name: pulumi.Input[str] | None = None
         if args.settings.storage_class is None:
@@ -108,7 +115,7 @@ class SharedVolume(pulumi.ComponentResource):
                     # What is on the volume is the file system's, not the claim's, to keep.
                     persistent_volume_reclaim_policy="Retain",
                     storage_class_name="",
-                    host_path=core.HostPathVolumeSourceArgs(path=SHARED_PATH, type="Directory"),
+                    host_path=core.HostPathVolumeSourceArgs(path=path, type="Directory"),
                     claim_ref=core.ObjectReferenceArgs(namespace=args.namespace, name=claim_name),
                 ),
                 opts=inside,
