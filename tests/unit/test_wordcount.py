@@ -203,7 +203,7 @@ def test_another_content_is_counted_again_and_nothing_else_changes(text):
 
 
 def test_the_place_of_the_text_before_is_taken_away():
-    """The folder's step is then another one, and the old one is undone; changed, it would not be."""
+    """Its step is replaced, and so undone; one that merely changed would not be."""
     place = planned().one("wordcount-input-folder").inputs
     assert place["delete"] == "sudo bash -s delete"
     assert copied(planned()).inputs["remotePath"] in place["triggers"]
