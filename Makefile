@@ -7,10 +7,10 @@ python := .venv/bin/python
 console = $(python) -m console --stack $(STACK)
 
 .DEFAULT_GOAL := help
-.PHONY: help tools up destroy preview status outputs lint test e2e bench
+.PHONY: help tools up destroy preview status opex opex-forward outputs lint test e2e bench
 
 help: ## what there is
-	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 tools: ## Pulumi, helm, kubectl and the Python environment: found, downloaded or built
 	@python3 -m toolchain tools
@@ -26,6 +26,12 @@ destroy: tools ## takes the stack away, and with it its machines
 
 status: tools ## machines, nodes, pods, Spark, the last result
 	@$(console) status
+
+opex: tools ## CPU, memory and cost by namespace; waits for the first data
+	@$(console) opex
+
+opex-forward: tools ## a port of this machine to the cost analytics' own page
+	@$(console) opex-forward
 
 outputs: ## the stack's outputs as JSON
 	@python3 -m toolchain tools >&2

@@ -41,8 +41,9 @@ class OpexArgs:
 class OpexRelease(pulumi.ComponentResource):
     """The engine that `opex.engine` names; ready once it answers and lists the nodes.
 
-    Outputs: result, {engine, namespace, service, hourlyRate, command}: hourlyRate is that of all
-    nodes in USD, or None; command forwards the engine's page and prints its address.
+    Outputs: result, {engine, url, command, namespace, service, hourlyRate}: url is the engine's
+    page inside the cluster; command forwards a port to it and prints the address; hourlyRate is
+    that of all nodes in USD, or None.
     """
 
     result: pulumi.Output[dict[str, Any]]
@@ -84,10 +85,11 @@ class OpexRelease(pulumi.ComponentResource):
         self.result = pulumi.Output.all(release.status.name, namespace.metadata.name).apply(
             lambda known: {
                 "engine": settings.opex.engine,
+                "url": f"http://{known[0]}.{known[1]}.svc",
+                "command": f"make opex-forward STACK={pulumi.get_stack()}",
                 "namespace": known[1],
                 "service": known[0],
                 "hourlyRate": hourly_rate(settings),
-                "command": f"kubectl --namespace {known[1]} port-forward service/{known[0]} 8081:80",
             }
         )
         outputs: OpexOutputs = {"result": self.result}

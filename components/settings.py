@@ -218,8 +218,8 @@ _COST_MODELS = ("CHARGE_BACK", "CUMULATIVE_RATIO", "RATIO")
 class OpexSettings:
     """`opex`: cost analytics. Without an engine there are none.
 
-    image: instead of the engine's own. cost_model: of kube-opex-analytics; only CHARGE_BACK is
-    about money.
+    chart: a folder, an archive's URL or oci://, with the values of charts/opex. image: instead of
+    the engine's own. cost_model: of kube-opex-analytics; only CHARGE_BACK is about money.
     """
 
     engine: str | None = None
@@ -228,12 +228,18 @@ class OpexSettings:
     cost_model: str = "CHARGE_BACK"
 
     def __post_init__(self) -> None:
-        if self.engine is not None and self.engine not in OPEX_ENGINES:
+        if self.engine is None:
+            return
+        if self.engine not in OPEX_ENGINES:
             raise SettingsError("opex.engine", self.engine, f"one of {', '.join(OPEX_ENGINES)}")
         if self.cost_model not in _COST_MODELS:
-            raise SettingsError("opex.costModel", self.cost_model, f"one of {', '.join(_COST_MODELS)}")
-        if not self.chart.startswith("oci://") and not _exists(f"{self.chart}/Chart.yaml"):
-            raise SettingsError("opex.chart", self.chart, "a folder with a Helm chart, or oci://...")
+            raise SettingsError(
+                "opex.costModel", self.cost_model, f"one of {', '.join(_COST_MODELS)}"
+            )
+        remote = self.chart.startswith(("oci://", "https://", "http://"))
+        if not remote and not _exists(f"{self.chart}/Chart.yaml"):
+            wanted = "a folder with a Helm chart, or the URL of one (oci://, https://)"
+            raise SettingsError("opex.chart", self.chart, wanted)
         if self.image is not None and ":" not in self.image.rsplit("/", 1)[-1]:
             raise SettingsError("opex.image", self.image, "an image with a tag")
 

@@ -72,7 +72,7 @@ class VolumeOutputs(TypedDict):
 class VolumeArgs:
     """The cluster, the namespace of the claim, and the size that it asks for.
 
-    folder: the part of the shared file system that it is about, such as "opex"; empty for all of it.
+    folder: the part of the shared file system that it is about; empty for all of it.
     size_gib: other than `storage.sizeGiB`.
     """
 
@@ -130,7 +130,9 @@ class SharedVolume(pulumi.ComponentResource):
                 storage_class_name=args.settings.storage_class or "",
                 volume_name=volume_name,
             ),
-            opts=inside,
+            opts=pulumi.ResourceOptions.merge(
+                inside, pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="2m"))
+            ),
         )
         self.claim_name = claim.metadata.name
         outputs: VolumeOutputs = {"claimName": self.claim_name}

@@ -7,7 +7,7 @@ import json
 import sys
 import time
 
-from console import report, status, timings
+from console import opex, report, status, timings
 from console.stack import ROOT, ConsoleError, Stack
 from localcloud.errors import CloudError
 from toolchain.errors import ToolchainError
@@ -63,7 +63,8 @@ def destroy(stack: Stack) -> None:
 def main() -> int:
     """Runs one verb; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m console", description=__doc__)
-    parser.add_argument("verb", choices=["up", "destroy", "preview", "status", "outputs"])
+    verbs = ["up", "destroy", "preview", "status", "outputs", "opex", "opex-forward"]
+    parser.add_argument("verb", choices=verbs)
     parser.add_argument("--stack", default="local")
     parser.add_argument("--input", help="the text to count: a file or a folder")
     options = parser.parse_args()
@@ -78,6 +79,10 @@ def main() -> int:
             stack.preview("--diff")
         elif options.verb == "status":
             status.show(stack)
+        elif options.verb == "opex":
+            opex.show(stack)
+        elif options.verb == "opex-forward":
+            opex.forward(stack)
         else:
             print(json.dumps(stack.outputs(), indent=2))
     except (ConsoleError, CloudError, ToolchainError) as error:

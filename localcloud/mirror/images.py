@@ -172,7 +172,12 @@ def stage_resource_report(context: Path) -> None:
         [
             *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"),
             *("--only-binary", ":all:", "--implementation", "cp", "--python-version", "3.13"),
-            *("--requirement", str(context / "requirements.txt"), "--target", str(context / "site")),
+            *(
+                "--requirement",
+                str(context / "requirements.txt"),
+                "--target",
+                str(context / "site"),
+            ),
         ],
         capture_output=True,
         text=True,
