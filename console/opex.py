@@ -74,8 +74,8 @@ def _resource_report(read: Read) -> dict[str, Use]:
         if not float(node["Cost [USD]"]) > 0:
             raise ConsoleError(
                 f"node {node['Node']} costs 0: no price for its type ({node['Instance Type']}) in"
-                " its region; see the labels node.kubernetes.io/instance-type and"
-                " topology.kubernetes.io/region"
+                " its region; nodes.price is for nodes.type in aws.region, and the node's labels"
+                " node.kubernetes.io/instance-type and topology.kubernetes.io/region count"
             )
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
     for pod in _rows(read("pods.tsv")):
