@@ -106,9 +106,11 @@ class SharedVolume(pulumi.ComponentResource):
         inside = args.cluster.options(parent=self)
         size = {"storage": f"{args.size_gib or args.settings.size_gib}Gi"}
         path = f"{SHARED_PATH}/{args.folder}".rstrip("/")
-        claim_name = f"{name}-shared"
+        storage_class = args.settings.storage_class
+        # By class: a claim that still waits for one would take a volume that is for its name.
+        claim_name = f"{name}-{storage_class or 'shared'}"
         volume_name: pulumi.Input[str] | None = None
-        if args.settings.storage_class is None:
+        if storage_class is None:
             volume = core.PersistentVolume(
                 f"{name}-volume",
                 metadata={"name": claim_name},
@@ -130,7 +132,7 @@ class SharedVolume(pulumi.ComponentResource):
             spec=core.PersistentVolumeClaimSpecArgs(
                 access_modes=["ReadWriteMany"],
                 resources=core.VolumeResourceRequirementsArgs(requests=size),
-                storage_class_name=args.settings.storage_class or "",
+                storage_class_name=storage_class or "",
                 volume_name=volume_name,
             ),
             opts=pulumi.ResourceOptions.merge(
