@@ -99,7 +99,7 @@ class OpexRelease(pulumi.ComponentResource):
 def hourly_rate(settings: Settings) -> float | None:
     """USD an hour for all nodes; None where no price is set."""
     price = settings.nodes.price
-    return None if price is None else round(price * settings.nodes.count, 6)
+    return None if price is None else float(f"{price * settings.nodes.count:.6g}")
 
 
 def opex_values(
@@ -110,14 +110,16 @@ def opex_values(
     values: dict[str, pulumi.Input[object]] = {
         "engine": opex.engine,
         "volume": {"claimName": claim_name},
-        "costModel": opex.cost_model,
-        "prices": _prices(settings),
     }
     if opex.image is not None:
         values["image"] = opex.image
     rate = hourly_rate(settings)
-    if rate is not None:
-        values["hourlyRate"] = rate
+    if opex.engine == "kube-resource-report":
+        values["prices"] = _prices(settings)
+    else:
+        values["costModel"] = opex.cost_model
+        if rate is not None:
+            values["hourlyRate"] = rate
     return values
 
 
@@ -125,7 +127,7 @@ def _prices(settings: Settings) -> list[dict[str, object]]:
     """What a node costs a month, by its labels of region and instance type."""
     if settings.nodes.price is None:
         return []
-    monthly = round(settings.nodes.price * HOURS_PER_MONTH, 4)
+    monthly = float(f"{settings.nodes.price * HOURS_PER_MONTH:.6g}")
     kinds = {(settings.aws.region or "unknown", settings.nodes.type)}
     if settings.cluster.kubeconfig is not None:
         # Not the stack's own nodes: kube-resource-report calls a label that is missing "unknown".

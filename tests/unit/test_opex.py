@@ -97,6 +97,12 @@ def test_the_report_has_the_price_of_a_month_by_region_and_type():
     assert price == {"region": "eu-central-1", "instanceType": "t3.medium", "monthly": 36.525}
 
 
+def test_another_node_leaves_a_report_as_it_is():
+    """Its price is by node; a rate of all nodes would upgrade the release for nothing."""
+    more = {**REPORT, "nodes": {"price": 0.05, "count": 4}}
+    assert values(planned(more)) == values(planned(REPORT))
+
+
 def test_nodes_of_others_may_lack_the_labels():
     prices = values(planned({**EXISTING, **REPORT}))["prices"]
     assert {"region": "unknown", "instanceType": "unknown", "monthly": 36.525} in prices
