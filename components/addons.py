@@ -10,6 +10,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.cluster import Cluster
 from components.settings import Settings
+from components.steps import run_step
 
 _FLANNEL = ("flannel", "v0.28.4", "https://flannel-io.github.io/flannel/")
 _METRICS_SERVER = (
@@ -39,7 +40,7 @@ class AddonsArgs:
 class ClusterAddons(pulumi.ComponentResource):
     """flannel and metrics-server from their own charts, unchanged.
 
-    Outputs: ready, the releases to wait for before pods that need the network.
+    Outputs: ready, what to wait for before pods that need the network and the nodes.
     """
 
     ready: list[pulumi.Resource]
@@ -70,12 +71,27 @@ class ClusterAddons(pulumi.ComponentResource):
             },
             depends_on=[flannel],
         )
-        self.ready = [flannel]
+        self.ready = [flannel, *self._nodes_ready(flannel)]
         outputs: AddonsOutputs = {
             "flannel": flannel.status.status,
             "metricsServer": metrics_server.status.status,
         }
         self.register_outputs(dict(outputs))
+
+    def _nodes_ready(self, flannel: pulumi.Resource) -> list[pulumi.Resource]:
+        """Pods that start before the last worker is ready would crowd on the first ones."""
+        cluster = self._args.cluster
+        if cluster.control_plane is None:
+            return []
+        return [
+            run_step(
+                f"{cluster.name}-nodes-ready",
+                cluster.control_plane,
+                "nodes_ready.sh",
+                triggers=[worker.instance_id for worker in cluster.workers],
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[flannel, *cluster.members]),
+            )
+        ]
 
     def _release(
         self,

@@ -19,16 +19,22 @@ class Cluster:
 
     identifier: the same through renewed kubeconfigs, another with another cluster.
     control_plane: the node, where the stack made the cluster; None for one that exists.
-    worker_count: how many nodes take work; None where that is not the stack's to say.
     storage_ready: what to wait for before /srv/shared on the control plane is used.
+    workers, members: the worker nodes, and what to wait for until they have joined.
     """
 
     name: str
     kubeconfig: pulumi.Output[str]
     identifier: pulumi.Input[str]
     control_plane: Node | None = None
-    worker_count: int | None = None
     storage_ready: tuple[pulumi.Resource, ...] = ()
+    workers: tuple[Node, ...] = ()
+    members: tuple[pulumi.Resource, ...] = ()
+
+    @property
+    def worker_count(self) -> int | None:
+        """How many nodes take work; None where that is not the stack's to say."""
+        return None if self.control_plane is None else max(1, len(self.workers))
 
     @cached_property
     def provider(self) -> kubernetes.Provider:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import pulumi
 import pulumi_command as command
@@ -28,6 +28,13 @@ _DOCKER_PACKAGES = "https://download.docker.com"
 
 # A name rather than an address, so that more control planes can stand behind it one day.
 _ENDPOINT_NAME = "control-plane.tinderbox.internal"
+
+
+class _Prepared(NamedTuple):
+    """The steps after which a node is ready for kubeadm."""
+
+    containerd: command.remote.Command
+    storage: command.remote.Command
 
 
 class KubeadmOutputs(TypedDict):
@@ -64,16 +71,19 @@ class KubeadmBootstrap(pulumi.ComponentResource):
         prepared = {node.name: self._prepare(node) for node in args.nodes.nodes}
         init = self._init(control_plane, after=prepared[control_plane.name])
         self._approve_serving_certificates(control_plane, after=[init])
-        for worker in args.nodes.workers:
+        members = [
             self._join(worker, after_init=init, after=prepared[worker.name])
+            for worker in args.nodes.workers
+        ]
         kubeconfig = self._read_kubeconfig(control_plane, after=[init])
         self.cluster = Cluster(
             name=name,
             kubeconfig=kubeconfig,
             identifier=control_plane.instance_id,
             control_plane=control_plane,
-            worker_count=max(1, len(args.nodes.workers)),
-            storage_ready=tuple(prepared[control_plane.name]),
+            storage_ready=(prepared[control_plane.name].storage,),
+            workers=tuple(args.nodes.workers),
+            members=tuple(members),
         )
         outputs: KubeadmOutputs = {
             "kubeconfig": kubeconfig,
@@ -84,8 +94,8 @@ class KubeadmBootstrap(pulumi.ComponentResource):
     def _after(self, resources: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(parent=self, depends_on=list(resources))
 
-    def _prepare(self, node: Node) -> list[command.remote.Command]:
-        """All that a node needs before kubeadm; returns what kubeadm has to wait for."""
+    def _prepare(self, node: Node) -> _Prepared:
+        """All that a node needs before kubeadm."""
         mirror, version = self._args.settings.mirror, self._args.settings.cluster.version
         ready = run_step(f"{node.name}-ready", node, "ready.sh", opts=self._after([]))
         packages = run_step(
@@ -113,7 +123,7 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             {"FILE_SYSTEM": self._args.file_system.dns_name},
             opts=self._after([ready]),
         )
-        return [containerd, storage]
+        return _Prepared(containerd, storage)
 
     def _identity(self, node: Node) -> dict[str, pulumi.Input[object]]:
         """What kubeadm is told of a node. There is no cloud controller to set the labels."""
@@ -165,7 +175,7 @@ class KubeadmBootstrap(pulumi.ComponentResource):
         worker: Node,
         after_init: command.remote.Command,
         after: Sequence[pulumi.Resource],
-    ) -> None:
+    ) -> command.remote.Command:
         """The worker joins with a token of its own; leaves, drained, when it is taken away."""
         control_plane = self._args.nodes.control_plane
         # Within Kubernetes the worker goes with the cluster; draining it would only take time.
@@ -193,7 +203,7 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             triggers=[control_plane.instance_id],
             opts=self._after(after),
         )
-        run_step(
+        return run_step(
             f"{worker.name}-member",
             control_plane,
             "member.sh",

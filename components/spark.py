@@ -58,8 +58,11 @@ class SparkRelease(pulumi.ComponentResource):
             "spark-namespace",
             metadata={
                 "name": "spark",
-                # Enforced by Kubernetes itself: nothing privileged runs beside the user's jobs.
-                "labels": {"pod-security.kubernetes.io/warn": "restricted"},
+                # Kubernetes itself refuses what is privileged beside the user's jobs.
+                "labels": {
+                    "pod-security.kubernetes.io/enforce": "baseline",
+                    "pod-security.kubernetes.io/warn": "restricted",
+                },
             },
             opts=inside,
         )
@@ -117,11 +120,14 @@ def spark_values(
 ) -> dict[str, pulumi.Input[object]]:
     """The chart's values; as many workers as there are nodes for them, unless the stack says."""
     repository, tag = settings.image.rsplit(":", 1)
+    workers = settings.workers or worker_nodes or 2
     return {
         "image": {"repository": repository, "tag": tag},
         "volume": {"claimName": claim_name, "mountPath": SharedVolume.mount_path},
+        # One application may use all there is.
+        "app": {"coresMax": workers * settings.worker_cores},
         "worker": {
-            "replicas": settings.workers or worker_nodes or 2,
+            "replicas": workers,
             "cores": settings.worker_cores,
             "memoryMiB": settings.worker_memory_mib,
         },

@@ -35,7 +35,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -206,7 +206,10 @@ def write_csv(counts: DataFrame, folder: str) -> tuple[int, int, int]:
         lineSep="\n",
     )
     # A sum over no rows is None.
-    return tuple(seen.get[name] or 0 for name in ("words", "distinct", "bad_bytes"))
+    words, distinct, bad_bytes = (
+        seen.get[name] or 0 for name in ("words", "distinct", "bad_bytes")
+    )
+    return words, distinct, bad_bytes
 
 
 def from_csv(lines: DataFrame) -> DataFrame:
@@ -245,8 +248,8 @@ class Files:
     """What this program asks of file systems. A `name` is a path or URI as its user wrote it."""
 
     def __init__(self, spark: SparkSession) -> None:
-        self.jvm: Any = spark.sparkContext._jvm
-        self.conf: Any = spark.sparkContext._jsc.hadoopConfiguration()
+        self.jvm = java(spark)
+        self.conf = java_context(spark).hadoopConfiguration()
 
     def locate(self, name: str) -> tuple[Any, Any]:
         """(FileSystem, Path) of a name."""
@@ -330,7 +333,7 @@ def root_cause(error: Exception) -> str:
 
 
 @contextmanager
-def about(name: str) -> Iterator[None]:
+def about(name: str) -> Generator[None]:
     """Whatever Java throws in this block is the fault of the file or folder `name`."""
     try:
         yield
@@ -339,7 +342,7 @@ def about(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def about_what_is_read() -> Iterator[None]:
+def about_what_is_read() -> Generator[None]:
     """A task's failure in this block is the fault of the file that it was reading, if any."""
     try:
         yield
@@ -358,8 +361,18 @@ def about_what_is_read() -> Iterator[None]:
 # -- the run
 
 
+def java(spark: SparkSession) -> Any:
+    """The JVM's classes by their names."""
+    return spark.sparkContext._jvm
+
+
+def java_context(spark: SparkSession) -> Any:
+    """The JavaSparkContext behind the session."""
+    return spark.sparkContext._jsc
+
+
 @contextmanager
-def progress(spark: SparkSession, what: str) -> Iterator[None]:
+def progress(spark: SparkSession, what: str) -> Generator[None]:
     """Say now and then on stderr how many tasks are done while the block runs."""
     tracker = spark.sparkContext.statusTracker()
     started = time.monotonic()
@@ -387,7 +400,7 @@ def progress(spark: SparkSession, what: str) -> Iterator[None]:
 def end_tasks(spark: SparkSession) -> None:
     """Cancel all jobs and wait until no task runs, or a task would write into what is removed."""
     spark.sparkContext.cancelAllJobs()
-    tracker: Any = spark.sparkContext._jsc.sc().statusTracker()
+    tracker = java_context(spark).sc().statusTracker()
     limit = time.monotonic() + TASKS_END_WITHIN
     while time.monotonic() < limit:
         if not any(executor.numRunningTasks() for executor in tracker.getExecutorInfos()):
@@ -396,7 +409,7 @@ def end_tasks(spark: SparkSession) -> None:
 
 
 @contextmanager
-def all_or_nothing(spark: SparkSession, files: Files, folder: str) -> Iterator[None]:
+def all_or_nothing(spark: SparkSession, files: Files, folder: str) -> Generator[None]:
     """Make a folder, which goes away again if the block fails."""
     with about(folder):
         missing = files.missing(folder)
@@ -414,7 +427,7 @@ def all_or_nothing(spark: SparkSession, files: Files, folder: str) -> Iterator[N
 def check_pattern(spark: SparkSession, pattern: str) -> None:
     """UserError unless Java takes the regex."""
     try:
-        spark.sparkContext._jvm.java.util.regex.Pattern.compile(f"(?U){pattern}")
+        java(spark).java.util.regex.Pattern.compile(f"(?U){pattern}")
     except (Py4JJavaError, PySparkException) as error:
         # The index in the message counts the prefix, too: of no use to the user.
         reason = root_cause(error).partition(" near index")[0]
@@ -483,7 +496,7 @@ def new_session() -> SparkSession:
     # Who set a level wants to see all that it shows.
     if spark.conf.get("spark.log.level", None) is None:
         spark.sparkContext.setLogLevel("WARN")
-        log4j: Any = spark.sparkContext._jvm.org.apache.logging.log4j
+        log4j = java(spark).org.apache.logging.log4j
         for name in TRACES:
             log4j.core.config.Configurator.setLevel(name, log4j.Level.OFF)
     return spark

@@ -11,10 +11,25 @@ import pytest
 from console.stack import ROOT
 from tests.e2e.conftest import Up
 
+# kube-proxy hears of a new service a moment after it is made.
+ASK = """
+import socket, time, urllib.error, urllib.request
+print(socket.gethostbyname("probe-b.default.svc.cluster.local"))
+end = time.monotonic() + 20
+while True:
+    try:
+        print(urllib.request.urlopen("http://probe-b:8000/", timeout=5).status)
+        break
+    except urllib.error.URLError:
+        if time.monotonic() > end:
+            raise
+        time.sleep(0.2)
+"""
+
 POD = """
 apiVersion: v1
 kind: Pod
-metadata: {{name: {name}, labels: {{app: probe}}}}
+metadata: {{name: {name}, labels: {{app: {name}}}}}
 spec:
   nodeName: {node}
   terminationGracePeriodSeconds: 0
@@ -58,12 +73,7 @@ def test_names_and_traffic_cross_nodes(up: Up):
             _apply(up, POD.format(name=name, node=node))
         up.kubectl("wait", "--for=condition=Ready", "pod/probe-a", "pod/probe-b", "--timeout=90s")
         up.kubectl("expose", "pod", "probe-b", "--port=8000", "--name=probe-b")
-        ask = (
-            "import socket, urllib.request as r;"
-            "print(socket.gethostbyname('probe-b.default.svc.cluster.local'));"
-            "print(r.urlopen('http://probe-b:8000/', timeout=20).status)"
-        )
-        printed = up.kubectl("exec", "probe-a", "--", "python3", "-c", ask).split()
+        printed = up.kubectl("exec", "probe-a", "--", "python3", "-c", ASK).split()
         service = up.get("service", "probe-b")["spec"]["clusterIP"]
         assert printed == [service, "200"]
     finally:

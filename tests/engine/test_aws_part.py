@@ -11,7 +11,6 @@ import pytest
 from tests.engine.conftest import STACK, Engine
 
 
-
 def _by_name(steps: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The steps of resources that something stands behind; components have none."""
     custom = [s for s in steps if (s.get("newState") or s["oldState"]).get("custom")]

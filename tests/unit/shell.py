@@ -11,8 +11,11 @@ from components.steps import read_script, shell_input
 # What a script may name by an absolute path.
 _FOLDERS = ("/etc/", "/srv/", "/usr/local/", "/proc/sys/net/", "/sys/fs/")
 
+# Noted by one write, as the commands of a pipe note themselves at the same time.
 _NOTE = r"""#!/bin/bash
-{ printf '%s' "${0##*/}"; (($# == 0)) || printf ' %s' "$@"; printf '\n'; } >>"$SANDBOX/calls"
+called=${0##*/}
+(($# == 0)) || called+=$(printf ' %s' "$@")
+printf '%s\n' "$called" >>"$SANDBOX/calls"
 """
 
 

@@ -60,3 +60,10 @@ def test_pods_wait_for_their_network():
 
 def test_spark_does_not_wait_for_the_metrics():
     assert "metrics-server" not in planned().options_of("spark", RELEASE).depends_on
+
+
+def test_spark_waits_until_every_worker_has_joined():
+    """Or its workers would crowd on the first node."""
+    plan = planned()
+    waited = plan.waits_for("spark")
+    assert {"nodes-ready", "flannel", "worker-1-member", "worker-2-member"} <= waited

@@ -52,7 +52,7 @@ def test_how_many_there_are_of_each(count):
         # The key, its file, the inventory, what Spark's processes know each other by.
         "command:local:Command": 4,
         # The control plane's steps, each worker's, the text's folder, the result.
-        "command:remote:Command": 7 + 7 * workers + 2,
+        "command:remote:Command": 8 + 7 * workers + 2,
         "command:remote:CopyToRemote": 1,
         "kubernetes:core/v1:Namespace": 1,
         "kubernetes:core/v1:PersistentVolume": 1,
@@ -71,6 +71,7 @@ def test_another_node_changes_no_other():
         "worker-3",
         *(f"worker-3-{step}" for step in steps_),
         "inventory",
+        "nodes-ready",
         "spark",  # one more of its workers
     }
 

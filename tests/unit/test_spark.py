@@ -34,6 +34,7 @@ def test_all_values_of_the_chart():
     assert spark_values(settings, 4, "claim") == {
         "image": {"repository": "host:5000/a/spark", "tag": "1.2"},
         "volume": {"claimName": "claim", "mountPath": "/srv/shared"},
+        "app": {"coresMax": 12},
         "worker": {"replicas": 4, "cores": 3, "memoryMiB": 2048},
     }
 

@@ -202,6 +202,13 @@ def test_another_content_is_counted_again_and_nothing_else_changes(text):
     assert changed(before, plan(of(text))) == {*TEXT, "wordcount"}
 
 
+def test_the_place_of_the_text_before_is_taken_away():
+    """Its step is replaced, and so undone; one that merely changed would not be."""
+    place = planned().one("wordcount-input-folder").inputs
+    assert place["delete"] == "sudo bash -s delete"
+    assert copied(planned()).inputs["remotePath"] in place["triggers"]
+
+
 def test_another_name_is_another_text(text):
     before = plan(of(text))
     other = text.rename(text.with_name("other.txt"))
