@@ -10,7 +10,7 @@ import pulumi_command as command
 import pulumi_kubernetes as kubernetes
 
 from components.cluster import Cluster
-from components.settings import Settings, SparkSettings
+from components.settings import Settings
 from components.storage import SharedVolume, VolumeArgs
 
 _CHART = "./charts/spark"  # relative, so that the state is the same for every clone
@@ -37,7 +37,8 @@ class SparkArgs:
 class SparkRelease(pulumi.ComponentResource):
     """Master and workers, with the shared volume mounted in each.
 
-    Outputs: master_url, namespace, volume; auth_secret and defaults_config, which a driver mounts.
+    Outputs: master_url, namespace, volume; auth_secret, defaults_config and usage_config, which a
+    driver needs (see the chart's README.md, and components/usage.py).
     """
 
     master_url: pulumi.Output[str]
@@ -46,6 +47,7 @@ class SparkRelease(pulumi.ComponentResource):
     image: str
     auth_secret: pulumi.Output[str]
     defaults_config = f"{_RELEASE}-defaults"
+    usage_config = f"{_RELEASE}-usage"
 
     def __init__(
         self, name: str, args: SparkArgs, opts: pulumi.ResourceOptions | None = None
@@ -82,7 +84,7 @@ class SparkRelease(pulumi.ComponentResource):
             chart=_CHART,
             namespace=self.namespace,
             values={
-                **spark_values(settings, args.cluster.worker_count, self.volume.claim_name),
+                **spark_values(args.settings, args.cluster.worker_count, self.volume.claim_name),
                 "auth": {"existingSecret": self.auth_secret},
             },
             atomic=True,
@@ -116,19 +118,21 @@ class SparkRelease(pulumi.ComponentResource):
 
 
 def spark_values(
-    settings: SparkSettings, worker_nodes: int | None, claim_name: pulumi.Input[str]
+    settings: Settings, worker_nodes: int | None, claim_name: pulumi.Input[str]
 ) -> dict[str, pulumi.Input[object]]:
     """The chart's values; as many workers as there are nodes for them, unless the stack says."""
-    repository, tag = settings.image.rsplit(":", 1)
-    workers = settings.workers or worker_nodes or 2
+    spark = settings.spark
+    repository, tag = spark.image.rsplit(":", 1)
+    workers = spark.workers or worker_nodes or 2
+    price = {} if settings.nodes.price is None else {"nodePrice": settings.nodes.price}
     return {
         "image": {"repository": repository, "tag": tag},
         "volume": {"claimName": claim_name, "mountPath": SharedVolume.mount_path},
         # One application may use all there is.
-        "app": {"coresMax": workers * settings.worker_cores},
+        "app": {"coresMax": workers * spark.worker_cores, **price},
         "worker": {
             "replicas": workers,
-            "cores": settings.worker_cores,
-            "memoryMiB": settings.worker_memory_mib,
+            "cores": spark.worker_cores,
+            "memoryMiB": spark.worker_memory_mib,
         },
     }

@@ -8,7 +8,6 @@ writes to a folder of its own (runs/<job>/<pod>), and the one with _SUCCESS is t
 from __future__ import annotations
 
 import base64
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
@@ -17,6 +16,7 @@ import pulumi
 import pulumi_command as command
 import pulumi_kubernetes as kubernetes
 
+from components import usage
 from components.cluster import Cluster
 from components.nodes import Node
 from components.settings import SHARED_PATH, SettingsError, WordCountSettings
@@ -33,13 +33,17 @@ _SPARK_UID = 185
 _LARGEST_BY_CONFIGMAP = 700 * 1024
 
 # Prints the summary: the line of JSON in the logs of the job's attempts, which only the one that
-# succeeded has. The kubeconfig is on no command line, and in no file that others can read or that
-# stays; kubectl opens it more than once, so it can't come by a pipe.
+# succeeded has; then that attempt's usage, which measured.py wrote after it. The kubeconfig is on
+# no command line, and in no file that others can read or that stays; kubectl opens it more than
+# once, so it can't come by a pipe.
 _READ_LOG = """config=$(mktemp)
 trap 'rm -f "$config"' EXIT
 printf %s "$KUBECONFIG_TEXT" >"$config"
 kubectl --kubeconfig "$config" --namespace {namespace} logs --container driver --tail -1 \\
-  --selector batch.kubernetes.io/job-name={job} | grep '^{{' | tail -n 1
+  --selector batch.kubernetes.io/job-name={job} | awk '
+    /^[{{]/ {{ summary = $0; usage = "" }}
+    /^usage: [{{]/ && summary && !usage {{ usage = substr($0, 8) }}
+    END {{ if (!summary) exit 1; print summary; print usage }}'
 """
 
 _RESTRICTED = kubernetes.core.v1.SecurityContextArgs(
@@ -87,7 +91,8 @@ def options(settings: WordCountSettings) -> list[str]:
 class WordCountJob(pulumi.ComponentResource):
     """One word count. Another text, script or option runs it again, and only it.
 
-    Outputs: result, {input, output, words, distinct, top, seconds, sparkVersion}.
+    Outputs: result, {input, output, words, distinct, top, seconds, sparkVersion, usage}; usage is
+    what charts/spark/files/usage.py tells.
     """
 
     result: pulumi.Output[dict[str, Any]]
@@ -102,7 +107,7 @@ class WordCountJob(pulumi.ComponentResource):
 
         job = self._create_job(self._bring_text())
         printed = self._read_result(job)
-        self.result = printed.apply(lambda line: {**json.loads(line), "input": args.settings.input})
+        self.result = printed.apply(lambda text: _result(args.settings.input, text))
         outputs: WordCountOutputs = {"result": self.result}
         self.register_outputs(dict(outputs))
 
@@ -189,10 +194,11 @@ class WordCountJob(pulumi.ComponentResource):
             data={"wordcount.py": _SCRIPT.read_text()},
             opts=self._inside,
         )
+        output = f"{_RUNS}/$(JOB)/$(POD)"
         driver = core.ContainerArgs(
             name="driver",
             image=spark.image,
-            command=["/opt/spark/bin/spark-submit"],
+            command=usage.measured(beside=output),
             args=[
                 "--master",
                 spark.master_url,
@@ -202,7 +208,7 @@ class WordCountJob(pulumi.ComponentResource):
                 f"spark.app.name={self._name}",
                 "/opt/tinderbox/wordcount.py",
                 _literally(text.path),
-                f"{_RUNS}/$(JOB)/$(POD)",
+                output,
                 *map(_literally, options(self._args.settings)),
             ],
             env=[
@@ -227,6 +233,7 @@ class WordCountJob(pulumi.ComponentResource):
                 _mount("shared", SHARED_PATH),
                 _mount("script", "/opt/tinderbox"),
                 _mount("defaults", "/opt/spark/conf"),
+                usage.mount(),
             ],
         )
         volumes = [
@@ -244,6 +251,7 @@ class WordCountJob(pulumi.ComponentResource):
                 name="defaults",
                 config_map=core.ConfigMapVolumeSourceArgs(name=spark.defaults_config),
             ),
+            usage.volume(spark.usage_config),
         ]
         return batch.Job(
             self._name,
@@ -284,7 +292,7 @@ class WordCountJob(pulumi.ComponentResource):
         )
 
     def _read_result(self, job: kubernetes.batch.v1.Job) -> pulumi.Output[str]:
-        """The summary, as the one line of JSON that the job printed and wrote."""
+        """Two lines of JSON that the job printed and wrote: summary and usage."""
         node = self._args.cluster.control_plane
         if node is not None:
             return run_step(
@@ -307,6 +315,11 @@ class WordCountJob(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         return read.stdout
+
+
+def _result(input_: str, printed: str) -> dict[str, Any]:
+    summary, used = usage.read_result(printed)
+    return {**summary, "input": input_, "usage": used}
 
 
 def _literally(argument: str) -> str:

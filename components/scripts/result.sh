@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Prints the summary of the attempt that succeeded, in one line.
+# Prints the summary of the attempt that succeeded, and what it used, in a line each; the second is
+# empty where that is not known.
 # RUN: folder of the job's attempts on the shared volume
 set -euo pipefail
 
 for attempt in "$RUN"/*/; do
   if [[ -e ${attempt}_SUCCESS && -e ${attempt}summary.json ]]; then
     tr -d '\n' <"${attempt}summary.json"
+    echo
+    [[ ! -e ${attempt}usage.json ]] || cat "${attempt}usage.json"
     exit 0
   fi
 done

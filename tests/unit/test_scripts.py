@@ -717,8 +717,9 @@ def test_the_result_is_of_the_attempt_that_succeeded(sandbox):
     sandbox.file(f"{runs}/a/summary.json", '{"words": 1}\n')
     sandbox.file(f"{runs}/b/summary.json", '{"words": 2}\n')
     sandbox.file(f"{runs}/b/_SUCCESS", "")
-    ran = sandbox.step("result.sh", RUN=runs)
-    assert ran.stdout == '{"words": 2}'
+    assert sandbox.step("result.sh", RUN=runs).stdout == '{"words": 2}\n'
+    sandbox.file(f"{runs}/b/usage.json", '{"tasks": 4}\n')
+    assert sandbox.step("result.sh", RUN=runs).stdout == '{"words": 2}\n{"tasks": 4}\n'
 
 
 def test_no_attempt_that_succeeded_is_an_error(sandbox):

@@ -25,9 +25,13 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import sampler
 import usage
+
+#: Seconds that the file server's clock may be behind.
+CLOCKS_DIFFER_BY = 60
 
 
 def say(text: str) -> None:
@@ -65,12 +69,11 @@ def run_sampled(command: Sequence[str], samples: sampler.Samples, every: float) 
 
 def report(folder: Path, run: str, since: float, driver: Path, beside: Path | None) -> None:
     """Write usage.json, from what driver and executors left on the volume."""
-    with usage.unpacker() as unpack:
-        log = usage.find_log(folder / "events", run, since, unpack)
-        samples = folder / "usage" / log.name.removeprefix("eventlog_v2_")
-        samples.mkdir(parents=True, exist_ok=True)
-        driver.rename(samples / "driver.jsonl")
-        found = usage.measure(log, samples, os.cpu_count() or 1, None, unpack)
+    found = summarize_run(folder / "events", run, since)
+    samples = folder / "usage" / found["application"]
+    samples.mkdir(parents=True, exist_ok=True)
+    driver.rename(samples / "driver.jsonl")
+    found["sampled"] = usage.read_folder(samples)
     text = json.dumps(found)
     for place in (samples, beside):
         if place is not None and place.is_dir():
@@ -78,6 +81,16 @@ def report(folder: Path, run: str, since: float, driver: Path, beside: Path | No
             draft.write_text(text + "\n")
             draft.rename(place / "usage.json")
     say(f"usage: {text}")
+
+
+def summarize_run(events: Path, run: str, since: float) -> dict[str, Any]:
+    """usage.summarize of the run's event log, which lies among those of others."""
+    with usage.unpacker() as unpack:
+        for log in usage.logs_since(events, since):
+            found = usage.summarize(usage.read_events(log, unpack), os.cpu_count() or 1)
+            if found["run"] == run:
+                return found
+    raise usage.UsageError(f"{events}: no event log has {usage.RUN_PROPERTY}={run}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,9 +108,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = [submit, "--conf", f"{usage.RUN_PROPERTY}={args.run}", *rest]
     code = run_sampled(command, samples, args.every)
     try:
-        report(args.folder, args.run, started - 1, samples.file, args.beside)
-    except Exception as error:  # Whatever it is: the count is done, and stays so.
+        report(args.folder, args.run, started - CLOCKS_DIFFER_BY, samples.file, args.beside)
+    except Exception as error:  # Whatever it is: what the driver did is done, and stays so.
         say(f"usage: not known: {error}")
+        samples.file.unlink(missing_ok=True)
     return code
 
 

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Samples what Spark's executors use, at the source: their processes in /proc.
 
-    sampler.py FOLDER [--every SECONDS]
+    sampler.py FOLDER [--every SECONDS] [--pod]
 
 A worker starts it beside itself, as a child of the same process; it looks for executors below that
-process and ends with it. Each executor gets a file FOLDER/<application>/executor-<id>.jsonl of
+process and ends with it. With --pod it runs in a container beside an executor's, in a pod whose
+containers share their processes (shareProcessNamespace), and ends after the executor. Each executor
+gets a file FOLDER/<application>/executor-<id>.jsonl of
 
     {"process": "executor 0", "at": 1795265011.2, "cpu": 3.41, "memory": 257503232}
 
@@ -18,12 +20,13 @@ measured.py samples a driver with the same functions. Only the standard library,
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,10 +101,8 @@ class Samples:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             age = time.clock_gettime(time.CLOCK_BOOTTIME) - table[root].started
             self.add(at - age, 0.0, 0)
-        cpu, memory = (
-            sum(values) for values in zip(*((table[p].cpu, table[p].memory) for p in pids))
-        )
-        self.add(at, cpu, memory)
+        below = [table[pid] for pid in pids]
+        self.add(at, sum(p.cpu for p in below), sum(p.memory for p in below))
 
     def add(self, at: float, cpu: float, memory: int) -> None:
         """Add a line. A child that left the tree took its CPU with it: that stays counted."""
@@ -117,17 +118,17 @@ def executor_of(command_line: bytes) -> tuple[str, str] | None:
     words = command_line.decode(errors="replace").split("\0")
     if not any(word.endswith("ExecutorBackend") for word in words):
         return None
-    options = dict(zip(words, words[1:]))
+    options = dict(itertools.pairwise(words))
     app, executor = options.get("--app-id", ""), options.get("--executor-id", "")
     if not (_NAME.fullmatch(app) and _NAME.fullmatch(executor)):
         return None
     return app, executor
 
 
-def executors(table: dict[int, Process], root: int) -> dict[int, tuple[str, str]]:
-    """The executors below a process: (application, executor id) by pid."""
+def executors(pids: Iterable[int]) -> dict[int, tuple[str, str]]:
+    """The executors among some processes: (application, executor id) by pid."""
     found = {}
-    for pid in tree(table, root):
+    for pid in pids:
         with suppress(OSError):
             executor = executor_of(Path(f"/proc/{pid}/cmdline").read_bytes())
             if executor:
@@ -145,19 +146,20 @@ def ticks(every: float) -> Iterator[None]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Samples executors until the process that started this one has ended."""
+    """Samples executors until the process that started this one, or the pod's last, has ended."""
     parser = argparse.ArgumentParser(prog="sampler.py", description="Samples Spark's executors.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--every", type=float, default=1.0, metavar="SECONDS")
+    parser.add_argument("--pod", action="store_true", help="sample the executor of this pod")
     args = parser.parse_args(argv)
     worker = os.getppid()
     known: dict[int, Samples] = {}
     failed = ""
     for _ in ticks(args.every):
-        if os.getppid() != worker:
-            return 0
         table = processes()
-        running = executors(table, worker)
+        running = executors(table if args.pod else tree(table, worker))
+        if (known and not running) if args.pod else (os.getppid() != worker):
+            return 0
         try:
             for pid, (app, executor) in running.items():
                 file = args.folder / app / f"executor-{executor}.jsonl"

@@ -4,7 +4,7 @@
     usage.py LOG [--samples FOLDER] [--node-cores N] [--node-price USD]
 
 LOG is a finished event log: a folder eventlog_v2_*, or a single file; compressed or not. Prints one
-JSON object (`summarize` has its shape). What sampler.py saw is added from FOLDER.
+JSON object (`summarize` has its shape), with FOLDER also what sampler.py saw (see `sampled`).
 
 The cost is that of what the application reserved, used or not, as nobody else could have it:
 
@@ -25,7 +25,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,7 +50,11 @@ _EVENTS = {
     "SparkListenerExecutorMetricsUpdate",
 }
 _EVENT = re.compile(r'\{"Event":"(\w+)"')
-_PROCESS_TREE = ("ProcessTreeJVMRSSMemory", "ProcessTreePythonRSSMemory", "ProcessTreeOtherRSSMemory")
+_PROCESS_TREE = (
+    "ProcessTreeJVMRSSMemory",
+    "ProcessTreePythonRSSMemory",
+    "ProcessTreeOtherRSSMemory",
+)
 
 
 class UsageError(Exception):
@@ -125,7 +129,7 @@ def _spark() -> tuple[Any, Path]:
 
 
 @contextmanager
-def unpacker() -> Iterator[Unpacker]:
+def unpacker() -> Generator[Unpacker, None, None]:
     """An Unpacker for the block."""
     made = Unpacker()
     try:
@@ -154,16 +158,10 @@ def read_events(log: Path, unpack: Unpacker) -> Iterator[dict[str, Any]]:
         raise UsageError(f"{log}: cannot be read: {error}") from error
 
 
-def find_log(folder: Path, run: str, since: float, unpack: Unpacker) -> Path:
-    """The log in `folder`, written to since then (Unix seconds), of the application of that run."""
-    logs = [log for log in folder.glob("eventlog_v2_*") if log.stat().st_mtime >= since]
-    for log in sorted(logs, key=lambda log: log.stat().st_mtime, reverse=True):
-        for event in read_events(log, unpack):
-            if event["Event"] == "SparkListenerEnvironmentUpdate":
-                if _properties(event).get(RUN_PROPERTY) == run:
-                    return log
-                break
-    raise UsageError(f"{folder}: no event log has {RUN_PROPERTY}={run}")
+def logs_since(folder: Path, since: float) -> list[Path]:
+    """The logs in `folder` that were written to since then (Unix seconds), the latest first."""
+    times = {log: log.stat().st_mtime for log in folder.glob("eventlog_v2_*")}
+    return sorted((log for log in times if times[log] >= since), key=times.__getitem__)[::-1]
 
 
 def _properties(event: dict[str, Any]) -> dict[str, str]:
@@ -231,7 +229,7 @@ def summarize(
 ) -> dict[str, Any]:
     """What the events tell, as
 
-    {application, name, started, seconds, tasks, failedTasks, executorRunSeconds,
+    {application, name, run, started, seconds, tasks, failedTasks, executorRunSeconds,
      executorCpuSeconds, gcSeconds, bytesRead, recordsRead, bytesWritten, recordsWritten,
      shuffleBytesRead, shuffleRecordsRead, shuffleBytesWritten, shuffleRecordsWritten, bytesSpilled,
      driver: {cores, seconds, peakMemoryMiB, peakHeapMiB},
@@ -239,7 +237,8 @@ def summarize(
                   peakHeapMiB}],
      cost: {usd, nodeHours, nodeCores, nodePrice}}
 
-    started: Unix seconds. Peaks are None where Spark measured nothing. node_cores: cores of a node.
+    run: RUN_PROPERTY, or None. started: Unix seconds. Peaks are None where Spark measured nothing.
+    node_cores: cores of a node.
     node_price: USD an hour; None: what the log has as PRICE_PROPERTY, else usd is None.
     Raises UsageError for a log without a beginning or with nothing in it.
     """
@@ -298,6 +297,7 @@ def summarize(
     return {
         "application": app["App ID"],
         "name": app["App Name"],
+        "run": properties.get(RUN_PROPERTY),
         "started": started,
         "seconds": round(end - started, 3),
         "tasks": tasks,
@@ -387,16 +387,10 @@ def rates(rows: list[dict[str, Any]], shortest: float = 0.5) -> list[tuple[float
     return points
 
 
-def measure(
-    log: Path, samples: Path | None, node_cores: int, node_price: float | None, unpack: Unpacker
-) -> dict[str, Any]:
-    """`summarize` of a log; with a folder of samples also `sampled`, under that name."""
-    found = summarize(read_events(log, unpack), node_cores, node_price)
-    if samples is not None:
-        files = sorted(samples.glob("*.jsonl"))
-        text = "".join(file.read_text(encoding="utf-8") for file in files)
-        found["sampled"] = sampled(read_samples(text))
-    return found
+def read_folder(samples: Path) -> dict[str, dict[str, Any]]:
+    """`sampled` of all the samples in a folder."""
+    files = sorted(samples.glob("*.jsonl"))
+    return sampled(read_samples("".join(file.read_text(encoding="utf-8") for file in files)))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -409,7 +403,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         with unpacker() as unpack:
-            found = measure(args.log, args.samples, args.node_cores, args.node_price, unpack)
+            found = summarize(read_events(args.log, unpack), args.node_cores, args.node_price)
+        if args.samples:
+            found["sampled"] = read_folder(args.samples)
     except UsageError as error:
         print(f"usage: {error}", file=sys.stderr)
         return 2
