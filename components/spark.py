@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import TypedDict
 
 import pulumi
-import pulumi_command as command
 import pulumi_kubernetes as kubernetes
 
+from components.application import Place
 from components.cluster import Cluster
-from components.settings import Settings
+from components.settings import Settings, SparkSettings
 from components.storage import SharedVolume, VolumeArgs
 
 _CHART = "./charts/spark"  # relative, so that the state is the same for every clone
 # The chart names its objects after the release: spark-master, spark-worker, spark-defaults.
 _RELEASE = "spark"
+_NAMESPACE = "spark"
 
 
 class SparkOutputs(TypedDict):
@@ -37,29 +39,24 @@ class SparkArgs:
 class SparkRelease(pulumi.ComponentResource):
     """Master and workers, with the shared volume mounted in each.
 
-    Outputs: master_url, namespace, volume; auth_secret, defaults_config and usage_config, which a
-    driver needs (see the chart's README.md, and components/usage.py).
+    Outputs: master_url, namespace; place, where applications run once all of this is made.
     """
 
     master_url: pulumi.Output[str]
     namespace: pulumi.Output[str]
-    volume: SharedVolume
-    image: str
-    auth_secret: pulumi.Output[str]
-    defaults_config = f"{_RELEASE}-defaults"
-    usage_config = f"{_RELEASE}-usage"
+    place: Place
 
     def __init__(
         self, name: str, args: SparkArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("tinderbox:index:SparkRelease", name, {}, opts)
         settings = args.settings.spark
-        self.image = settings.image
+        self.place = spark_place(settings)
         inside = args.cluster.options(parent=self)
         namespace = kubernetes.core.v1.Namespace(
             "spark-namespace",
             metadata={
-                "name": "spark",
+                "name": _NAMESPACE,
                 # Kubernetes itself refuses what is privileged beside the user's jobs.
                 "labels": {
                     "pod-security.kubernetes.io/enforce": "baseline",
@@ -69,23 +66,22 @@ class SparkRelease(pulumi.ComponentResource):
             opts=inside,
         )
         self.namespace = namespace.metadata.name
-        self.volume = SharedVolume(
-            "spark",
+        volume = SharedVolume(
+            _RELEASE,
             VolumeArgs(
                 cluster=args.cluster, namespace=self.namespace, settings=args.settings.storage
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
         auth = self._create_auth_secret(inside)
-        self.auth_secret = auth.metadata.name
         release = kubernetes.helm.v3.Release(
             "spark",
             name=_RELEASE,
             chart=_CHART,
             namespace=self.namespace,
             values={
-                **spark_values(args.settings, args.cluster.worker_count, self.volume.claim_name),
-                "auth": {"existingSecret": self.auth_secret},
+                **spark_values(args.settings, args.cluster.worker_count, volume.claim_name),
+                "auth": {"existingSecret": auth.metadata.name},
             },
             atomic=True,
             timeout=900,
@@ -98,23 +94,39 @@ class SparkRelease(pulumi.ComponentResource):
         self.register_outputs(dict(outputs))
 
     def _create_auth_secret(self, inside: pulumi.ResourceOptions) -> kubernetes.core.v1.Secret:
-        """What Spark's processes prove themselves with, made once.
+        """What Spark's processes prove themselves with. The first run's key stays.
 
-        The chart could make one itself, but then it would render anew at every preview.
+        The chart could make one itself, but then it would render anew at every preview. A key that
+        a Command makes is unknown in the first preview, where Pulumi's engine fails to show it as
+        JSON (3.250: "attempt to encrypt value").
         """
-        made = command.local.Command(
-            "spark-auth-key",
-            create="head -c 32 /dev/urandom | base64 | tr -d '\\n'",
-            logging=command.local.Logging.NONE,
-            add_previous_output_in_env=False,
-            opts=pulumi.ResourceOptions(parent=self, additional_secret_outputs=["stdout"]),
-        )
         return kubernetes.core.v1.Secret(
             "spark-auth",
             metadata={"name": f"{_RELEASE}-auth", "namespace": self.namespace},
-            string_data={"secret": pulumi.Output.secret(made.stdout)},
-            opts=inside,
+            string_data={"secret": pulumi.Output.secret(secrets.token_urlsafe(32))},
+            opts=pulumi.ResourceOptions.merge(
+                inside, pulumi.ResourceOptions(ignore_changes=["stringData"])
+            ),
         )
+
+
+def spark_place(settings: SparkSettings) -> Place:
+    """The namespace of SparkRelease; the names in it are the stack's own, so all are known before.
+
+    Plain text, since manifests are; who uses them waits for the SparkRelease.
+    """
+    return Place(
+        namespace=_NAMESPACE,
+        image=settings.image,
+        master_url=f"spark://{_RELEASE}-master.{_NAMESPACE}.svc:7077",
+        claim=f"{_RELEASE}-shared",
+        auth_secret=f"{_RELEASE}-auth",
+        defaults_config=f"{_RELEASE}-defaults",
+        usage_config=f"{_RELEASE}-usage",
+        service_account=_RELEASE,
+        worker_cores=settings.worker_cores,
+        worker_memory_mib=settings.worker_memory_mib,
+    )
 
 
 def spark_values(

@@ -28,7 +28,7 @@ from tests.charts.conftest import Objects
 
 CHECKOUT = Path(__file__).parents[2]
 PROGRAM = str(CHECKOUT / "spark_jobs" / "wordcount.py")
-#: What the chart mounts at /opt/tinderbox-usage.
+#: What the chart mounts at /opt/tinderbox/usage.
 PROGRAMS = CHECKOUT / "charts" / "spark" / "files"
 SPARK_HOME = Path(pyspark.__file__).parent
 #: Loopback addresses of the master, the workers and drivers: each has all ports to itself.
@@ -69,7 +69,7 @@ class Standalone:
     def here(self, script: str, address: str) -> str:
         """A script of the chart with what a pod has and this machine has not."""
         script = script.replace("/opt/spark", str(SPARK_HOME)).replace("spark-master", MASTER)
-        script = script.replace("/opt/tinderbox-usage", str(PROGRAMS))
+        script = script.replace("/opt/tinderbox/usage", str(PROGRAMS))
         script = script.replace("/tmp/work", str(self.folder / f"work-{address}"))
         return script.replace("127.0.0.1", address)
 

@@ -125,7 +125,7 @@ def test_secret_goes_in_by_environment(objects: Objects, workload: str, render: 
 @BOTH
 def test_claim(render: Render, objects: Objects, workload: str) -> None:
     mounts = {m["name"]: m["mountPath"] for m in container(objects, workload)["volumeMounts"]}
-    usage = {"usage": "/opt/tinderbox-usage"} if workload == WORKER else {}
+    usage = {"usage": "/opt/tinderbox/usage"} if workload == WORKER else {}
     assert mounts == {
         "conf": "/opt/spark/conf",
         "scratch": "/tmp",
@@ -141,7 +141,7 @@ def test_claim(render: Render, objects: Objects, workload: str) -> None:
 def test_workers_sample_where_there_is_an_event_log(render: Render, objects: Objects) -> None:
     programs = objects["ConfigMap/spark-usage"]["data"]
     assert programs == {file.name: file.read_text() for file in CHART.glob("files/*.py")}
-    sampled = "python3 /opt/tinderbox-usage/sampler.py /srv/shared/spark/usage &\nexec "
+    sampled = "python3 /opt/tinderbox/usage/sampler.py /srv/shared/spark/usage &\nexec "
     assert sampled in container(objects, WORKER)["args"][0]
     for without in (render(), render(CLAIM, "app.eventLog=false")):
         assert "sampler.py" not in container(without, WORKER)["args"][0]
