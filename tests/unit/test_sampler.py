@@ -84,6 +84,20 @@ def test_all_below_a_process_count_and_no_others(tmp_path: Path) -> None:
     assert sampler.tree(sampler.processes(), shell.pid) == set()
 
 
+def test_a_fork_has_its_memory_from_its_parent(tmp_path: Path) -> None:
+    """As the JVM's children have, before they become another program."""
+    held, other = 100 << 20, 20 << 20
+    table = {
+        1: sampler.Process(parent=0, cpu=1, memory=held, size=1000, started=0),
+        2: sampler.Process(parent=1, cpu=1, memory=held - 4096, size=1000, started=0),
+        3: sampler.Process(parent=1, cpu=1, memory=other, size=900, started=0),
+    }
+    samples = sampler.Samples(tmp_path / "x", "x")
+    samples.take(table, 1)
+    assert lines(tmp_path / "x")[-1]["memory"] == held + other
+    assert lines(tmp_path / "x")[-1]["cpu"] == 3
+
+
 def test_cpu_never_goes_back(tmp_path: Path) -> None:
     """A child that was adopted by another takes its CPU away with it."""
     samples = sampler.Samples(tmp_path / "x", "x")

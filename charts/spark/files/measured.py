@@ -24,6 +24,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,9 @@ def run_sampled(command: Sequence[str], samples: sampler.Samples, every: float) 
     code = child.wait()
     over.set()
     thread.join()
-    if samples.file.exists():
-        # What the kernel counted of the driver and all its processes, to the end.
-        spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # What the kernel counted of the driver and all its processes, to the end.
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with suppress(OSError):
         samples.add(time.time(), spent.ru_utime + spent.ru_stime, 0)
     return code if code >= 0 else 128 - code
 
@@ -111,7 +112,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         report(args.folder, args.run, started - CLOCKS_DIFFER_BY, samples.file, args.beside)
     except Exception as error:  # Whatever it is: what the driver did is done, and stays so.
         say(f"usage: not known: {error}")
-        samples.file.unlink(missing_ok=True)
+        with suppress(OSError):
+            samples.file.unlink()
     return code
 
 

@@ -12,7 +12,7 @@ gets a file FOLDER/<application>/executor-<id>.jsonl of
 
 at: Unix seconds. cpu: seconds of CPU since the process began, its children's with it, so that a
 sample that comes late or is lost falsifies nothing. memory: resident bytes; what processes share
-counts for each. The first line is the process's beginning.
+counts for each, but a fork's is its parent's. The first line is the process's beginning.
 
 measured.py samples a driver with the same functions. Only the standard library, Python 3.10.
 """
@@ -45,6 +45,7 @@ class Process:
     parent: int
     cpu: float  # seconds; with those of children that have ended
     memory: int  # resident bytes
+    size: int  # of its address space, in bytes
     started: float  # seconds since the machine's start
 
 
@@ -65,6 +66,7 @@ def _parse(stat: str) -> Process:
         parent=int(fields[1]),
         cpu=sum(map(int, fields[11:15])) / _TICKS,
         memory=int(fields[21]) * _PAGE,
+        size=int(fields[20]),
         started=int(fields[19]) / _TICKS,
     )
 
@@ -102,7 +104,9 @@ class Samples:
             age = time.clock_gettime(time.CLOCK_BOOTTIME) - table[root].started
             self.add(at - age, 0.0, 0)
         below = [table[pid] for pid in pids]
-        self.add(at, sum(p.cpu for p in below), sum(p.memory for p in below))
+        # A child as large as its parent has just been forked, and has all its memory from there.
+        own = [p for p in below if p.parent not in pids or p.size != table[p.parent].size]
+        self.add(at, sum(p.cpu for p in below), sum(p.memory for p in own))
 
     def add(self, at: float, cpu: float, memory: int) -> None:
         """Add a line. A child that left the tree took its CPU with it: that stays counted."""
