@@ -37,17 +37,23 @@ _INPUTS = f"{SHARED_PATH}/wordcount/inputs"
 _RUNS = f"{SHARED_PATH}/wordcount/runs"
 
 # Prints the summary: the line of JSON in the logs of the job's attempts, which only the one that
-# succeeded has; then that attempt's usage, which measured.py wrote after it. The kubeconfig is on
-# no command line, and in no file that others can read or that stays; kubectl opens it more than
-# once, so it can't come by a pipe.
+# succeeded has, with its folder, which is named after its pod, as "output"; then what that attempt
+# used, which measured.py wrote there. The kubeconfig is on no command line, and in no file that
+# others can read or that stays; kubectl opens it more than once, so it can't come by a pipe.
 _READ_LOG = """config=$(mktemp)
 trap 'rm -f "$config"' EXIT
 printf %s "$KUBECONFIG_TEXT" >"$config"
-kubectl --kubeconfig "$config" --namespace {namespace} logs --container driver --tail -1 \\
+kubectl --kubeconfig "$config" --namespace {namespace} logs --container driver --tail -1 --prefix \\
   --selector batch.kubernetes.io/job-name={job} | awk '
-    /^[{{]/ {{ summary = $0; usage = "" }}
-    /^usage: [{{]/ && summary && !usage {{ usage = substr($0, 8) }}
-    END {{ if (!summary) exit 1; print summary; print usage }}'
+    {{ text = substr($0, length($1) + 2) }}
+    text ~ /^[{{]/ {{ attempt = $1; summary = substr(text, 2) }}
+    text ~ /^usage: [{{]/ {{ usage[$1] = substr(text, 8) }}
+    END {{
+      if (!attempt) exit 1
+      split(attempt, name, "/")
+      print "{{\\"output\\": \\"{runs}/{job}/" name[2] "\\", " summary
+      print usage[attempt]
+    }}'
 """
 
 
@@ -226,7 +232,7 @@ class WordCountJob(pulumi.ComponentResource):
         read = command.local.Command(
             f"{self._name}-result",
             create=pulumi.Output.format(
-                _READ_LOG, namespace=job.metadata.namespace, job=job.metadata.name
+                _READ_LOG, namespace=job.metadata.namespace, job=job.metadata.name, runs=_RUNS
             ),
             interpreter=["/bin/bash", "-euo", "pipefail", "-c"],
             environment={"KUBECONFIG_TEXT": self._args.cluster.kubeconfig},

@@ -74,7 +74,7 @@ def test_without_a_node_to_log_in_to_the_same_is_read_from_the_log(
         for owner in pod["metadata"]["ownerReferences"]
         if pod["metadata"]["name"] == usage["run"]
     }
-    script = wordcount._READ_LOG.format(namespace="spark", job=job)
+    script = wordcount._READ_LOG.format(namespace="spark", job=job, runs=wordcount._RUNS)
     config = up.stack.outputs(secrets=True)["kubeconfig"]
     done = subprocess.run(
         ["/bin/bash", "-euo", "pipefail", "-c", script],
@@ -85,7 +85,8 @@ def test_without_a_node_to_log_in_to_the_same_is_read_from_the_log(
     )
     summary, used = read_result(done.stdout)
     assert used == usage
-    assert summary["words"] == up.outputs()["wordCount"]["words"]
+    for key in ("words", "output"):
+        assert summary[key] == up.outputs()["wordCount"][key]
 
 
 def test_samples_agree_with_the_event_log_and_with_the_kernel(

@@ -326,12 +326,12 @@ def test_the_result_of_a_cluster_that_exists_is_read_from_the_log(text, tmp_path
         f"""#!/bin/bash
         echo "$@" >{tmp_path}/called
         cat "$2" >{tmp_path}/first; cat "$2" >{tmp_path}/second; stat -c %a "$2" >{tmp_path}/mode
-        echo 'usage: {{"of": "an attempt that failed"}}'
-        echo 'WARN about to count'
-        echo '{json.dumps(summary)}'
-        echo 'WARN shutting down'
-        echo 'usage: {json.dumps(used)}'
-        echo 'usage: {{"of": "another attempt that failed"}}'
+        echo '[pod/wordcount-1a2b-x6/driver] usage: {{"of": "an attempt that failed"}}'
+        echo '[pod/wordcount-1a2b-x7/driver] WARN about to count'
+        echo '[pod/wordcount-1a2b-x7/driver] {json.dumps(summary)}'
+        echo '[pod/wordcount-1a2b-x7/driver] WARN shutting down'
+        echo '[pod/wordcount-1a2b-x7/driver] usage: {json.dumps(used)}'
+        echo '[pod/wordcount-1a2b-x8/driver] usage: {{"of": "another attempt that failed"}}'
         """
     )
     kubectl.chmod(0o755)
@@ -347,7 +347,8 @@ def test_the_result_of_a_cluster_that_exists_is_read_from_the_log(text, tmp_path
         text=True,
         check=True,
     )
-    assert usage.read_result(ran.stdout) == (summary, used)
+    output = "/srv/shared/wordcount/runs/wordcount-1a2b/wordcount-1a2b-x7"
+    assert usage.read_result(ran.stdout) == ({**summary, "output": output}, used)
     kubeconfig = EXISTING["cluster"]["kubeconfig"]
     assert (tmp_path / "first").read_text() == (tmp_path / "second").read_text() == kubeconfig
     assert (tmp_path / "mode").read_text() == "600\n"
