@@ -1,13 +1,14 @@
 # make up, make test: everything else is in the README.
 STACK ?= local
 INPUT ?=
+RUN ?=
 export PYTHONDONTWRITEBYTECODE := 1
 
 python := .venv/bin/python
 console = $(python) -m console --stack $(STACK)
 
 .DEFAULT_GOAL := help
-.PHONY: help tools up destroy preview status opex opex-forward outputs lint test e2e
+.PHONY: help tools up destroy preview status opex opex-forward outputs usage lint test e2e
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,6 +37,9 @@ opex-forward: tools ## a port of this machine to the cost analytics' own page
 outputs: ## the stack's outputs as JSON
 	@python3 -m toolchain tools >&2
 	@$(console) outputs
+
+usage: tools ## what the last application on Spark used, with a picture (RUN=another one's id)
+	@$(console) usage $(if $(RUN),--run '$(RUN)')
 
 lint: tools ## ruff, types, shellcheck, actionlint, helm lint
 	@./toolchain/lint.sh
