@@ -6,9 +6,11 @@ from components.addons import AddonsArgs, ClusterAddons
 from components.cluster import existing_cluster
 from components.inventory import write_inventory
 from components.kubeadm import KubeadmArgs, KubeadmBootstrap
+from components.namespaces import NamespaceArgs, SparkNamespace
 from components.network import NetworkArgs, NetworkStack
 from components.nodes import KubeNodes, NodesArgs, find_machine
 from components.provider import aws_provider
+from components.queues import SparkQueues
 from components.settings import Settings
 from components.spark import SparkArgs, SparkRelease
 from components.storage import FileSystemArgs, SharedFileSystem
@@ -36,6 +38,9 @@ else:
     pulumi.export("inventory", write_inventory(name, network, nodes))
 
 spark = SparkRelease(name, SparkArgs(cluster, settings, depends_on=network_ready))
+SparkQueues(name, cluster)
+for namespace in settings.namespaces:
+    SparkNamespace(namespace, NamespaceArgs(cluster, settings))
 word_count = WordCountJob("wordcount", WordCountArgs(cluster, spark, settings.word_count, text))
 
 pulumi.export("kubeconfig", cluster.kubeconfig)

@@ -14,10 +14,15 @@ from components.cluster import Cluster
 from components.settings import Settings, SparkSettings
 from components.storage import SharedVolume, VolumeArgs
 
-_CHART = "./charts/spark"  # relative, so that the state is the same for every clone
+CHART = "./charts/spark"  # relative, so that the state is the same for every clone
 # The chart names its objects after the release: spark-master, spark-worker, spark-defaults.
 _RELEASE = "spark"
 _NAMESPACE = "spark"
+# Kubernetes itself refuses what is privileged beside the user's jobs.
+POD_SECURITY = {
+    "pod-security.kubernetes.io/enforce": "baseline",
+    "pod-security.kubernetes.io/warn": "restricted",
+}
 
 
 class SparkOutputs(TypedDict):
@@ -57,11 +62,7 @@ class SparkRelease(pulumi.ComponentResource):
             "spark-namespace",
             metadata={
                 "name": _NAMESPACE,
-                # Kubernetes itself refuses what is privileged beside the user's jobs.
-                "labels": {
-                    "pod-security.kubernetes.io/enforce": "baseline",
-                    "pod-security.kubernetes.io/warn": "restricted",
-                },
+                "labels": POD_SECURITY,
             },
             opts=inside,
         )
@@ -77,7 +78,7 @@ class SparkRelease(pulumi.ComponentResource):
         release = kubernetes.helm.v3.Release(
             "spark",
             name=_RELEASE,
-            chart=_CHART,
+            chart=CHART,
             namespace=self.namespace,
             values={
                 **spark_values(settings, args.cluster.worker_count, volume.claim_name),

@@ -250,3 +250,9 @@ def test_bad_values_are_refused(helm: Helm, value: str, named: str) -> None:
     done = helm("template", "spark", str(CHART), "--set-json", value)
     assert done.returncode != 0
     assert named in done.stderr
+
+
+def test_without_standalone_only_the_drivers_configuration_is_left(render: Render) -> None:
+    objects = render("standalone=false", 'auth={"existingSecret": "mine"}', release="team")
+    assert set(objects) == {"ConfigMap/team-defaults"}
+    assert "spark.authenticate true" in objects["ConfigMap/team-defaults"]["data"]["spark-defaults.conf"]
