@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 from dataclasses import dataclass
 from typing import TypedDict
@@ -9,6 +10,7 @@ from typing import TypedDict
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from components.access import AccessArgs, SparkAccess
 from components.application import Place
 from components.cluster import Cluster
 from components.settings import Settings, SparkSettings
@@ -51,7 +53,7 @@ class SparkRelease(pulumi.ComponentResource):
     ) -> None:
         super().__init__("tinderbox:index:SparkRelease", name, {}, opts)
         settings = args.settings.spark
-        self.place = spark_place(settings)
+        self.place = spark_place(settings, args.cluster.worker_count)
         inside = args.cluster.options(parent=self)
         namespace = kubernetes.core.v1.Namespace(
             "spark-namespace",
@@ -71,6 +73,11 @@ class SparkRelease(pulumi.ComponentResource):
             VolumeArgs(
                 cluster=args.cluster, namespace=self.namespace, settings=args.settings.storage
             ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        SparkAccess(
+            self.place.service_account,
+            AccessArgs(args.cluster, self.namespace),
             opts=pulumi.ResourceOptions(parent=self),
         )
         auth = self._create_auth_secret(inside)
@@ -93,6 +100,10 @@ class SparkRelease(pulumi.ComponentResource):
         outputs: SparkOutputs = {"masterUrl": self.master_url, "namespace": self.namespace}
         self.register_outputs(dict(outputs))
 
+    def where(self) -> pulumi.Output[dict[str, object]]:
+        """The place as an output, known once Spark is there: for `make submit`."""
+        return self.master_url.apply(lambda _: dataclasses.asdict(self.place))
+
     def _create_auth_secret(self, inside: pulumi.ResourceOptions) -> kubernetes.core.v1.Secret:
         """What Spark's processes prove themselves with. The first run's key stays.
 
@@ -110,7 +121,7 @@ class SparkRelease(pulumi.ComponentResource):
         )
 
 
-def spark_place(settings: SparkSettings) -> Place:
+def spark_place(settings: SparkSettings, worker_nodes: int | None = None) -> Place:
     """The namespace of SparkRelease; the names in it are the stack's own, so all are known before.
 
     Plain text, since manifests are; who uses them waits for the SparkRelease.
@@ -123,6 +134,7 @@ def spark_place(settings: SparkSettings) -> Place:
         auth_secret=f"{_RELEASE}-auth",
         defaults_config=f"{_RELEASE}-defaults",
         service_account=_RELEASE,
+        workers=_workers(settings, worker_nodes),
         worker_cores=settings.worker_cores,
         worker_memory_mib=settings.worker_memory_mib,
     )
@@ -133,7 +145,7 @@ def spark_values(
 ) -> dict[str, pulumi.Input[object]]:
     """The chart's values; as many workers as there are nodes for them, unless the stack says."""
     repository, tag = settings.image.rsplit(":", 1)
-    workers = settings.workers or worker_nodes or 2
+    workers = _workers(settings, worker_nodes)
     return {
         "image": {"repository": repository, "tag": tag},
         "volume": {"claimName": claim_name, "mountPath": SharedVolume.mount_path},
@@ -145,3 +157,7 @@ def spark_values(
             "memoryMiB": settings.worker_memory_mib,
         },
     }
+
+
+def _workers(settings: SparkSettings, worker_nodes: int | None) -> int:
+    return settings.workers or worker_nodes or 2

@@ -28,6 +28,7 @@ PLACE = Place(
     auth_secret="auth",
     defaults_config="defaults",
     service_account="robot",
+    workers=4,
     worker_cores=2,
     worker_memory_mib=1024,
 )
@@ -196,13 +197,15 @@ def test_driver_and_executors_have_each_their_own():
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        ({"master": "yarn"}, "no master 'yarn'; known: standalone and kubernetes"),
+        ({"master": "yarn"}, "no master 'yarn': it must be standalone or kubernetes, or a URL"),
+        ({"master": "http://host:1"}, "no master 'http://host:1'"),
+        ({"master": "spark://host"}, "no master 'spark://host'"),
         ({"deploy_mode": "server"}, "no deploy mode 'server'"),
         ({"deploy_mode": "cluster"}, "deploy mode cluster needs the master kubernetes"),
         ({"app": "local:///a.jar"}, "say which class to run"),
         ({"app": "local:///a.sh"}, "none of .py, .jar and .R"),
         ({"name": "Pi_1"}, "no application's name"),
-        ({"name": "p" * 41}, "no application's name"),
+        ({"name": "p" * 33}, "no application's name"),
     ],
 )
 def test_what_no_application_can_be(what, said):
