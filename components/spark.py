@@ -13,13 +13,16 @@ import pulumi_kubernetes as kubernetes
 from components.access import AccessArgs, SparkAccess
 from components.application import Place
 from components.cluster import Cluster
-from components.settings import Settings, SparkSettings
+from components.nodes import Machine
+from components.settings import Settings, SettingsError, SparkSettings
 from components.storage import SharedVolume, VolumeArgs
 
 _CHART = "./charts/spark"  # relative, so that the state is the same for every clone
 # The chart names its objects after the release: spark-master, spark-worker, spark-defaults.
 _RELEASE = "spark"
 _NAMESPACE = "spark"
+# What the chart adds to a worker's memory: what executors need beside their heap, and its own.
+_BESIDE_MIB = 512 + 384
 
 
 class SparkOutputs(TypedDict):
@@ -53,6 +56,8 @@ class SparkRelease(pulumi.ComponentResource):
     ) -> None:
         super().__init__("tinderbox:index:SparkRelease", name, {}, opts)
         settings = args.settings.spark
+        if args.cluster.control_plane is not None:
+            require_fit(settings, args.cluster.control_plane.machine)
         self.place = spark_place(settings, args.cluster.worker_count)
         inside = args.cluster.options(parent=self)
         namespace = kubernetes.core.v1.Namespace(
@@ -118,6 +123,18 @@ class SparkRelease(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(
                 inside, pulumi.ResourceOptions(ignore_changes=["stringData"])
             ),
+        )
+
+
+def require_fit(settings: SparkSettings, machine: Machine) -> None:
+    """Raises SettingsError for workers that no node can hold."""
+    most = machine.memory_mib - _BESIDE_MIB
+    if settings.worker_memory_mib > most:
+        raise SettingsError(
+            "spark.workerMemoryMiB",
+            settings.worker_memory_mib,
+            f"at most {most}: a {machine.instance_type} has {machine.memory_mib} MiB,"
+            f" and a worker needs {_BESIDE_MIB} beside",
         )
 
 

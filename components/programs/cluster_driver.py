@@ -38,6 +38,9 @@ LOOK_EVERY = 1.0
 #: Seconds in which a pod's end shows after that of its log.
 ENDS_WITHIN = 60.0
 
+#: Seconds that the API may be away, as when the control plane starts anew.
+BACK_WITHIN = 120.0
+
 
 class Stopped(BaseException):
     """SIGTERM: this pod is to go."""
@@ -72,14 +75,24 @@ class Api:
         return connection.getresponse()
 
     def pod(self, name: str) -> dict[str, Any] | None:
-        """A pod; None where there is none (any more)."""
-        response = self.request("GET", name)
-        body = response.read()
-        if response.status == 404:
-            return None
-        if response.status != 200:
-            raise OSError(f"the API answers {response.status}: {body[:300].decode()}")
-        return json.loads(body)
+        """A pod; None where there is none (any more). Waits for an API that is away for a while."""
+        end = time.monotonic() + BACK_WITHIN
+        while True:
+            try:
+                response = self.request("GET", name)
+                body = response.read()
+                if response.status == 404:
+                    return None
+                if response.status == 200:
+                    return json.loads(body)
+                answer = f"the API answers {response.status}: {body[:300].decode()}"
+                if response.status < 500:
+                    sys.exit(f"cluster mode: {answer}")
+                raise OSError(answer)
+            except (OSError, http.client.HTTPException):
+                if time.monotonic() >= end:
+                    raise
+            time.sleep(LOOK_EVERY)
 
     def log(self, name: str, container: str, since: float | None) -> Iterator[bytes]:
         """The pieces of a container's log until it ends, or the connection does."""
