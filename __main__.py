@@ -45,4 +45,5 @@ word_count = WordCountJob("wordcount", WordCountArgs(cluster, spark, settings.wo
 
 pulumi.export("kubeconfig", cluster.kubeconfig)
 pulumi.export("sparkMasterUrl", spark.master_url)
+pulumi.export("spark", spark.where())
 pulumi.export("wordCount", word_count.result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 from dataclasses import dataclass
 from typing import TypedDict
@@ -9,9 +10,11 @@ from typing import TypedDict
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from components.access import AccessArgs, SparkAccess
 from components.application import Place
 from components.cluster import Cluster
-from components.settings import Settings, SparkSettings
+from components.nodes import Machine
+from components.settings import Settings, SettingsError, SparkSettings
 from components.storage import SharedVolume, VolumeArgs
 
 CHART = "./charts/spark"  # relative, so that the state is the same for every clone
@@ -23,6 +26,8 @@ POD_SECURITY = {
     "pod-security.kubernetes.io/enforce": "baseline",
     "pod-security.kubernetes.io/warn": "restricted",
 }
+# What the chart adds to a worker's memory: what executors need beside their heap, and its own.
+_BESIDE_MIB = 512 + 384
 
 
 class SparkOutputs(TypedDict):
@@ -56,14 +61,13 @@ class SparkRelease(pulumi.ComponentResource):
     ) -> None:
         super().__init__("tinderbox:index:SparkRelease", name, {}, opts)
         settings = args.settings.spark
-        self.place = spark_place(settings)
+        if args.cluster.control_plane is not None:
+            require_fit(settings, args.cluster.control_plane.machine)
+        self.place = spark_place(settings, args.cluster.worker_count)
         inside = args.cluster.options(parent=self)
         namespace = kubernetes.core.v1.Namespace(
             "spark-namespace",
-            metadata={
-                "name": _NAMESPACE,
-                "labels": POD_SECURITY,
-            },
+            metadata={"name": _NAMESPACE, "labels": POD_SECURITY},
             opts=inside,
         )
         self.namespace = namespace.metadata.name
@@ -72,6 +76,11 @@ class SparkRelease(pulumi.ComponentResource):
             VolumeArgs(
                 cluster=args.cluster, namespace=self.namespace, settings=args.settings.storage
             ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        SparkAccess(
+            self.place.service_account,
+            AccessArgs(args.cluster, self.namespace),
             opts=pulumi.ResourceOptions(parent=self),
         )
         auth = self._create_auth_secret(inside)
@@ -94,6 +103,10 @@ class SparkRelease(pulumi.ComponentResource):
         outputs: SparkOutputs = {"masterUrl": self.master_url, "namespace": self.namespace}
         self.register_outputs(dict(outputs))
 
+    def where(self) -> pulumi.Output[dict[str, object]]:
+        """The place as an output, known once Spark is there: for `make submit`."""
+        return self.master_url.apply(lambda _: dataclasses.asdict(self.place))
+
     def _create_auth_secret(self, inside: pulumi.ResourceOptions) -> kubernetes.core.v1.Secret:
         """What Spark's processes prove themselves with. The first run's key stays.
 
@@ -111,7 +124,19 @@ class SparkRelease(pulumi.ComponentResource):
         )
 
 
-def spark_place(settings: SparkSettings) -> Place:
+def require_fit(settings: SparkSettings, machine: Machine) -> None:
+    """Raises SettingsError for workers that no node can hold."""
+    most = machine.memory_mib - _BESIDE_MIB
+    if settings.worker_memory_mib > most:
+        raise SettingsError(
+            "spark.workerMemoryMiB",
+            settings.worker_memory_mib,
+            f"at most {most}: a {machine.instance_type} has {machine.memory_mib} MiB,"
+            f" and a worker needs {_BESIDE_MIB} beside",
+        )
+
+
+def spark_place(settings: SparkSettings, worker_nodes: int | None = None) -> Place:
     """The namespace of SparkRelease; the names in it are the stack's own, so all are known before.
 
     Plain text, since manifests are; who uses them waits for the SparkRelease.
@@ -124,6 +149,7 @@ def spark_place(settings: SparkSettings) -> Place:
         auth_secret=f"{_RELEASE}-auth",
         defaults_config=f"{_RELEASE}-defaults",
         service_account=_RELEASE,
+        workers=_workers(settings, worker_nodes),
         worker_cores=settings.worker_cores,
         worker_memory_mib=settings.worker_memory_mib,
     )
@@ -134,7 +160,7 @@ def spark_values(
 ) -> dict[str, pulumi.Input[object]]:
     """The chart's values; as many workers as there are nodes for them, unless the stack says."""
     repository, tag = settings.image.rsplit(":", 1)
-    workers = settings.workers or worker_nodes or 2
+    workers = _workers(settings, worker_nodes)
     return {
         "image": {"repository": repository, "tag": tag},
         "volume": {"claimName": claim_name, "mountPath": SharedVolume.mount_path},
@@ -146,3 +172,7 @@ def spark_values(
             "memoryMiB": settings.worker_memory_mib,
         },
     }
+
+
+def _workers(settings: SparkSettings, worker_nodes: int | None) -> int:
+    return settings.workers or worker_nodes or 2

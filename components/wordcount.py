@@ -19,7 +19,9 @@ import pulumi_kubernetes as kubernetes
 
 from components.application import (
     LARGEST_BY_CONFIGMAP,
+    STANDALONE,
     Application,
+    Role,
     SparkApplicationArgs,
     SparkApplicationJob,
     literally,
@@ -189,6 +191,8 @@ class WordCountJob(pulumi.ComponentResource):
                 f"{_RUNS}/$(JOB)/$(POD)",
                 *map(literally, options(self._args.settings)),
             ),
+            master=self._args.settings.master,
+            executor=self._executor(),
             retries=2,
             init_containers=text.init_containers,
             volumes=text.volumes,
@@ -203,6 +207,18 @@ class WordCountJob(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=self),
         ).job
+
+    def _executor(self) -> Role:
+        """Natively as large as those on the workers, one for each of which there is."""
+        place = self._args.spark.place
+        if self._args.settings.master == STANDALONE:
+            return Role()
+        return Role(
+            cores=place.worker_cores,
+            memory_mib=place.worker_memory_mib,
+            # As the workers: idle cores are anybody's.
+            cpu_request="200m",
+        )
 
     def _read_result(self, job: kubernetes.batch.v1.Job) -> pulumi.Output[str]:
         """The summary, as the one line of JSON that the job printed and wrote."""

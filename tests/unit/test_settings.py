@@ -70,7 +70,13 @@ def test_every_default():
             "worker_cores": 2,
             "worker_memory_mib": 1024,
         },
-        "word_count": {"input": "README.md", "lowercase": False, "pattern": None, "top": 10},
+        "word_count": {
+            "input": "README.md",
+            "master": "standalone",
+            "lowercase": False,
+            "pattern": None,
+            "top": 10,
+        },
     }
 
 
