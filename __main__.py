@@ -41,12 +41,16 @@ else:
 
 spark = SparkRelease(name, SparkArgs(cluster, settings, depends_on=network_ready))
 SparkQueues(name, cluster)
-for namespace in settings.namespaces:
-    SparkNamespace(namespace, NamespaceArgs(cluster, settings))
+namespaces = {
+    namespace: SparkNamespace(namespace, NamespaceArgs(cluster, settings, network_ready))
+    for namespace in settings.namespaces
+}
 word_count = WordCountJob("wordcount", WordCountArgs(cluster, spark, settings.word_count, text))
 
 pulumi.export("kubeconfig", cluster.kubeconfig)
 pulumi.export("sparkMasterUrl", spark.master_url)
 pulumi.export("spark", spark.where())
+if namespaces:
+    pulumi.export("namespaces", {key: made.where() for key, made in namespaces.items()})
 pulumi.export("wordCount", word_count.result)
 pulumi.export("readme", Path("Pulumi.README.md").read_text())  # Pulumi's web console shows it

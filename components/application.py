@@ -25,6 +25,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.cluster import Cluster
+from components.properties import driver_role
 from components.settings import MASTERS, SHARED_PATH
 
 STANDALONE, KUBERNETES = MASTERS
@@ -46,11 +47,14 @@ _DRIVER_POD = "$(POD)-driver"  # in cluster mode
 LARGEST_BY_CONFIGMAP = 700 * 1024
 
 _DRIVER_TEMPLATE, _EXECUTOR_TEMPLATE = "driver-pod.json", "executor-pod.json"
-_CLUSTER_DRIVER = Path(__file__).parent / "programs" / "cluster_driver.py"
+_PROGRAMS = Path(__file__).parent / "programs"
+_CLUSTER_DRIVER, _FIRST_EXECUTOR = (
+    _PROGRAMS / name for name in ("cluster_driver.py", "first_executor.py")
+)
 _SUBMIT = "/opt/spark/bin/spark-submit"
 # In cluster mode spark-submit brings the files here, and the driver finds them.
 _UPLOADS = f"{SHARED_PATH}/spark/uploads/$(POD)"
-_OWN_FILES = (_DRIVER_TEMPLATE, _EXECUTOR_TEMPLATE, _CLUSTER_DRIVER.name)
+_OWN_FILES = (_DRIVER_TEMPLATE, _EXECUTOR_TEMPLATE, _CLUSTER_DRIVER.name, _FIRST_EXECUTOR.name)
 _LANGUAGES = {".py": "Python", ".jar": "Java", ".R": "R", ".r": "R"}
 _SCHEMES = ("local", "file", "http", "https", "s3a", "hdfs")
 
@@ -93,6 +97,7 @@ class Application:
     arguments: as Kubernetes writes them: $(POD) and $(JOB) are filled in; see `literally`.
     files, py_files, jars, archives: files here (they go along), or URLs as above.
     retries: how often a failed driver is started again.
+    start_within: seconds until the first executor runs, from when Kubernetes is asked for it.
     init_containers, volumes: more for the driver's pod, as manifests.
     """
 
@@ -111,6 +116,7 @@ class Application:
     driver: Role = field(default_factory=lambda: Role(overhead_mib=768, cpu_request="100m"))
     executor: Role = field(default_factory=Role)
     retries: int = 0
+    start_within: int = 300
     init_containers: tuple[Mapping[str, Any], ...] = ()
     volumes: tuple[Mapping[str, Any], ...] = ()
 
@@ -156,6 +162,11 @@ class Application:
         """True where the driver has a pod of its own, beside the Job's."""
         return self.deploy_mode == CLUSTER
 
+    @property
+    def is_watched(self) -> bool:
+        """True where the Job's pod looks for the first executor; an image for R has no Python."""
+        return self.is_native and (self.driver_is_apart or self.language == "Python")
+
 
 @dataclass(frozen=True)
 class Place:
@@ -164,6 +175,7 @@ class Place:
     claim: of the shared volume. auth_secret: with the key `secret`. defaults_config: a ConfigMap,
     Spark's conf folder for drivers. service_account: for drivers that make pods. workers: of the
     standalone cluster, each of which gives worker_cores and worker_memory_mib to executors.
+    quota: {resource: quantity}, what all pods there may request together; None without a quota.
     """
 
     namespace: str
@@ -176,6 +188,7 @@ class Place:
     workers: int
     worker_cores: int
     worker_memory_mib: int
+    quota: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -210,6 +223,8 @@ def manifests(application: Application, place: Place) -> Manifests:
     if application.driver_is_apart:
         carried[_DRIVER_TEMPLATE] = _as_json(_driver_template(application, place))
         carried[_CLUSTER_DRIVER.name] = _CLUSTER_DRIVER.read_bytes()
+    if application.is_watched:
+        carried[_FIRST_EXECUTOR.name] = _FIRST_EXECUTOR.read_bytes()
     config = _config_map(application, place, carried) if carried else None
     job = {
         "apiVersion": "batch/v1",
@@ -328,7 +343,7 @@ def _job_template(
 ) -> dict[str, Any]:
     """The Job's pod: the driver's, or in cluster mode the one that submits it."""
     apart = application.driver_is_apart
-    role = Role(cpu_request="100m") if apart else application.driver
+    role = Role(cpu_request="100m") if apart else driver_role(application.driver, application.conf)
     container = _container(DRIVER_CONTAINER, role, place)
     container["image"] = role.image or place.image
     container["imagePullPolicy"] = role.pull_policy
@@ -351,6 +366,10 @@ def _job_template(
             _from_field("POD_UID", "metadata.uid"),
             {"name": "UPLOADS", "value": _UPLOADS},
         ]
+    if application.is_watched:
+        watch = ["python3", f"{FILES_PATH}/{_FIRST_EXECUTOR.name}"]
+        limit = ["--within", str(application.start_within), "--"]
+        container["command"] = [*watch, *limit, *container["command"]]
     pod = _pod(container, role, place)
     _mount(pod, "defaults", "/opt/spark/conf", {"configMap": {"name": place.defaults_config}})
     if config is not None:
@@ -579,6 +598,9 @@ class SparkApplicationJob(pulumi.ComponentResource):
         self, name: str, args: SparkApplicationArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("tinderbox:index:SparkApplicationJob", name, {}, opts)
+        from components.quota import require_quota  # which knows applications, too
+
+        require_quota(args.application, args.place)
         made = manifests(args.application, args.place)
         inside = args.cluster.options(parent=self)
         before = list(args.depends_on)

@@ -17,7 +17,7 @@ import pulumi_kubernetes as kubernetes
 from components.access import AccessArgs, SparkAccess
 from components.application import ApplicationError, Place
 from components.cluster import Cluster
-from components.quota import Request
+from components.quota import CPU, MEMORY, PODS
 from components.settings import NamespaceSettings, Settings
 from components.spark import CHART, POD_SECURITY, spark_place
 from components.storage import SharedVolume, VolumeArgs
@@ -32,6 +32,7 @@ class NamespaceArgs:
 
     cluster: Cluster
     settings: Settings
+    depends_on: list[pulumi.Resource]
 
 
 class SparkNamespace(pulumi.ComponentResource):
@@ -43,7 +44,7 @@ class SparkNamespace(pulumi.ComponentResource):
         self, name: str, args: NamespaceArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("tinderbox:index:SparkNamespace", name, {}, opts)
-        self.place = namespace_place(args.settings, name)
+        self.place = namespace_place(args.settings, name, args.cluster.worker_count)
         core = kubernetes.core.v1
         inside = args.cluster.options(parent=self)
         namespace = core.Namespace(
@@ -81,7 +82,7 @@ class SparkNamespace(pulumi.ComponentResource):
             ),
         )
         # The same chart, without master and workers: what is left is the drivers' configuration.
-        kubernetes.helm.v3.Release(
+        release = kubernetes.helm.v3.Release(
             f"{name}-spark",
             name=name,
             chart=CHART,
@@ -91,32 +92,36 @@ class SparkNamespace(pulumi.ComponentResource):
                 "volume": {"claimName": volume.claim_name, "mountPath": volume.mount_path},
                 "auth": {"existingSecret": auth.metadata.name},
             },
-            opts=inside,
+            opts=args.cluster.options(parent=self, depends_on=args.depends_on),
         )
+        self._ready = release.status.name
         self.register_outputs({"namespace": namespace.metadata.name})
+
+    def where(self) -> pulumi.Output[dict[str, object]]:
+        """The place as an output, known once all in it is there: for `make submit`."""
+        return self._ready.apply(lambda _: dataclasses.asdict(self.place))
 
 
 def hard_limits(quota: NamespaceSettings) -> dict[str, str]:
     """What the ResourceQuota counts."""
     return {
-        "requests.cpu": f"{quota.cpu:g}",
-        "requests.memory": f"{quota.memory_mib}Mi",
-        "pods": str(quota.pods),
+        CPU: f"{quota.cpu:g}",
+        MEMORY: f"{quota.memory_mib}Mi",
+        PODS: str(quota.pods),
     }
 
 
-def namespace_place(settings: Settings, name: str) -> Place:
+def namespace_place(settings: Settings, name: str, workers: int | None = None) -> Place:
     """Where an application runs that is to run in that namespace. Raises ApplicationError."""
     if name not in settings.namespaces:
         known = ", ".join(sorted(settings.namespaces)) or "none"
         raise ApplicationError(f"there is no namespace {name!r} in the settings; known: {known}")
-    quota = settings.namespaces[name]
     return dataclasses.replace(
-        spark_place(settings.spark),
+        spark_place(settings.spark, workers),
         namespace=name,
         claim=f"{name}-shared",
         auth_secret=f"{name}-auth",
         defaults_config=f"{name}-defaults",
         service_account=name,
-        quota=Request(int(quota.cpu * 1000), quota.memory_mib, quota.pods),
+        quota=hard_limits(settings.namespaces[name]),
     )

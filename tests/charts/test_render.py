@@ -255,4 +255,7 @@ def test_bad_values_are_refused(helm: Helm, value: str, named: str) -> None:
 def test_without_standalone_only_the_drivers_configuration_is_left(render: Render) -> None:
     objects = render("standalone=false", 'auth={"existingSecret": "mine"}', release="team")
     assert set(objects) == {"ConfigMap/team-defaults"}
-    assert "spark.authenticate true" in objects["ConfigMap/team-defaults"]["data"]["spark-defaults.conf"]
+    assert (
+        "spark.authenticate true"
+        in objects["ConfigMap/team-defaults"]["data"]["spark-defaults.conf"]
+    )

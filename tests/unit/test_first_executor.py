@@ -98,6 +98,14 @@ def test_a_driver_with_executors_ends_as_it_does(monkeypatch, capfdbinary):
     assert b"words" in capfdbinary.readouterr().out
 
 
+def test_the_commands_own_options_stay(monkeypatch):
+    seen: list[object] = []
+    monkeypatch.setenv("POD", "job-1")
+    monkeypatch.setattr(first_executor, "run", lambda *found: seen.append(found[0]) or 0)
+    first_executor.main(["--within", "5", "--", "python3", "x.py", "--", "submit", "--conf", "a=b"])
+    assert seen == [["python3", "x.py", "--", "submit", "--conf", "a=b"]]
+
+
 def test_it_ends_its_command_when_it_is_told_to(tmp_path, monkeypatch):
     started = tmp_path / "started"
     child = f"open({str(started)!r}, 'w').close(); import time; time.sleep(60)"

@@ -2,62 +2,82 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from components.quota import Request, excess, executor_request, executors, mebibytes, milli_cpu
+from components.application import Application, ApplicationError, Place, Role
+from components.quota import executors, require_quota
 
-CONF = {"spark.executor.cores": "2", "spark.executor.memory": "1g", "spark.executor.instances": "3"}
-DRIVER = Request(100, 512)
+PLACE = Place(
+    namespace="team",
+    image="host/spark:1",
+    master_url="spark://master:7077",
+    claim="files",
+    auth_secret="auth",
+    defaults_config="defaults",
+    service_account="robot",
+    workers=2,
+    worker_cores=2,
+    worker_memory_mib=1024,
+)
+# Three executors of 2 cores and 1536 MiB; the driver takes 0.1 and 512 MiB.
+APP = Application(
+    name="pi",
+    app="local:///pi.py",
+    master="kubernetes",
+    instances=3,
+    executor=Role(cores=2, memory_mib=1024, overhead_mib=512),
+)
 
 
-@pytest.mark.parametrize(("text", "cpu"), [("500m", 500), ("2", 2000), ("0.5", 500), ("0.0001", 1)])
-def test_cores_as_kubernetes_writes_them(text, cpu):
-    assert milli_cpu(text) == cpu
+def quota(cpu: str = "100", memory: str = "100Gi", pods: str = "100") -> Place:
+    hard = {"requests.cpu": cpu, "requests.memory": memory, "pods": pods}
+    return dataclasses.replace(PLACE, quota=hard)
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("512m", 512), ("1g", 1024), ("768", 768), ("2048k", 2), ("1GB", 1024)]
+    "place", [PLACE, quota(), quota(cpu="6.1"), quota(memory="5120Mi"), quota(pods="4")]
 )
-def test_sizes_as_spark_writes_them(text, size):
-    assert mebibytes(text) == size
+def test_just_enough(place):
+    require_quota(APP, place)
 
 
-@pytest.mark.parametrize("text", ["", "1.5g", "many", "-1m"])
-def test_what_is_no_size(text):
-    with pytest.raises(ValueError, match="no size"):
-        mebibytes(text)
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        (quota(cpu="1500m"), "one executor would take .*: cpu 2 of 1500m"),
+        (quota(cpu="1", memory="1Gi"), "one executor .*: cpu 2 of 1, memory 1536Mi of 1Gi"),
+        (quota(cpu="2"), "the driver and one executor would take .*: cpu 2.1 of 2"),
+        (quota(cpu="6"), "the driver and 3 executors would take .*: cpu 6.1 of 6"),
+        (quota(pods="3"), "the driver and 3 executors .* namespace team has: pods 4 of 3"),
+    ],
+)
+def test_what_can_never_be(place, said):
+    with pytest.raises(ApplicationError, match=said):
+        require_quota(APP, place)
 
 
-def test_an_executor_asks_for_its_heap_and_what_spark_puts_beside_it():
-    assert executor_request(CONF) == Request(2000, 1024 + 384)
-    large = CONF | {"spark.executor.memory": "10g"}
-    assert executor_request(large) == Request(2000, 10240 + 1024)
-    own = CONF | {
-        "spark.executor.memoryOverhead": "512m",
-        "spark.kubernetes.executor.request.cores": "200m",
-        "spark.executor.pyspark.memory": "100m",
-    }
-    assert executor_request(own) == Request(200, 1024 + 512 + 100)
+def test_in_cluster_mode_the_pod_that_submits_counts_too():
+    apart = dataclasses.replace(APP, deploy_mode="cluster")
+    require_quota(apart, quota(cpu="6.2", pods="5"))
+    with pytest.raises(ApplicationError, match="pods 5 of 4"):
+        require_quota(apart, quota(pods="4"))
+
+
+def test_properties_count_before_the_roles_sizes():
+    smaller = dataclasses.replace(APP, conf={"spark.kubernetes.executor.request.cores": "500m"})
+    require_quota(smaller, quota(cpu="1600m"))
+
+
+def test_executors_elsewhere_would_not_count():
+    with pytest.raises(ApplicationError, match="use the master kubernetes"):
+        require_quota(dataclasses.replace(APP, master="standalone"), quota())
 
 
 def test_how_many_executors_it_needs():
-    assert executors(CONF) == 3
-    dynamic = CONF | {"spark.dynamicAllocation.enabled": "true"}
+    conf = {"spark.executor.instances": "3"}
+    assert executors(conf) == 3
+    dynamic = conf | {"spark.dynamicAllocation.enabled": "true"}
     assert executors(dynamic) == 1
     assert executors(dynamic | {"spark.dynamicAllocation.minExecutors": "2"}) == 2
-
-
-@pytest.mark.parametrize(
-    ("quota", "said"),
-    [
-        (Request(8000, 9000, 9), None),
-        (Request(6100, 512 + 3 * 1408, 4), None),  # just enough
-        (Request(1500, 9000, 9), "one executor would take cpu 2 of 1.5"),
-        (Request(2050, 9000, 9), "the driver and one executor would take cpu 2.1 of 2.05"),
-        (Request(6000, 9000, 9), "the driver and 3 executors would take cpu 6.1 of 6"),
-        (Request(500, 1000, 9), "one executor would take cpu 2 of 0.5, memory 1408Mi of 1000Mi"),
-        (Request(8000, 9000, 3), "the driver and 3 executors would take pods 4 of 3"),
-    ],
-)
-def test_what_a_quota_holds(quota, said):
-    assert excess(DRIVER, executor_request(CONF), executors(CONF), quota) == said
