@@ -199,7 +199,10 @@ class Run:
             raise
         rooms = []
         for node in nodes:
-            if any(taint.effect in _KEEPS_OFF for taint in node.spec.taints or []):
+            keeps_off = [taint for taint in node.spec.taints or [] if taint.effect in _KEEPS_OFF]
+            # Which toleration is for which taint, the scheduler knows best.
+            tolerates = self.application.executor.tolerations
+            if any(taint.key not in {item.get("key") for item in tolerates} for taint in keeps_off):
                 continue
             has = node.status.allocatable
             memory = quantity(has["memory"]) / 2**20
