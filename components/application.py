@@ -172,9 +172,10 @@ class Application:
 class Place:
     """Where applications run: a namespace with what they need in it, made by the stack.
 
-    claim: of the shared volume. auth_secret: with the key `secret`. defaults_config: a ConfigMap,
-    Spark's conf folder for drivers. service_account: for drivers that make pods. workers: of the
-    standalone cluster, each of which gives worker_cores and worker_memory_mib to executors.
+    claim: of the shared volume. auth_secret: with the key `secret`. defaults_config, native_config:
+    ConfigMaps, Spark's conf folder for drivers on either kind of master. service_account: for
+    drivers that make pods. workers: of the standalone cluster, each of which gives worker_cores and
+    worker_memory_mib to executors.
     quota: {resource: quantity}, what all pods there may request together; None without a quota.
     """
 
@@ -184,6 +185,7 @@ class Place:
     claim: str
     auth_secret: str
     defaults_config: str
+    native_config: str
     service_account: str
     workers: int
     worker_cores: int
@@ -304,7 +306,7 @@ def _native_conf(application: Application, place: Place) -> dict[str, str]:
         "spark.kubernetes.executor.podNamePrefix": "$(POD)",
         "spark.kubernetes.executor.podTemplateFile": f"{FILES_PATH}/{_EXECUTOR_TEMPLATE}",
         "spark.kubernetes.executor.podTemplateContainerName": EXECUTOR_CONTAINER,
-        # Without it Spark writes its secret into the pods' manifests, for any reader of pods.
+        # Without a file Spark makes a secret up, and writes it into the pods' manifests.
         "spark.authenticate.secret.file": f"{AUTH_PATH}/secret",
     }
     if executor.cpu_request is not None:
@@ -344,7 +346,7 @@ def _job_template(
     """The Job's pod: the driver's, or in cluster mode the one that submits it."""
     apart = application.driver_is_apart
     role = Role(cpu_request="100m") if apart else driver_role(application.driver, application.conf)
-    container = _container(DRIVER_CONTAINER, role, place)
+    container = _container(DRIVER_CONTAINER, role)
     container["image"] = role.image or place.image
     container["imagePullPolicy"] = role.pull_policy
     container["command"] = [_SUBMIT]
@@ -371,12 +373,16 @@ def _job_template(
         limit = ["--within", str(application.start_within), "--"]
         container["command"] = [*watch, *limit, *container["command"]]
     pod = _pod(container, role, place)
-    _mount(pod, "defaults", "/opt/spark/conf", {"configMap": {"name": place.defaults_config}})
+    defaults = place.native_config if application.is_native else place.defaults_config
+    _mount(pod, "defaults", "/opt/spark/conf", {"configMap": {"name": defaults}})
     if config is not None:
         _mount(pod, "app", FILES_PATH, {"configMap": {"name": config["metadata"]["name"]}})
     if application.is_native:
         _mount_auth(pod, place)
         pod |= _with_account(place)
+    else:
+        # A standalone driver takes it from here first; on a command line everybody could read it.
+        container["env"].append(_from_secret("_SPARK_AUTH_SECRET", f"{place.auth_secret}:secret"))
     pod["initContainers"] = list(application.init_containers)
     pod["volumes"] += application.volumes
     return {"metadata": _metadata(application, role), "spec": pod}
@@ -392,6 +398,10 @@ def _driver_template(application: Application, place: Place) -> dict[str, Any]:
 def _executor_template(application: Application, place: Place) -> dict[str, Any]:
     """What Spark makes an executor's pod from; it adds image, command, sizes and owner."""
     pod = _native_pod(EXECUTOR_CONTAINER, application.executor, place)
+    # Spark 4.2 reads a secret from a file on Kubernetes only, and forgets to tell its executors
+    # that they are there; what is named so is taken for a Java option of theirs.
+    option = {"name": "SPARK_JAVA_OPT_999", "value": f"-Dspark.master={API_SERVER}"}
+    pod["containers"][0]["env"].append(option)
     metadata = _metadata(application, application.executor)
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
 
@@ -436,7 +446,7 @@ def _pod(container: dict[str, Any], role: Role, place: Place) -> dict[str, Any]:
 
 def _native_pod(container: str, role: Role, place: Place) -> dict[str, Any]:
     """A pod's spec as Spark takes it for a template."""
-    pod = _pod(_container(container, role, place), role, place)
+    pod = _pod(_container(container, role), role, place)
     _mount_auth(pod, place)
     return pod
 
@@ -446,14 +456,12 @@ def _with_account(place: Place) -> dict[str, Any]:
     return {"serviceAccountName": place.service_account, "automountServiceAccountToken": True}
 
 
-def _container(name: str, role: Role, place: Place) -> dict[str, Any]:
-    # Spark takes its secret from here first; on a command line everybody could read it.
-    secrets = {"_SPARK_AUTH_SECRET": f"{place.auth_secret}:secret", **role.secret_env}
+def _container(name: str, role: Role) -> dict[str, Any]:
     return {
         "name": name,
         "env": [
             *({"name": key, "value": literally(value)} for key, value in role.env.items()),
-            *(_from_secret(key, value) for key, value in secrets.items()),
+            *(_from_secret(key, value) for key, value in role.secret_env.items()),
         ],
         "securityContext": restricted(),
         "volumeMounts": [],

@@ -121,7 +121,7 @@ def namespace_place(settings: Settings, name: str, workers: int | None = None) -
         namespace=name,
         claim=f"{name}-shared",
         auth_secret=f"{name}-auth",
-        defaults_config=f"{name}-defaults",
+        native_config=f"{name}-native",
         service_account=name,
         quota=hard_limits(settings.namespaces[name]),
     )

@@ -148,6 +148,7 @@ def spark_place(settings: SparkSettings, worker_nodes: int | None = None) -> Pla
         claim=f"{_RELEASE}-shared",
         auth_secret=f"{_RELEASE}-auth",
         defaults_config=f"{_RELEASE}-defaults",
+        native_config=f"{_RELEASE}-native",
         service_account=_RELEASE,
         workers=_workers(settings, worker_nodes),
         worker_cores=settings.worker_cores,

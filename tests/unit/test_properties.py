@@ -8,7 +8,17 @@ from components.application import Application, Place, Role, manifests
 from components.properties import driver_role
 
 PLACE = Place(
-    "apps", "host/spark:1", "spark://m:7077", "files", "auth", "defaults", "me", 2, 2, 900
+    namespace="apps",
+    image="host/spark:1",
+    master_url="spark://master:7077",
+    claim="files",
+    auth_secret="auth",
+    defaults_config="defaults",
+    native_config="native",
+    service_account="robot",
+    workers=2,
+    worker_cores=2,
+    worker_memory_mib=900,
 )
 CONF = {
     "spark.kubernetes.driver.label.team": "a",

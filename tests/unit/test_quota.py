@@ -16,6 +16,7 @@ PLACE = Place(
     claim="files",
     auth_secret="auth",
     defaults_config="defaults",
+    native_config="native",
     service_account="robot",
     workers=2,
     worker_cores=2,
