@@ -3,9 +3,10 @@
 
     first_executor.py --within SECONDS -- COMMAND...
 
-Without this a driver whose executors find no room waits for ever. The time counts from the first
-sign that pods are wanted: one that is pending, or one that Kubernetes refuses. Once an executor has
-run, the command is left alone.
+Without this a driver whose executors find no room waits for ever. (Those that Kubernetes refuses
+to make, for a quota, Spark counts as failed; it gives up after spark.executor.maxNumFailures.) The
+time counts from the first sign that pods are wanted: one that is pending, or one that is refused.
+Once an executor has run, the command is left alone.
 
 Runs in a pod: POD is its name, with which the names of its executors (and, in cluster mode, of its
 driver) begin; the mounted account may list pods. Exit code: the command's; 1 where it was ended,
@@ -39,6 +40,12 @@ ENDS_WITHIN = 30.0
 
 #: What Kubernetes says of a pod that it does not take, in a line of Spark's log.
 REFUSED = b" is forbidden: "
+
+
+def say(text: str) -> None:
+    """One line on stderr."""
+    print(f"first executor: {text}", file=sys.stderr, flush=True)
+
 
 Pods = list[dict[str, Any]]
 
@@ -86,7 +93,7 @@ class Watch:
         try:
             mine = [pod for pod in self.look() if self._is_mine(pod)]
         except OSError as error:
-            print(f"first executor: the API does not answer: {error}", file=sys.stderr, flush=True)
+            say(f"the API does not answer: {error}")
             return None
         executors = [pod for pod in mine if _role(pod) == "executor"]
         if any(pod["status"]["phase"] != "Pending" for pod in executors):
@@ -119,7 +126,8 @@ def pump(source: BinaryIO, target: BinaryIO, watch: Watch) -> None:
         if REFUSED in line:
             text = line.decode(errors="replace").strip()
             # Spark's client puts Kubernetes' words behind its own.
-            watch.refusal = text.partition("Message: ")[2] or text
+            words = text.partition("Message: ")[2] or text
+            watch.refusal = words.partition(" Received status: ")[0]
 
 
 def ended(process: subprocess.Popen[bytes], within: float) -> bool:
@@ -156,12 +164,10 @@ def run(command: Sequence[str], watch: Watch) -> int:
     for thread in pumps:
         thread.join(5)  # a process of the command's own may hold the pipe open
     if started is False:
-        print(
-            f"first executor: none has started within {watch.within:.0f} s: {watch.reason}",
-            file=sys.stderr,
-            flush=True,
-        )
+        say(f"none has started within {watch.within:.0f} s: {watch.reason}")
         return 1
+    if code != 0 and not started and watch.refusal:
+        say(f"none has started: {watch.refusal}")
     return code if code >= 0 else 128 - code
 
 

@@ -79,7 +79,8 @@ def run(program: str, looks: Watch, monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 def test_what_the_quota_refuses_ends_the_driver_with_the_quotas_words(monkeypatch, capfdbinary):
-    program = f"import time; print('Failure executing: POST. Message: ' + {QUOTA!r}, flush=True)"
+    line = f"Failure executing: POST. Message: {QUOTA} Received status: Status(code=403)"
+    program = f"import time; print({line!r}, flush=True)"
     start = time.monotonic()
     code = run(f"{program}; time.sleep(60)", watch(within=0.4), monkeypatch)
     assert code == 1
@@ -88,6 +89,11 @@ def test_what_the_quota_refuses_ends_the_driver_with_the_quotas_words(monkeypatc
     assert b"Failure executing" in shown.out  # the log goes on as it is
     expected = f"first executor: none has started within 0 s: {QUOTA}"
     assert shown.err.decode().strip() == expected
+    assert run(f"{program}; exit(11)", watch(), monkeypatch) == 11  # Spark gave up by itself
+    assert (
+        capfdbinary.readouterr().err.decode().strip()
+        == f"first executor: none has started: {QUOTA}"
+    )
 
 
 def test_a_driver_with_executors_ends_as_it_does(monkeypatch, capfdbinary):
