@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.cluster import Cluster
 from components.settings import MASTERS, SHARED_PATH
+from components.units import spark_mib
 
 STANDALONE, KUBERNETES = MASTERS
 CLIENT, CLUSTER = "client", "cluster"
@@ -37,6 +39,8 @@ API_SERVER = "k8s://https://kubernetes.default.svc"
 FILES_PATH = "/opt/tinderbox/app"
 """Where the driver's pod has the files that came from here."""
 AUTH_PATH = "/opt/tinderbox/auth"
+DRIVER_MIB = 768
+"""Heap of drivers that ask for none, by the chart's default."""
 DRIVER_PORT, BLOCK_MANAGER_PORT = 7078, 7079
 
 DRIVER_CONTAINER, EXECUTOR_CONTAINER = "driver", "executor"
@@ -162,8 +166,9 @@ class Place:
     """Where applications run: a namespace with what they need in it, made by the stack.
 
     claim: of the shared volume. auth_secret: with the key `secret`. defaults_config, native_config:
-    ConfigMaps, Spark's conf folder for drivers on either kind of master. service_account: for drivers that make pods. workers: of the
-    standalone cluster, each of which gives worker_cores and worker_memory_mib to executors.
+    ConfigMaps, Spark's conf folder for drivers on either kind of master. service_account: for
+    drivers that make pods. workers: of the standalone cluster, each of which gives worker_cores and
+    worker_memory_mib to executors.
     """
 
     namespace: str
@@ -335,10 +340,10 @@ def _job_template(
     container["imagePullPolicy"] = role.pull_policy
     container["command"] = [_SUBMIT]
     container["args"] = submit_arguments(application, place)
-    memory = role.memory_mib or 768
+    memory = driver_memory(application)
     container["resources"] = {
-        "requests": {"cpu": role.cpu_request or str(role.cores or 1), "memory": "512Mi"},
-        "limits": {"memory": f"{memory + role.overhead_mib}Mi"},
+        "requests": {"cpu": role.cpu_request or str(role.cores or 1), "memory": memory["request"]},
+        "limits": {"memory": memory["limit"]},
     }
     container["env"] += [
         _from_field("POD", "metadata.name"),
@@ -366,6 +371,16 @@ def _job_template(
     pod["initContainers"] = list(application.init_containers)
     pod["volumes"] += application.volumes
     return {"metadata": _metadata(application, role), "spec": pod}
+
+
+def driver_memory(application: Application) -> dict[str, str]:
+    """Request and limit of the Job's pod; what a user asks for is reserved whole."""
+    if application.driver_is_apart:
+        return {"request": "512Mi", "limit": "1280Mi"}
+    role = application.driver
+    asked = spark_mib(application.conf, "spark.driver.memory", role.memory_mib or 0)
+    limit = f"{math.ceil(asked or DRIVER_MIB) + role.overhead_mib}Mi"
+    return {"request": limit if asked else "512Mi", "limit": limit}
 
 
 def _driver_template(application: Application, place: Place) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pulumi
 import urllib3
 import yaml
 from kubernetes import client, config
@@ -34,7 +35,8 @@ from components.application import (
     literally,
     manifests,
 )
-from components.sizes import Room, quantity, require_room, spark_mib
+from components.sizes import Room, require_room
+from components.units import quantity, spark_mib
 from console.stack import ConsoleError, Stack
 from localcloud.errors import CloudError
 from toolchain.errors import ToolchainError
@@ -333,7 +335,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _stop)
     try:
         return submit(options)
-    except (ApplicationError, ConsoleError, CloudError, ToolchainError) as error:
+    except (pulumi.RunError, ConsoleError, CloudError, ToolchainError) as error:
         print(f"submit: {error}", file=sys.stderr)
     except ApiException as error:
         print(f"submit: {_message(error)}", file=sys.stderr)
