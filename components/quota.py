@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 from components.application import Application, ApplicationError, Place, effective_conf
 from components.properties import driver_role
-from components.sizes import Room, driver_size, executor_size, quantity
+from components.sizes import Room, driver_size, executor_size
+from components.units import quantity
 
 CPU, MEMORY, PODS = "requests.cpu", "requests.memory", "pods"
 _MIB = 2**20
