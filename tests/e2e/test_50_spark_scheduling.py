@@ -23,6 +23,7 @@ import pyspark
 import pytest
 import yaml
 
+from components.units import quantity
 from console.stack import ROOT
 from tests.e2e.conftest import Up
 
@@ -219,7 +220,11 @@ def made(up: Up, manifest: dict[str, Any]) -> Generator[None]:
 
 def test_interactive_work_goes_before_batch_and_batch_ends_well(up: Up) -> None:
     """Both want all that the nodes have left: the second comes first, the first comes through."""
-    big = ["--executor-memory", "512m", "--conf", "spark.kubernetes.executor.request.cores=1100m"]
+    nodes = up.get("nodes")["items"]
+    # More than half of a node, so that two of them have no room on one.
+    cores = max(quantity(node["status"]["allocatable"]["cpu"]) for node in nodes) * 0.55
+    request = f"spark.kubernetes.executor.request.cores={cores * 1000:.0f}m"
+    big = ["--executor-memory", "512m", "--conf", request]
     batch = submit(
         *("--name", "slow", "--priority-class", "batch", "--num-executors", "2"), *big, args="40 1"
     )
