@@ -34,6 +34,7 @@ PLACE = Place(
     auth_secret="auth",
     defaults_config="defaults",
     native_config="native",
+    usage_config="usage",
     service_account="spark",
     workers=2,
     worker_cores=2,
