@@ -11,6 +11,7 @@ from components.kubeadm import KubeadmArgs, KubeadmBootstrap
 from components.namespaces import NamespaceArgs, SparkNamespace
 from components.network import NetworkArgs, NetworkStack
 from components.nodes import KubeNodes, NodesArgs, find_machine
+from components.opex import OpexArgs, OpexRelease
 from components.provider import aws_provider
 from components.queues import SparkQueues
 from components.settings import Settings
@@ -46,6 +47,8 @@ namespaces = {
     for namespace in settings.namespaces
 }
 word_count = WordCountJob("wordcount", WordCountArgs(cluster, spark, settings.word_count, text))
+if settings.opex.engine is not None:
+    pulumi.export("opex", OpexRelease(name, OpexArgs(cluster, settings, network_ready)).result)
 
 pulumi.export("kubeconfig", cluster.kubeconfig)
 pulumi.export("sparkMasterUrl", spark.master_url)

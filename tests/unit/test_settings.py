@@ -77,6 +77,12 @@ def test_every_default():
             "pattern": None,
             "top": 10,
         },
+        "opex": {
+            "engine": None,
+            "chart": "./charts/opex",
+            "image": None,
+            "cost_model": "CHARGE_BACK",
+        },
         "namespaces": {},
     }
 
@@ -173,7 +179,7 @@ def test_an_optional_setting_may_be_null():
 def test_an_unknown_object_is_named():
     assert refused(node={"count": 3}) == (
         "tinderbox:node is not a setting; known here:"
-        " aws, cluster, mirror, namespaces, network, nodes, spark, storage, wordCount"
+        " aws, cluster, mirror, namespaces, network, nodes, opex, spark, storage, wordCount"
     )
 
 
