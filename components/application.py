@@ -45,6 +45,9 @@ DRIVER_MIB = 768
 """Heap of drivers that ask for none, by the chart's default."""
 DRIVER_PORT, BLOCK_MANAGER_PORT = 7078, 7079
 
+SAMPLER = {"cpu": "10m", "memory": "32Mi"}
+"""What the container beside an executor requests."""
+
 DRIVER_CONTAINER, EXECUTOR_CONTAINER = "driver", "executor"
 RECEIVER, DONE = "files", ".done"
 """The container that waits for files from here, and the file that tells it there are no more."""
@@ -381,7 +384,9 @@ def _job_template(
     container = _container(DRIVER_CONTAINER, role)
     container["image"] = role.image or place.image
     container["imagePullPolicy"] = role.pull_policy
-    container["command"] = usage.measured(application.output)
+    # An image for R has no Python, which measures.
+    is_r = application.language == "R" and not apart
+    container["command"] = [_SUBMIT] if is_r else usage.measured(application.output)
     container["args"] = submit_arguments(application, place)
     memory = driver_memory(application)
     container["resources"] = {
@@ -545,7 +550,7 @@ def _add_sampler(pod: dict[str, Any], image: str, place: Place) -> None:
             "image": image,
             "command": usage.POD_SAMPLER,
             "resources": {
-                "requests": {"cpu": "10m", "memory": "32Mi"},
+                "requests": SAMPLER,
                 "limits": {"memory": "64Mi"},
             },
             "securityContext": restricted(),

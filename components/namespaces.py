@@ -122,6 +122,7 @@ def namespace_place(settings: Settings, name: str, workers: int | None = None) -
         claim=f"{name}-shared",
         auth_secret=f"{name}-auth",
         native_config=f"{name}-native",
+        usage_config=f"{name}-usage",
         service_account=name,
         quota=hard_limits(settings.namespaces[name]),
     )

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from components.application import Application, ApplicationError, Place, effective_conf
+from components.application import (
+    SAMPLER,
+    Application,
+    ApplicationError,
+    Place,
+    driver_memory,
+    effective_conf,
+)
 from components.properties import driver_role
 from components.sizes import Room, driver_size, executor_size
 from components.units import quantity
 
 CPU, MEMORY, PODS = "requests.cpu", "requests.memory", "pods"
 _MIB = 2**20
-# What the Job's pod requests, of either mode (application.py).
-_JOB_MEMORY_MIB = 512
 
 
 def require_quota(application: Application, place: Place) -> None:
@@ -32,6 +37,10 @@ def require_quota(application: Application, place: Place) -> None:
             " another namespace: use the master kubernetes"
         )
     executor = executor_size(application, place)
+    executor = Room(
+        executor.cores + quantity(SAMPLER["cpu"]),
+        executor.memory_mib + quantity(SAMPLER["memory"]) / _MIB,
+    )
     driver = [_job_size(application)]
     if application.driver_is_apart:
         driver.append(driver_size(application))
@@ -56,11 +65,11 @@ def executors(conf: Mapping[str, str]) -> int:
 
 
 def _job_size(application: Application) -> Room:
+    memory = quantity(driver_memory(application)["request"]) / _MIB
     if application.driver_is_apart:
-        return Room(0.1, _JOB_MEMORY_MIB)
+        return Room(0.1, memory)
     role = driver_role(application.driver, application.conf)
-    cores = quantity(role.cpu_request) if role.cpu_request else role.cores or 1
-    return Room(cores, _JOB_MEMORY_MIB)
+    return Room(quantity(role.cpu_request) if role.cpu_request else role.cores or 1, memory)
 
 
 def _beyond(pods: list[Room], quota: Mapping[str, str]) -> list[str]:

@@ -289,7 +289,7 @@ def test_bad_values_are_refused(helm: Helm, value: str, named: str) -> None:
 
 def test_without_standalone_only_the_drivers_configuration_is_left(render: Render) -> None:
     objects = render("standalone=false", 'auth={"existingSecret": "mine"}', release="team")
-    assert set(objects) == {"ConfigMap/team-native"}
+    assert set(objects) == {"ConfigMap/team-native", "ConfigMap/team-usage"}
     assert (
         "spark.authenticate true" in objects["ConfigMap/team-native"]["data"]["spark-defaults.conf"]
     )

@@ -152,11 +152,13 @@ def test_a_namespace_secrets_and_each_role_in_its_place(
         assert pod["metadata"]["ownerReferences"][0]["name"] == driver["metadata"]["name"]
     for pod in [driver, *executors]:
         assert pod["spec"]["priorityClassName"] == "batch"
-        (container,) = pod["spec"]["containers"]
-        assert container["imagePullPolicy"] == "Always"
+        assert pod["spec"]["containers"][0]["imagePullPolicy"] == "Always"
 
     # The password is in no log, no manifest and no event log.
-    logs = [up.kubectl("logs", "-n", TEAM, p["metadata"]["name"]) for p in [driver, *executors]]
+    logs = [
+        up.kubectl("logs", "-n", TEAM, pod["metadata"]["name"], "--all-containers")
+        for pod in [driver, *executors]
+    ]
     manifests = up.kubectl("get", "-n", TEAM, "pods,jobs,configmaps", "-o", "yaml")
     node = up.outputs()["nodes"][0]
     for text in (printed, manifests, *logs):

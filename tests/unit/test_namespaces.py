@@ -31,6 +31,7 @@ def test_a_namespace_has_all_that_its_place_names(config):
     assert "stringData" in auth.secrets
     release = plan.one("team-spark").inputs
     assert f"{release['name']}-native" == place["native_config"]
+    assert f"{release['name']}-usage" == place["usage_config"]
     assert release["values"]["standalone"] is False
     labels = plan.one("team-namespace").inputs["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "baseline"

@@ -15,6 +15,7 @@ PLACE = Place(
     auth_secret="auth",
     defaults_config="defaults",
     native_config="native",
+    usage_config="usage",
     service_account="robot",
     workers=2,
     worker_cores=2,

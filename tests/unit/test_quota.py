@@ -17,12 +17,13 @@ PLACE = Place(
     auth_secret="auth",
     defaults_config="defaults",
     native_config="native",
+    usage_config="usage",
     service_account="robot",
     workers=2,
     worker_cores=2,
     worker_memory_mib=1024,
 )
-# Three executors of 2 cores and 1536 MiB; the driver takes 0.1 and 512 MiB.
+# Three executors of 2.01 cores and 1568 MiB; the driver takes 0.1 and 512 MiB.
 APP = Application(
     name="pi",
     app="local:///pi.py",
@@ -38,7 +39,7 @@ def quota(cpu: str = "100", memory: str = "100Gi", pods: str = "100") -> Place:
 
 
 @pytest.mark.parametrize(
-    "place", [PLACE, quota(), quota(cpu="6.1"), quota(memory="5120Mi"), quota(pods="4")]
+    "place", [PLACE, quota(), quota(cpu="6.13"), quota(memory="5216Mi"), quota(pods="4")]
 )
 def test_just_enough(place):
     require_quota(APP, place)
@@ -47,10 +48,10 @@ def test_just_enough(place):
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        (quota(cpu="1500m"), "one executor would take .*: cpu 2 of 1500m"),
-        (quota(cpu="1", memory="1Gi"), "one executor .*: cpu 2 of 1, memory 1536Mi of 1Gi"),
-        (quota(cpu="2"), "the driver and one executor would take .*: cpu 2.1 of 2"),
-        (quota(cpu="6"), "the driver and 3 executors would take .*: cpu 6.1 of 6"),
+        (quota(cpu="1500m"), "one executor would take .*: cpu 2.01 of 1500m"),
+        (quota(cpu="1", memory="1Gi"), "one executor .*: cpu 2.01 of 1, memory 1568Mi of 1Gi"),
+        (quota(cpu="2.1"), "the driver and one executor would take .*: cpu 2.11 of 2.1"),
+        (quota(cpu="6"), "the driver and 3 executors would take .*: cpu 6.13 of 6"),
         (quota(pods="3"), "the driver and 3 executors .* namespace team has: pods 4 of 3"),
     ],
 )
@@ -61,14 +62,14 @@ def test_what_can_never_be(place, said):
 
 def test_in_cluster_mode_the_pod_that_submits_counts_too():
     apart = dataclasses.replace(APP, deploy_mode="cluster")
-    require_quota(apart, quota(cpu="6.2", pods="5"))
+    require_quota(apart, quota(cpu="6.23", pods="5"))
     with pytest.raises(ApplicationError, match="pods 5 of 4"):
         require_quota(apart, quota(pods="4"))
 
 
 def test_properties_count_before_the_roles_sizes():
     smaller = dataclasses.replace(APP, conf={"spark.kubernetes.executor.request.cores": "500m"})
-    require_quota(smaller, quota(cpu="1600m"))
+    require_quota(smaller, quota(cpu="1630m"))
 
 
 def test_executors_elsewhere_would_not_count():
