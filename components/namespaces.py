@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import secrets
 from dataclasses import dataclass
-from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -50,17 +49,22 @@ class SparkNamespace(pulumi.ComponentResource):
         namespace = core.Namespace(
             f"{name}-namespace", metadata={"name": name, "labels": POD_SECURITY}, opts=inside
         )
-        metadata: dict[str, pulumi.Input[Any]] = {"namespace": namespace.metadata.name}
+
+        def named(what: str) -> kubernetes.meta.v1.ObjectMetaArgs:
+            return kubernetes.meta.v1.ObjectMetaArgs(name=what, namespace=namespace.metadata.name)
+
         core.ResourceQuota(
             f"{name}-quota",
-            metadata=metadata | {"name": "applications"},
+            metadata=named("applications"),
             spec=core.ResourceQuotaSpecArgs(hard=hard_limits(args.settings.namespaces[name])),
             opts=inside,
         )
         core.LimitRange(
             f"{name}-limits",
-            metadata=metadata | {"name": "applications"},
-            spec={"limits": [{"type": "Container", "defaultRequest": _UNSAID}]},
+            metadata=named("applications"),
+            spec=core.LimitRangeSpecArgs(
+                limits=[core.LimitRangeItemArgs(type="Container", default_request=_UNSAID)]
+            ),
             opts=inside,
         )
         volume = SharedVolume(
@@ -75,7 +79,7 @@ class SparkNamespace(pulumi.ComponentResource):
         )
         auth = core.Secret(
             f"{name}-auth",
-            metadata=metadata | {"name": self.place.auth_secret},
+            metadata=named(self.place.auth_secret),
             string_data={"secret": pulumi.Output.secret(secrets.token_urlsafe(32))},
             opts=pulumi.ResourceOptions.merge(
                 inside, pulumi.ResourceOptions(ignore_changes=["stringData"])

@@ -332,7 +332,7 @@ def test_the_jobs_pod_looks_for_the_first_executor(mode):
     program = "/opt/tinderbox/app/first_executor.py"
     assert command[:5] == ["python3", program, "--within", "45", "--"]
     assert command[-1] == "/opt/spark/bin/spark-submit"
-    assert "first_executor.py" in made.files["data"]
+    assert made.files and "first_executor.py" in made.files["data"]
 
 
 def test_a_standalone_driver_is_left_alone():
