@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import TypedDict
 
 import pulumi
-import pulumi_command as command
 import pulumi_kubernetes as kubernetes
 
 from components.cluster import Cluster
@@ -96,22 +96,19 @@ class SparkRelease(pulumi.ComponentResource):
         self.register_outputs(dict(outputs))
 
     def _create_auth_secret(self, inside: pulumi.ResourceOptions) -> kubernetes.core.v1.Secret:
-        """What Spark's processes prove themselves with, made once.
+        """What Spark's processes prove themselves with. The first run's key stays.
 
-        The chart could make one itself, but then it would render anew at every preview.
+        The chart could make one itself, but then it would render anew at every preview. A key that
+        a Command makes is unknown in the first preview, where Pulumi's engine fails to show it as
+        JSON (3.250: "attempt to encrypt value").
         """
-        made = command.local.Command(
-            "spark-auth-key",
-            create="head -c 32 /dev/urandom | base64 | tr -d '\\n'",
-            logging=command.local.Logging.NONE,
-            add_previous_output_in_env=False,
-            opts=pulumi.ResourceOptions(parent=self, additional_secret_outputs=["stdout"]),
-        )
         return kubernetes.core.v1.Secret(
             "spark-auth",
             metadata={"name": f"{_RELEASE}-auth", "namespace": self.namespace},
-            string_data={"secret": pulumi.Output.secret(made.stdout)},
-            opts=inside,
+            string_data={"secret": pulumi.Output.secret(secrets.token_urlsafe(32))},
+            opts=pulumi.ResourceOptions.merge(
+                inside, pulumi.ResourceOptions(ignore_changes=["stringData"])
+            ),
         )
 
 

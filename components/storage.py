@@ -53,7 +53,10 @@ class SharedFileSystem(pulumi.ComponentResource):
             file_system_id=file_system.id,
             subnet_id=args.network.subnet_id,
             security_groups=[args.network.security_group_id],
-            opts=child,
+            # AWS takes no second one in a subnet.
+            opts=pulumi.ResourceOptions.merge(
+                child, pulumi.ResourceOptions(delete_before_replace=True)
+            ),
         )
         self.dns_name = pulumi.Output.all(file_system.dns_name, target.id).apply(
             lambda known: known[0]

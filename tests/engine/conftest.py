@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.aws_api import aws_api
 from toolchain.env import environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,16 +108,8 @@ class Engine:
 @pytest.fixture(scope="session")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an AWS API with one Debian image, and nothing else made."""
-    images = tmp_path_factory.mktemp("moto") / "images.json"
-    images.write_text(json.dumps([IMAGE]))
-    os.environ["MOTO_AMIS_PATH"] = str(images)
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with aws_api([IMAGE], tmp_path_factory.mktemp("moto")) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

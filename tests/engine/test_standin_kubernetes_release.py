@@ -274,19 +274,20 @@ def test_a_release_that_fails_is_kept_and_put_right_by_the_next_update(provider,
     with pytest.raises(InitFailed, match="deadline exceeded"):
         one.create(inputs)
     assert one.id == "default/fails" and one.outputs["status"]["status"] == "failed"
-    outputs = one.update({**inputs, "values": {}})
+    outputs = one.update({**inputs, "timeout": 60, "values": {}})
     assert outputs["status"]["status"] == "deployed"
     one.delete()
 
 
 def test_a_failed_upgrade_is_kept_and_an_atomic_one_rolled_back(provider, chart):
     one = Release(provider, "upgrade")
-    good = {"chart": str(chart), "name": "upgrade", "timeout": 2}
+    good = {"chart": str(chart), "name": "upgrade", "timeout": 60}
+    bad = {**good, "timeout": 2, "values": {"broken": True, "greeting": "bad"}}
     one.create(good)
     with pytest.raises(InitFailed, match="deadline exceeded"):
-        one.update({**good, "values": {"broken": True}})
+        one.update({**bad, "values": {"broken": True}})
     with pytest.raises(InitFailed, match="deadline exceeded"):
-        one.update({**good, "atomic": True, "values": {"broken": True, "greeting": "bad"}})
+        one.update({**bad, "atomic": True})
     assert one.config_map()["data"]["greeting"] == "hello"
     one.delete()
 

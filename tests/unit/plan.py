@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
 import json
 import logging
@@ -182,8 +183,6 @@ def _computed(type_: str, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {"publicIp": "198.18.1.1"}
     if type_ == "aws:efs/fileSystem:FileSystem":
         return {"dnsName": "fs-1.efs.eu-central-1.amazonaws.com"}
-    if name == "spark-auth-key":
-        return {"stdout": "sp4rk"}
     if type_ == "command:local:Command" and name.endswith("-key"):
         return {"stdout": "PRIVATE\nKEY\nssh-ed25519 AAAA tinderbox\n"}
     if type_ == "command:remote:Command":
@@ -301,7 +300,16 @@ def planned(config: dict[str, Any] | None = None) -> Plan:
 
 
 def changed(before: Plan, after: Plan) -> set[str]:
-    """Names (without the stack's prefix) of what is new, gone or has other inputs."""
-    old, new = ({(made.type, made.name): made for made in plan.made} for plan in (before, after))
+    """Names (without the stack's prefix) of what is new, gone or has other inputs that count."""
+    old, new = (
+        {(made.type, made.name): _counting(plan, made) for made in plan.made}
+        for plan in (before, after)
+    )
     differ = [key for key in {*old, *new} if old.get(key) != new.get(key)]
     return {name.removeprefix("tinderbox-test-") for _, name in differ}
+
+
+def _counting(plan: Plan, made: Made) -> Made:
+    ignored = plan.options[made.type, made.name].ignore_changes
+    kept = {name: value for name, value in made.inputs.items() if name not in ignored}
+    return dataclasses.replace(made, inputs=kept)

@@ -49,8 +49,8 @@ def test_how_many_there_are_of_each(count):
         "aws:ec2/instance:Instance": count,
         "aws:efs/fileSystem:FileSystem": 1,
         "aws:efs/mountTarget:MountTarget": 1,
-        # The key, its file, the inventory, what Spark's processes know each other by.
-        "command:local:Command": 4,
+        # The key, its file, the inventory.
+        "command:local:Command": 3,
         # The control plane's steps, each worker's, the text's folder, the result.
         "command:remote:Command": 8 + 7 * workers + 2,
         "command:remote:CopyToRemote": 1,
@@ -162,8 +162,9 @@ def test_every_object_of_the_settings_has_its_type_in_the_project():
 
 @pytest.mark.parametrize("config", [{}, EXISTING])
 def test_no_secret_is_in_the_clear(config):
-    secrets = ("PRIVATE", "abcdef.0123456789abcdef", "s3cr3t", "sp4rk")
     made = planned(config)
+    sparks = made.one("spark-auth").inputs["stringData"]["secret"]
+    secrets = ("PRIVATE", "abcdef.0123456789abcdef", "s3cr3t", sparks)
     for resource in made.made:
         for name, value in resource.inputs.items():
             if any(secret in repr(value) for secret in secrets):

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +14,7 @@ import boto3
 import pulumi_aws
 import pytest
 
+from tests.aws_api import aws_api
 from tests.unit.standin_engine import Engine, Failed, engine_for
 from toolchain.standins.aws import functions
 from toolchain.standins.aws.provider import AwsProvider
@@ -78,28 +75,8 @@ IMAGES = [
 
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    images = tmp_path_factory.mktemp("moto") / "images.json"
-    images.write_text(json.dumps(IMAGES))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        env={**os.environ, "MOTO_AMIS_PATH": str(images)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            break
-        except OSError:
-            assert server.poll() is None and time.monotonic() < deadline, "moto does not start"
-            time.sleep(0.05)
-    yield f"http://127.0.0.1:{port}"
-    server.terminate()
-    server.wait()
+    with aws_api(IMAGES, tmp_path_factory.mktemp("moto")) as url:
+        yield url
 
 
 def configuration(endpoint: str) -> dict[str, str]:

@@ -1,0 +1,44 @@
+"""moto's server as an AWS API on loopback, in a process of its own: it reads its images once."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def aws_api(images: list[dict[str, Any]], folder: Path) -> Generator[str]:
+    """The URL of an API that offers these machine images (moto's form), and has nothing made."""
+    file = folder / "images.json"
+    file.write_text(json.dumps(images))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with (folder / "moto.log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+            env={**os.environ, "MOTO_AMIS_PATH": str(file)},
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            assert server.poll() is None, f"moto has ended: see {folder}/moto.log"
+            assert time.monotonic() < deadline, "moto does not start"
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
