@@ -44,7 +44,7 @@ def wait_for(what: str, condition: Callable[[], Any], seconds: float = 60) -> An
 
 def fetch(url: str) -> str:
     """A page's text."""
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=20) as answer:
         return answer.read().decode()
 
 
@@ -105,7 +105,7 @@ class Standalone:
         path = self.container(MASTERS)["readinessProbe"]["httpGet"]["path"]
         try:
             return json.loads(fetch(f"http://{MASTER}:8080{path}"))
-        except OSError:
+        except (OSError, json.JSONDecodeError):  # At first there is a page that asks to wait.
             return {}
 
     def is_whole(self) -> bool:
