@@ -9,6 +9,7 @@ from typing import TypedDict
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from components.application import Place
 from components.cluster import Cluster
 from components.settings import Settings, SparkSettings
 from components.storage import SharedVolume, VolumeArgs
@@ -16,6 +17,7 @@ from components.storage import SharedVolume, VolumeArgs
 _CHART = "./charts/spark"  # relative, so that the state is the same for every clone
 # The chart names its objects after the release: spark-master, spark-worker, spark-defaults.
 _RELEASE = "spark"
+_NAMESPACE = "spark"
 
 
 class SparkOutputs(TypedDict):
@@ -37,27 +39,24 @@ class SparkArgs:
 class SparkRelease(pulumi.ComponentResource):
     """Master and workers, with the shared volume mounted in each.
 
-    Outputs: master_url, namespace, volume; auth_secret and defaults_config, which a driver mounts.
+    Outputs: master_url, namespace; place, where applications run once all of this is made.
     """
 
     master_url: pulumi.Output[str]
     namespace: pulumi.Output[str]
-    volume: SharedVolume
-    image: str
-    auth_secret: pulumi.Output[str]
-    defaults_config = f"{_RELEASE}-defaults"
+    place: Place
 
     def __init__(
         self, name: str, args: SparkArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("tinderbox:index:SparkRelease", name, {}, opts)
         settings = args.settings.spark
-        self.image = settings.image
+        self.place = spark_place(settings)
         inside = args.cluster.options(parent=self)
         namespace = kubernetes.core.v1.Namespace(
             "spark-namespace",
             metadata={
-                "name": "spark",
+                "name": _NAMESPACE,
                 # Kubernetes itself refuses what is privileged beside the user's jobs.
                 "labels": {
                     "pod-security.kubernetes.io/enforce": "baseline",
@@ -67,23 +66,22 @@ class SparkRelease(pulumi.ComponentResource):
             opts=inside,
         )
         self.namespace = namespace.metadata.name
-        self.volume = SharedVolume(
-            "spark",
+        volume = SharedVolume(
+            _RELEASE,
             VolumeArgs(
                 cluster=args.cluster, namespace=self.namespace, settings=args.settings.storage
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
         auth = self._create_auth_secret(inside)
-        self.auth_secret = auth.metadata.name
         release = kubernetes.helm.v3.Release(
             "spark",
             name=_RELEASE,
             chart=_CHART,
             namespace=self.namespace,
             values={
-                **spark_values(settings, args.cluster.worker_count, self.volume.claim_name),
-                "auth": {"existingSecret": self.auth_secret},
+                **spark_values(settings, args.cluster.worker_count, volume.claim_name),
+                "auth": {"existingSecret": auth.metadata.name},
             },
             atomic=True,
             timeout=900,
@@ -110,6 +108,24 @@ class SparkRelease(pulumi.ComponentResource):
                 inside, pulumi.ResourceOptions(ignore_changes=["stringData"])
             ),
         )
+
+
+def spark_place(settings: SparkSettings) -> Place:
+    """The namespace of SparkRelease; the names in it are the stack's own, so all are known before.
+
+    Plain text, since manifests are; who uses them waits for the SparkRelease.
+    """
+    return Place(
+        namespace=_NAMESPACE,
+        image=settings.image,
+        master_url=f"spark://{_RELEASE}-master.{_NAMESPACE}.svc:7077",
+        claim=f"{_RELEASE}-shared",
+        auth_secret=f"{_RELEASE}-auth",
+        defaults_config=f"{_RELEASE}-defaults",
+        service_account=_RELEASE,
+        worker_cores=settings.worker_cores,
+        worker_memory_mib=settings.worker_memory_mib,
+    )
 
 
 def spark_values(

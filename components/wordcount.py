@@ -1,15 +1,15 @@
 """WordCountJob: counts the words of a text with Spark, and has the result in its outputs.
 
-The text goes to the shared volume, where every executor sees it; the script goes in by ConfigMap;
-the driver runs in client mode in the Job's pod, so that its exit code is the Job's. Each attempt
-writes to a folder of its own (runs/<job>/<pod>), and the one with _SUCCESS is the result.
+The text goes to the shared volume, where every executor sees it; spark_jobs/wordcount.py is run as
+any application is (see application.py). Each attempt writes to a folder of its own
+(runs/<job>/<pod>), and the one with _SUCCESS is the result.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -17,6 +17,14 @@ import pulumi
 import pulumi_command as command
 import pulumi_kubernetes as kubernetes
 
+from components.application import (
+    LARGEST_BY_CONFIGMAP,
+    Application,
+    SparkApplicationArgs,
+    SparkApplicationJob,
+    literally,
+    restricted,
+)
 from components.cluster import Cluster
 from components.nodes import Node
 from components.settings import SHARED_PATH, SettingsError, WordCountSettings
@@ -27,10 +35,6 @@ from components.text import LocalText
 _SCRIPT = Path(__file__).parent.parent / "spark_jobs" / "wordcount.py"
 _INPUTS = f"{SHARED_PATH}/wordcount/inputs"
 _RUNS = f"{SHARED_PATH}/wordcount/runs"
-_SPARK_UID = 185
-
-# A ConfigMap holds 1 MiB, and base64 is not spared.
-_LARGEST_BY_CONFIGMAP = 700 * 1024
 
 # Prints the summary: the line of JSON in the logs of the job's attempts, which only the one that
 # succeeded has. The kubeconfig is on no command line, and in no file that others can read or that
@@ -42,20 +46,15 @@ kubectl --kubeconfig "$config" --namespace {namespace} logs --container driver -
   --selector batch.kubernetes.io/job-name={job} | grep '^{{' | tail -n 1
 """
 
-_RESTRICTED = kubernetes.core.v1.SecurityContextArgs(
-    allow_privilege_escalation=False,
-    capabilities=kubernetes.core.v1.CapabilitiesArgs(drop=["ALL"]),
-)
-
 
 @dataclass(frozen=True)
 class _Text:
     """A text on the shared volume, and what the driver's pod has to do or wait for to have it."""
 
     path: str
-    after: list[pulumi.Resource] = field(default_factory=list)
-    init_containers: list[kubernetes.core.v1.ContainerArgs] = field(default_factory=list)
-    volumes: list[kubernetes.core.v1.VolumeArgs] = field(default_factory=list)
+    after: tuple[pulumi.Resource, ...] = ()
+    init_containers: tuple[dict[str, Any], ...] = ()
+    volumes: tuple[dict[str, Any], ...] = ()
 
 
 class WordCountOutputs(TypedDict):
@@ -98,7 +97,6 @@ class WordCountJob(pulumi.ComponentResource):
         super().__init__("tinderbox:index:WordCountJob", name, {}, opts)
         self._name = name
         self._args = args
-        self._inside = args.cluster.options(parent=self)
 
         job = self._create_job(self._bring_text())
         printed = self._read_result(job)
@@ -115,37 +113,39 @@ class WordCountJob(pulumi.ComponentResource):
         node = self._args.cluster.control_plane
         if node is not None:
             copied = self._copy(text, folder, node)
-            return _Text(f"{folder}/{text.path.name}", after=[copied])
+            return _Text(f"{folder}/{text.path.name}", after=(copied,))
         return self._carry(text, folder)
 
     def _carry(self, text: LocalText, folder: str) -> _Text:
         """Without a node to copy to, a text goes in as a ConfigMap, which holds only so much."""
-        if text.is_folder or text.size > _LARGEST_BY_CONFIGMAP:
+        if text.is_folder or text.size > LARGEST_BY_CONFIGMAP:
             raise SettingsError(
                 "wordCount.input",
                 str(text.path),
-                f"one file of up to {_LARGEST_BY_CONFIGMAP} bytes, or a path below {SHARED_PATH},"
+                f"one file of up to {LARGEST_BY_CONFIGMAP} bytes, or a path below {SHARED_PATH},"
                 " where the cluster is not the stack's own",
             )
-        core = kubernetes.core.v1
-        config = core.ConfigMap(
+        place = self._args.spark.place
+        config = f"{self._name}-input-{text.digest}"
+        made = kubernetes.core.v1.ConfigMap(
             f"{self._name}-input",
-            metadata={"namespace": self._args.spark.namespace},
+            metadata={"name": config, "namespace": place.namespace},
             binary_data={"text": base64.b64encode(text.path.read_bytes()).decode()},
-            opts=self._inside,
+            opts=self._args.cluster.options(parent=self, depends_on=[self._args.spark]),
         )
         target = f"{folder}/{text.path.name}"
-        unpack = core.ContainerArgs(
-            name="input",
-            image=self._args.spark.image,
-            command=["install", "-D", "-m", "0644", "/opt/tinderbox/input/text", target],
-            security_context=_RESTRICTED,
-            volume_mounts=[_mount("shared", SHARED_PATH), _mount("input", "/opt/tinderbox/input")],
-        )
-        volume = core.VolumeArgs(
-            name="input", config_map=core.ConfigMapVolumeSourceArgs(name=config.metadata.name)
-        )
-        return _Text(target, init_containers=[unpack], volumes=[volume])
+        unpack = {
+            "name": "input",
+            "image": place.image,
+            "command": ["install", "-D", "-m", "0644", "/opt/tinderbox/input/text", target],
+            "securityContext": restricted(),
+            "volumeMounts": [
+                {"name": "shared", "mountPath": SHARED_PATH},
+                {"name": "input", "mountPath": "/opt/tinderbox/input"},
+            ],
+        }
+        volume = {"name": "input", "configMap": {"name": config}}
+        return _Text(target, after=(made,), init_containers=(unpack,), volumes=(volume,))
 
     def _copy(self, text: LocalText, folder: str, node: Node) -> pulumi.Resource:
         """Copies the text over SSH. An interrupted copy is written over by the next one."""
@@ -181,107 +181,28 @@ class WordCountJob(pulumi.ComponentResource):
         )
 
     def _create_job(self, text: _Text) -> kubernetes.batch.v1.Job:
-        core, batch = kubernetes.core.v1, kubernetes.batch.v1
-        spark = self._args.spark
-        script = core.ConfigMap(
-            f"{self._name}-script",
-            metadata={"namespace": spark.namespace},
-            data={"wordcount.py": _SCRIPT.read_text()},
-            opts=self._inside,
-        )
-        driver = core.ContainerArgs(
-            name="driver",
-            image=spark.image,
-            command=["/opt/spark/bin/spark-submit"],
-            args=[
-                "--master",
-                spark.master_url,
-                "--conf",
-                "spark.driver.host=$(POD_IP)",
-                "--conf",
-                f"spark.app.name={self._name}",
-                "/opt/tinderbox/wordcount.py",
-                _literally(text.path),
+        application = Application(
+            name=self._name,
+            app=str(_SCRIPT),
+            arguments=(
+                literally(text.path),
                 f"{_RUNS}/$(JOB)/$(POD)",
-                *map(_literally, options(self._args.settings)),
-            ],
-            env=[
-                _from_field("POD", "metadata.name"),
-                _from_field("POD_IP", "status.podIP"),
-                _from_field("JOB", "metadata.labels['batch.kubernetes.io/job-name']"),
-                # Spark takes it from here; on a command line everybody could read it.
-                core.EnvVarArgs(
-                    name="_SPARK_AUTH_SECRET",
-                    value_from=core.EnvVarSourceArgs(
-                        secret_key_ref=core.SecretKeySelectorArgs(
-                            name=spark.auth_secret, key="secret"
-                        )
-                    ),
-                ),
-            ],
-            resources=core.ResourceRequirementsArgs(
-                requests={"cpu": "100m", "memory": "512Mi"}, limits={"memory": "1536Mi"}
+                *map(literally, options(self._args.settings)),
             ),
-            security_context=_RESTRICTED,
-            volume_mounts=[
-                _mount("shared", SHARED_PATH),
-                _mount("script", "/opt/tinderbox"),
-                _mount("defaults", "/opt/spark/conf"),
-            ],
+            retries=2,
+            init_containers=text.init_containers,
+            volumes=text.volumes,
         )
-        volumes = [
-            core.VolumeArgs(
-                name="shared",
-                persistent_volume_claim=core.PersistentVolumeClaimVolumeSourceArgs(
-                    claim_name=spark.volume.claim_name
-                ),
-            ),
-            core.VolumeArgs(
-                name="script",
-                config_map=core.ConfigMapVolumeSourceArgs(name=script.metadata.name),
-            ),
-            core.VolumeArgs(
-                name="defaults",
-                config_map=core.ConfigMapVolumeSourceArgs(name=spark.defaults_config),
-            ),
-        ]
-        return batch.Job(
+        return SparkApplicationJob(
             self._name,
-            metadata=kubernetes.meta.v1.ObjectMetaArgs(
-                namespace=spark.namespace,
-                # A failed job is run again by the next update, not reported as it stands.
-                annotations={"pulumi.com/replaceUnready": "true"},
+            SparkApplicationArgs(
+                cluster=self._args.cluster,
+                place=self._args.spark.place,
+                application=application,
+                depends_on=[*text.after, self._args.spark],
             ),
-            spec=batch.JobSpecArgs(
-                backoff_limit=2,
-                template=core.PodTemplateSpecArgs(
-                    metadata=kubernetes.meta.v1.ObjectMetaArgs(labels={"app": "wordcount"}),
-                    spec=core.PodSpecArgs(
-                        restart_policy="Never",
-                        automount_service_account_token=False,
-                        # The variables of a Service named spark-master would be taken for Spark's.
-                        enable_service_links=False,
-                        security_context=core.PodSecurityContextArgs(
-                            run_as_non_root=True,
-                            run_as_user=_SPARK_UID,
-                            run_as_group=_SPARK_UID,
-                            fs_group=_SPARK_UID,
-                            seccomp_profile=core.SeccompProfileArgs(type="RuntimeDefault"),
-                        ),
-                        init_containers=text.init_containers,
-                        containers=[driver],
-                        volumes=[*volumes, *text.volumes],
-                    ),
-                ),
-            ),
-            opts=pulumi.ResourceOptions.merge(
-                self._inside,
-                pulumi.ResourceOptions(
-                    depends_on=[*text.after, spark],
-                    custom_timeouts=pulumi.CustomTimeouts(create="60m"),
-                ),
-            ),
-        )
+            opts=pulumi.ResourceOptions(parent=self),
+        ).job
 
     def _read_result(self, job: kubernetes.batch.v1.Job) -> pulumi.Output[str]:
         """The summary, as the one line of JSON that the job printed and wrote."""
@@ -307,18 +228,3 @@ class WordCountJob(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         return read.stdout
-
-
-def _literally(argument: str) -> str:
-    """An argument in which Kubernetes finds no $(VARIABLE) to fill in, and no $$ to shorten."""
-    return argument.replace("$", "$$")
-
-
-def _from_field(name: str, path: str) -> kubernetes.core.v1.EnvVarArgs:
-    core = kubernetes.core.v1
-    source = core.EnvVarSourceArgs(field_ref=core.ObjectFieldSelectorArgs(field_path=path))
-    return core.EnvVarArgs(name=name, value_from=source)
-
-
-def _mount(name: str, path: str) -> kubernetes.core.v1.VolumeMountArgs:
-    return kubernetes.core.v1.VolumeMountArgs(name=name, mount_path=path)

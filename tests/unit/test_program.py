@@ -31,6 +31,7 @@ def test_how_many_there_are_of_each(count):
                 "ClusterAddons",
                 "SharedVolume",
                 "SparkRelease",
+                "SparkApplicationJob",
                 "WordCountJob",
             )
         },

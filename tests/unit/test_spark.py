@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from components.settings import SparkSettings
-from components.spark import spark_values
+from components.spark import spark_place, spark_values
 from tests.unit.plan import EXISTING, ROOT, plan, planned
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
@@ -71,3 +71,13 @@ def test_sparks_processes_know_each_other_by_a_secret_that_stays(config):
 def test_the_secret_is_another_for_each_cluster():
     made = {plan({}).one("spark-auth").inputs["stringData"]["secret"] for _ in range(2)}
     assert len(made) == 2
+
+
+def test_applications_are_told_the_names_that_there_are():
+    """A place is plain text, so that manifests are; here it is held against what is made."""
+    plan = planned()
+    place = spark_place(SparkSettings())
+    assert place.namespace == plan.one("spark-namespace", NAMESPACE).inputs["metadata"]["name"]
+    assert place.claim == plan.one("spark-claim").inputs["metadata"]["name"]
+    assert place.auth_secret == plan.one("spark-auth").inputs["metadata"]["name"]
+    assert place.master_url == plan.exported["sparkMasterUrl"]

@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from components import wordcount
+from components.application import LARGEST_BY_CONFIGMAP
 from components.settings import SettingsError, WordCountSettings
 from components.wordcount import options
 from tests.unit.plan import EXISTING, Made, Plan, changed, plan, planned
@@ -102,7 +103,7 @@ def test_the_driver_runs_the_script_in_client_mode_and_each_attempt_writes_elsew
     assert args[:2] == ["--master", "spark://spark-master.spark.svc:7077"]
     assert "--deploy-mode" not in args
     assert "spark.driver.host=$(POD_IP)" in args
-    script = args.index("/opt/tinderbox/wordcount.py")
+    script = args.index("/opt/tinderbox/app/wordcount.py")
     assert args[script + 2 :] == ["/srv/shared/wordcount/runs/$(JOB)/$(POD)", "--top", "10"]
     (driver,) = pod(made)["containers"]
     env = {item["name"]: item["valueFrom"] for item in driver["env"]}
@@ -126,22 +127,23 @@ def test_the_driver_knows_sparks_secret_which_is_in_no_argument():
 
 def test_the_pod_has_volume_script_and_defaults():
     spec = pod(planned())
+    script = planned().one("wordcount-app").inputs["metadata"]["name"]
     mounts = {mount["name"]: mount["mountPath"] for mount in spec["containers"][0]["volumeMounts"]}
     assert mounts == {
         "shared": "/srv/shared",
-        "script": "/opt/tinderbox",
+        "app": "/opt/tinderbox/app",
         "defaults": "/opt/spark/conf",
     }
     sources = {volume.pop("name"): volume for volume in map(dict, spec["volumes"])}
     assert sources == {
         "shared": {"persistentVolumeClaim": {"claimName": "spark-shared"}},
-        "script": {"configMap": {"name": "wordcount-script-1a2b"}},
+        "app": {"configMap": {"name": script}},
         "defaults": {"configMap": {"name": "spark-defaults"}},
     }
 
 
 def test_the_script_goes_in_as_it_is():
-    script = planned().one("wordcount-script").inputs["data"]
+    script = planned().one("wordcount-app").inputs["data"]
     assert script == {"wordcount.py": wordcount._SCRIPT.read_text()}
 
 
@@ -233,10 +235,11 @@ def test_another_script_is_run_again(text, tmp_path, monkeypatch):
     script = tmp_path / "wordcount.py"
     script.write_text("print({})\n")
     monkeypatch.setattr(wordcount, "_SCRIPT", script)
-    # The job follows by the ConfigMap's name, which the mocks hold still.
     after = plan(of(text))
-    assert changed(before, after) == {"wordcount-script"}
-    assert "name" not in after.one("wordcount-script").inputs["metadata"]
+    assert changed(before, after) == {"wordcount-app", "wordcount"}
+    # Another name: so the old one's job never sees the new script.
+    names = [made.one("wordcount-app").inputs["metadata"]["name"] for made in (before, after)]
+    assert names[0] != names[1]
 
 
 def test_nothing_changes_when_nothing_changed(text):
@@ -270,10 +273,10 @@ def test_a_text_is_unpacked_byte_by_byte(tmp_path):
 
 def test_a_text_that_no_config_map_can_hold(tmp_path):
     text = tmp_path / "large"
-    text.write_bytes(b"a" * (wordcount._LARGEST_BY_CONFIGMAP + 1))
+    text.write_bytes(b"a" * (LARGEST_BY_CONFIGMAP + 1))
     with pytest.raises(SettingsError, match=r"wordCount\.input is .*up to 716800 bytes"):
         existing(text)
-    text.write_bytes(b"a" * wordcount._LARGEST_BY_CONFIGMAP)
+    text.write_bytes(b"a" * LARGEST_BY_CONFIGMAP)
     existing(text)
 
 

@@ -1,0 +1,526 @@
+"""A Spark application: what it is, and the plain manifests that run it.
+
+`Application` says what to run and `Place` where; `manifests` turns the two into a ConfigMap with
+the user's files and a Job whose pod calls spark-submit. All of that is plain data:
+`SparkApplicationJob` makes it by Pulumi, `make submit` (console/submit.py) by the Kubernetes API.
+
+In client mode the driver runs in the Job's pod, so that its exit code is the Job's. With the master
+"kubernetes" the driver makes its executors as pods, which belong to its pod and go with it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from components.cluster import Cluster
+from components.settings import SHARED_PATH
+
+STANDALONE, KUBERNETES = "standalone", "kubernetes"
+MASTERS = (STANDALONE, KUBERNETES)
+CLIENT, CLUSTER = "client", "cluster"
+
+SPARK_UID = 185
+"""Of the official image. All of Spark's processes have it: they share what is on the volume."""
+
+API_SERVER = "k8s://https://kubernetes.default.svc"
+FILES_PATH = "/opt/tinderbox/app"
+"""Where the driver's pod has the files that came from here."""
+AUTH_PATH = "/opt/tinderbox/auth"
+DRIVER_PORT, BLOCK_MANAGER_PORT = 7078, 7079
+
+DRIVER_CONTAINER, EXECUTOR_CONTAINER = "driver", "executor"
+
+# A ConfigMap holds 1 MiB, and base64 is not spared.
+LARGEST_BY_CONFIGMAP = 700 * 1024
+
+_EXECUTOR_TEMPLATE = "executor-pod.json"
+_LANGUAGES = {".py": "Python", ".jar": "Java", ".R": "R", ".r": "R"}
+_SCHEMES = ("local", "file", "http", "https", "s3a", "hdfs")
+
+
+class ApplicationError(pulumi.RunError):
+    """An application can't be run as it is described; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """The pods of one role: the driver's, or the executors'.
+
+    cores, memory_mib: of Spark (spark.executor.cores ...); None leaves them to Spark's defaults.
+    overhead_mib: what a pod gets beside its heap. cpu_request: as Kubernetes writes it ("500m").
+    secrets: {Secret: folder where its keys are files}; secret_env: {variable: "Secret:key"}.
+    """
+
+    cores: int | None = None
+    memory_mib: int | None = None
+    overhead_mib: int = 512
+    cpu_request: str | None = None
+    image: str | None = None  # None: the place's
+    pull_policy: str = "IfNotPresent"
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    tolerations: tuple[Mapping[str, Any], ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    secret_env: Mapping[str, str] = field(default_factory=dict)
+    priority_class: str | None = None
+
+
+@dataclass(frozen=True)
+class Application:
+    """One application, as spark-submit knows it.
+
+    app: a file here, or local:// (in the image), http(s)://, s3a:// or hdfs://; .py, .jar or .R.
+    arguments: as Kubernetes writes them: $(POD) and $(JOB) are filled in; see `literally`.
+    files, py_files, jars, archives: files here (they go along), or URLs as above.
+    retries: how often a failed driver is started again.
+    init_containers, volumes: more for the driver's pod, as manifests.
+    """
+
+    name: str
+    app: str
+    arguments: tuple[str, ...] = ()
+    main_class: str | None = None
+    master: str = STANDALONE
+    deploy_mode: str = CLIENT
+    conf: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    py_files: tuple[str, ...] = ()
+    jars: tuple[str, ...] = ()
+    archives: tuple[str, ...] = ()
+    instances: int | None = None
+    driver: Role = field(default_factory=lambda: Role(overhead_mib=768, cpu_request="100m"))
+    executor: Role = field(default_factory=Role)
+    retries: int = 0
+    init_containers: tuple[Mapping[str, Any], ...] = ()
+    volumes: tuple[Mapping[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?", self.name):
+            raise ApplicationError(
+                f"{self.name!r} is no application's name: it must be at most 40 of a-z, 0-9 and -,"
+                " with a letter first"
+            )
+        if self.master not in MASTERS:
+            raise ApplicationError(
+                f"there is no master {self.master!r}; known: {' and '.join(MASTERS)}"
+            )
+        if self.deploy_mode not in (CLIENT, CLUSTER):
+            raise ApplicationError(
+                f"there is no deploy mode {self.deploy_mode!r}; known: {CLIENT} and {CLUSTER}"
+            )
+        if self.deploy_mode == CLUSTER and self.master == STANDALONE:
+            raise ApplicationError(
+                "deploy mode cluster needs the master kubernetes: a standalone master takes no"
+                " Python there, and tells nobody how the driver ended"
+            )
+        if self.language == "Java" and self.main_class is None:
+            raise ApplicationError(f"{self.app} is a jar: say which class to run (--class)")
+
+    @property
+    def language(self) -> str:
+        """Python, Java or R, by the name's suffix. Raises ApplicationError for another."""
+        suffix = Path(self.app).suffix
+        if suffix not in _LANGUAGES:
+            raise ApplicationError(f"{self.app} is none of .py, .jar and .R, so not known to Spark")
+        return _LANGUAGES[suffix]
+
+    @property
+    def is_native(self) -> bool:
+        """True where the executors are pods of the application's own."""
+        return self.master == KUBERNETES
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where applications run: a namespace with what they need in it, made by the stack.
+
+    claim: of the shared volume. auth_secret: with the key `secret`. defaults_config: a ConfigMap,
+    Spark's conf folder for drivers. service_account: for drivers that make pods. worker_cores,
+    worker_memory_mib: what one worker of the standalone cluster gives to executors.
+    """
+
+    namespace: str
+    image: str
+    master_url: str
+    claim: str
+    auth_secret: str
+    defaults_config: str
+    service_account: str
+    worker_cores: int
+    worker_memory_mib: int
+
+
+@dataclass(frozen=True)
+class Manifests:
+    """What runs an application, in the order in which it is to be made. The Job has no name yet."""
+
+    files: dict[str, Any] | None
+    job: dict[str, Any]
+
+
+def literally(argument: str) -> str:
+    """An argument in which Kubernetes finds no $(VARIABLE) to fill in, and no $$ to shorten."""
+    return argument.replace("$", "$$")
+
+
+def restricted() -> dict[str, Any]:
+    """The security context of every container here."""
+    return {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
+def manifests(application: Application, place: Place) -> Manifests:
+    """The ConfigMap and the Job. Raises ApplicationError for a file that is not there."""
+    carried = _carried(application)
+    if application.is_native:
+        template = json.dumps(_executor_template(application, place), sort_keys=True)
+        carried[_EXECUTOR_TEMPLATE] = template.encode()
+    config = _config_map(application, place, carried) if carried else None
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"namespace": place.namespace, "labels": _labels(application)},
+        "spec": {
+            "backoffLimit": application.retries,
+            "template": _driver_template(application, place, config),
+        },
+    }
+    return Manifests(config, job)
+
+
+def submit_arguments(application: Application, place: Place) -> list[str]:
+    """The arguments of spark-submit in the driver's pod, as Kubernetes writes them."""
+    conf = {**_own_conf(application, place), **application.conf}
+    arguments = ["--master", API_SERVER if application.is_native else place.master_url]
+    if application.main_class is not None:
+        arguments += ["--class", application.main_class]
+    for option, names in _dependencies(application).items():
+        if names:
+            arguments += [option, literally(",".join(map(_inside, names)))]
+    for key, value in conf.items():
+        # What is filled in here is ours; what a user wrote stays as it is.
+        text = literally(value) if key in application.conf else value
+        arguments += ["--conf", f"{key}={text}"]
+    return [*arguments, literally(_inside(application.app)), *application.arguments]
+
+
+def _own_conf(application: Application, place: Place) -> dict[str, str]:
+    """The properties that an application's own ones come on top of."""
+    driver, executor = application.driver, application.executor
+    conf = {"spark.app.name": application.name, "spark.driver.host": "$(POD_IP)"}
+    sizes = {
+        "spark.driver.memory": _mib(driver.memory_mib),
+        "spark.executor.memory": _mib(executor.memory_mib),
+        "spark.executor.cores": executor.cores,
+    }
+    conf |= {key: str(value) for key, value in sizes.items() if value is not None}
+    if application.is_native:
+        conf |= _native_conf(application, place)
+    elif application.instances is not None:
+        # A standalone master knows cores only.
+        conf["spark.cores.max"] = str(application.instances * (executor.cores or 1))
+    return conf
+
+
+def _native_conf(application: Application, place: Place) -> dict[str, str]:
+    """What a driver needs that makes its executors as pods."""
+    executor = application.executor
+    conf = {
+        "spark.kubernetes.namespace": place.namespace,
+        # The executors belong to this pod: Kubernetes ends them with it, whatever becomes of Spark.
+        "spark.kubernetes.driver.pod.name": "$(POD)",
+        "spark.driver.port": str(DRIVER_PORT),
+        "spark.driver.blockManager.port": str(BLOCK_MANAGER_PORT),
+        "spark.executor.instances": str(application.instances or 2),
+        "spark.executor.memoryOverhead": f"{executor.overhead_mib}m",
+        "spark.kubernetes.container.image": application.driver.image or place.image,
+        "spark.kubernetes.executor.container.image": executor.image or place.image,
+        "spark.kubernetes.container.image.pullPolicy": executor.pull_policy,
+        "spark.kubernetes.executor.podNamePrefix": "$(POD)",
+        "spark.kubernetes.executor.podTemplateFile": f"{FILES_PATH}/{_EXECUTOR_TEMPLATE}",
+        "spark.kubernetes.executor.podTemplateContainerName": EXECUTOR_CONTAINER,
+        # Without it Spark writes its secret into the pods' manifests, for any reader of pods.
+        "spark.authenticate.secret.file": f"{AUTH_PATH}/secret",
+    }
+    if executor.cpu_request is not None:
+        conf["spark.kubernetes.executor.request.cores"] = executor.cpu_request
+    return conf
+
+
+def _mib(size: int | None) -> str | None:
+    return None if size is None else f"{size}m"
+
+
+# -- pods
+
+
+def _driver_template(
+    application: Application, place: Place, config: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """The Job's pod."""
+    role = application.driver
+    memory = role.memory_mib or 768
+    container = _container(DRIVER_CONTAINER, role, place)
+    container |= {
+        "image": role.image or place.image,
+        "imagePullPolicy": role.pull_policy,
+        "command": ["/opt/spark/bin/spark-submit"],
+        "args": submit_arguments(application, place),
+        "resources": {
+            "requests": {"cpu": role.cpu_request or str(role.cores or 1), "memory": "512Mi"},
+            "limits": {"memory": f"{memory + role.overhead_mib}Mi"},
+        },
+    }
+    container["env"] += [
+        _from_field("POD", "metadata.name"),
+        _from_field("POD_IP", "status.podIP"),
+        _from_field("JOB", "metadata.labels['batch.kubernetes.io/job-name']"),
+    ]
+    pod = _pod(container, role, place)
+    _mount(pod, "defaults", "/opt/spark/conf", {"configMap": {"name": place.defaults_config}})
+    if config is not None:
+        _mount(pod, "app", FILES_PATH, {"configMap": {"name": config["metadata"]["name"]}})
+    if application.is_native:
+        _mount_auth(pod, place)
+        pod["serviceAccountName"] = place.service_account
+        pod["automountServiceAccountToken"] = True
+    pod["initContainers"] = list(application.init_containers)
+    pod["volumes"] += application.volumes
+    metadata = {
+        "labels": {**_labels(application), **role.labels},
+        "annotations": dict(role.annotations),
+    }
+    return {"metadata": metadata, "spec": pod}
+
+
+def _executor_template(application: Application, place: Place) -> dict[str, Any]:
+    """What Spark makes an executor's pod from; it adds image, command, sizes and owner."""
+    role = application.executor
+    pod = _pod(_container(EXECUTOR_CONTAINER, role, place), role, place)
+    _mount_auth(pod, place)
+    metadata = {
+        "labels": {**_labels(application), **role.labels},
+        "annotations": dict(role.annotations),
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
+
+
+def _labels(application: Application) -> dict[str, str]:
+    return {"app": application.name}
+
+
+def _pod(container: dict[str, Any], role: Role, place: Place) -> dict[str, Any]:
+    """A pod's spec of either role, without an account that it could use."""
+    pod: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        # The variables of a Service named spark-master would be taken for Spark's.
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": SPARK_UID,
+            "runAsGroup": SPARK_UID,
+            "fsGroup": SPARK_UID,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+        "volumes": [],
+    }
+    _mount(pod, "shared", SHARED_PATH, {"persistentVolumeClaim": {"claimName": place.claim}})
+    for index, (secret, path) in enumerate(sorted(role.secrets.items())):
+        _mount(pod, f"secret-{index}", path, {"secret": {"secretName": secret}})
+    if role.node_selector:
+        pod["nodeSelector"] = dict(role.node_selector)
+    if role.tolerations:
+        pod["tolerations"] = [dict(toleration) for toleration in role.tolerations]
+    if role.priority_class is not None:
+        pod["priorityClassName"] = role.priority_class
+    return pod
+
+
+def _container(name: str, role: Role, place: Place) -> dict[str, Any]:
+    # Spark takes its secret from here first; on a command line everybody could read it.
+    secrets = {"_SPARK_AUTH_SECRET": f"{place.auth_secret}:secret", **role.secret_env}
+    return {
+        "name": name,
+        "env": [
+            *({"name": key, "value": literally(value)} for key, value in role.env.items()),
+            *(_from_secret(key, value) for key, value in secrets.items()),
+        ],
+        "securityContext": restricted(),
+        "volumeMounts": [],
+    }
+
+
+def _mount(pod: dict[str, Any], name: str, path: str, source: Mapping[str, Any]) -> None:
+    """A volume of the pod, and where its container has it."""
+    pod["volumes"].append({"name": name, **source})
+    pod["containers"][0]["volumeMounts"].append({"name": name, "mountPath": path})
+
+
+def _mount_auth(pod: dict[str, Any], place: Place) -> None:
+    _mount(pod, "auth", AUTH_PATH, {"secret": {"secretName": place.auth_secret}})
+
+
+def _from_field(name: str, path: str) -> dict[str, Any]:
+    return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+
+def _from_secret(name: str, reference: str) -> dict[str, Any]:
+    secret, _, key = reference.partition(":")
+    if not secret or not key:
+        raise ApplicationError(f"{name}={reference} names no Secret's key: write SECRET:KEY")
+    return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+
+
+# -- files
+
+
+def _dependencies(application: Application) -> dict[str, tuple[str, ...]]:
+    """spark-submit's options for what an application brings along."""
+    return {
+        "--files": application.files,
+        "--py-files": application.py_files,
+        "--jars": application.jars,
+        "--archives": application.archives,
+    }
+
+
+def is_url(name: str) -> bool:
+    """True for what Spark fetches or finds by itself, false for a file here."""
+    scheme, found, _ = name.partition("://")
+    return bool(found) and scheme in _SCHEMES
+
+
+def _here(name: str) -> Path:
+    """The file that a name means; `#NAME`, which archives may end with, is Spark's."""
+    return Path(name.partition("#")[0])
+
+
+def _inside(name: str) -> str:
+    """What a file here, or a URL, is called in the driver's pod."""
+    if is_url(name):
+        return name
+    path, mark, alias = name.partition("#")
+    return f"{FILES_PATH}/{Path(path).name}{mark}{alias}"
+
+
+def _carried(application: Application) -> dict[str, bytes]:
+    """The content of all files here that the application needs, by name."""
+    names = [application.app, *(n for names in _dependencies(application).values() for n in names)]
+    carried: dict[str, bytes] = {}
+    for name in names:
+        if is_url(name):
+            continue
+        if "://" in name:
+            known = ", ".join(f"{scheme}://" for scheme in _SCHEMES)
+            raise ApplicationError(f"{name} is no file here and none of {known}")
+        file = _here(name)
+        if not re.fullmatch(r"[-._a-zA-Z0-9]+", file.name) or file.name == _EXECUTOR_TEMPLATE:
+            raise ApplicationError(f"{name}: a ConfigMap takes no such name; rename the file")
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise ApplicationError(f"{name} can't be read: {error.strerror}") from None
+        if carried.setdefault(file.name, content) != content:
+            raise ApplicationError(f"{name}: another file here has the name {file.name}, too")
+    size = sum(map(len, carried.values()))
+    if size > LARGEST_BY_CONFIGMAP:
+        raise ApplicationError(
+            f"the files of {application.name} have {size} bytes, and {LARGEST_BY_CONFIGMAP} can go"
+            f" along: put them below {SHARED_PATH} (local://), or behind a URL"
+        )
+    return carried
+
+
+def _config_map(
+    application: Application, place: Place, carried: Mapping[str, bytes]
+) -> dict[str, Any]:
+    """The ConfigMap of files. Its name changes with the content, so the Job follows it."""
+    digest = hashlib.sha256()
+    for name, content in sorted(carried.items()):
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    texts: dict[str, str] = {}
+    binaries: dict[str, str] = {}
+    for name, content in carried.items():
+        try:
+            texts[name] = content.decode()
+        except UnicodeDecodeError:
+            binaries[name] = base64.b64encode(content).decode()
+    config: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": f"{application.name}-app-{digest.hexdigest()[:10]}",
+            "namespace": place.namespace,
+            "labels": _labels(application),
+        },
+    }
+    return (
+        config | ({"data": texts} if texts else {}) | ({"binaryData": binaries} if binaries else {})
+    )
+
+
+# -- by Pulumi
+
+
+@dataclass
+class SparkApplicationArgs:
+    """The cluster, the place in it, what to run there, and what has to be there first."""
+
+    cluster: Cluster
+    place: Place
+    application: Application
+    depends_on: Sequence[pulumi.Resource] = ()
+
+
+class SparkApplicationJob(pulumi.ComponentResource):
+    """An application that has run when the update is done; another one in its stead runs anew.
+
+    Outputs: job, as Pulumi's resource: complete once it is known.
+    """
+
+    job: kubernetes.batch.v1.Job
+
+    def __init__(
+        self, name: str, args: SparkApplicationArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("tinderbox:index:SparkApplicationJob", name, {}, opts)
+        made = manifests(args.application, args.place)
+        inside = args.cluster.options(parent=self)
+        before = list(args.depends_on)
+        if made.files is not None:
+            before.append(
+                kubernetes.core.v1.ConfigMap(
+                    f"{name}-app",
+                    metadata=made.files["metadata"],
+                    data=made.files.get("data"),
+                    binary_data=made.files.get("binaryData"),
+                    opts=inside,
+                )
+            )
+        # A failed job is run again by the next update, not reported as it stands.
+        rerun = {"annotations": {"pulumi.com/replaceUnready": "true"}}
+        self.job = kubernetes.batch.v1.Job(
+            name,
+            metadata=made.job["metadata"] | rerun,
+            spec=made.job["spec"],
+            opts=pulumi.ResourceOptions.merge(
+                inside,
+                pulumi.ResourceOptions(
+                    depends_on=before, custom_timeouts=pulumi.CustomTimeouts(create="60m")
+                ),
+            ),
+        )
+        self.register_outputs({"job": self.job.metadata.name})

@@ -1,0 +1,243 @@
+"""Applications: what they may be, and the manifests that they become."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from components.application import (
+    LARGEST_BY_CONFIGMAP,
+    Application,
+    ApplicationError,
+    Manifests,
+    Place,
+    Role,
+    literally,
+    manifests,
+)
+
+PLACE = Place(
+    namespace="apps",
+    image="host/spark:1",
+    master_url="spark://master:7077",
+    claim="files",
+    auth_secret="auth",
+    defaults_config="defaults",
+    service_account="robot",
+    worker_cores=2,
+    worker_memory_mib=1024,
+)
+PI = Application(name="pi", app="local:///opt/pi.py", arguments=("100",))
+NATIVE = dataclasses.replace(PI, master="kubernetes")
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    """A program in a file here."""
+    file = tmp_path / "mine.py"
+    file.write_text("print(1)\n")
+    return file
+
+
+def pod(made: Manifests) -> dict:
+    """The Job's pod."""
+    return made.job["spec"]["template"]["spec"]
+
+
+def arguments(made: Manifests) -> list[str]:
+    """What spark-submit is called with."""
+    return pod(made)["containers"][0]["args"]
+
+
+def conf(made: Manifests) -> dict[str, str]:
+    """The properties on spark-submit's command line."""
+    args = arguments(made)
+    pairs = [args[i + 1] for i, argument in enumerate(args) if argument == "--conf"]
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def executor_template(made: Manifests) -> dict:
+    """What Spark makes the executors' pods from."""
+    assert made.files is not None
+    return json.loads(made.files["data"]["executor-pod.json"])
+
+
+def test_an_application_of_the_image_needs_no_files():
+    made = manifests(PI, PLACE)
+    assert made.files is None
+    args = arguments(made)
+    assert args[:2] == ["--master", "spark://master:7077"]
+    assert args[-2:] == ["local:///opt/pi.py", "100"]
+    assert "name" not in made.job["metadata"]
+    assert "serviceAccountName" not in pod(made)
+    assert pod(made)["automountServiceAccountToken"] is False
+
+
+def test_files_here_go_along_and_urls_stay(script, tmp_path):
+    lib = tmp_path / "lib.zip"
+    lib.write_bytes(b"PK\xff\x00")
+    app = Application(
+        name="mine", app=str(script), py_files=(str(lib), "s3a://b/x.py"), archives=(f"{lib}#env",)
+    )
+    made = manifests(app, PLACE)
+    assert made.files is not None
+    assert made.files["data"] == {"mine.py": "print(1)\n"}
+    assert base64.b64decode(made.files["binaryData"]["lib.zip"]) == b"PK\xff\x00"
+    args = arguments(made)
+    assert args[args.index("--py-files") + 1] == "/opt/tinderbox/app/lib.zip,s3a://b/x.py"
+    assert args[args.index("--archives") + 1] == "/opt/tinderbox/app/lib.zip#env"
+    assert args[-1] == "/opt/tinderbox/app/mine.py"
+    mounts = {m["name"]: m["mountPath"] for m in pod(made)["containers"][0]["volumeMounts"]}
+    assert mounts["app"] == "/opt/tinderbox/app"
+    (volume,) = [v for v in pod(made)["volumes"] if v["name"] == "app"]
+    assert volume["configMap"]["name"] == made.files["metadata"]["name"]
+
+
+def test_another_content_is_another_config_map(script):
+    app = Application(name="mine", app=str(script))
+    before = manifests(app, PLACE).files
+    assert before == manifests(app, PLACE).files
+    script.write_text("print(2)\n")
+    after = manifests(app, PLACE).files
+    assert before and after and before["metadata"]["name"] != after["metadata"]["name"]
+
+
+def test_what_the_user_wrote_is_not_filled_in():
+    app = dataclasses.replace(
+        PI, arguments=(literally("$(POD)"), "$(POD)"), conf={"spark.x": "$(POD_IP)"}
+    )
+    made = manifests(app, PLACE)
+    assert arguments(made)[-2:] == ["$$(POD)", "$(POD)"]
+    assert conf(made)["spark.x"] == "$$(POD_IP)"
+    assert conf(made)["spark.driver.host"] == "$(POD_IP)"
+
+
+def test_the_users_properties_win():
+    app = dataclasses.replace(PI, conf={"spark.app.name": "mine"})
+    assert conf(manifests(app, PLACE))["spark.app.name"] == "mine"
+
+
+def test_sizes_become_properties_and_the_drivers_limit():
+    app = dataclasses.replace(
+        PI,
+        driver=Role(memory_mib=1000, overhead_mib=500),
+        executor=Role(cores=2, memory_mib=700),
+        instances=3,
+    )
+    made = manifests(app, PLACE)
+    found = conf(made)
+    assert found["spark.driver.memory"] == "1000m"
+    assert found["spark.executor.memory"] == "700m"
+    assert found["spark.executor.cores"] == "2"
+    assert found["spark.cores.max"] == "6"  # three executors, as a standalone master counts
+    assert pod(made)["containers"][0]["resources"]["limits"] == {"memory": "1500Mi"}
+
+
+def test_natively_the_driver_makes_its_executors_and_owns_them():
+    made = manifests(dataclasses.replace(NATIVE, instances=3), PLACE)
+    assert arguments(made)[:2] == ["--master", "k8s://https://kubernetes.default.svc"]
+    found = conf(made)
+    assert found["spark.kubernetes.namespace"] == "apps"
+    assert found["spark.kubernetes.driver.pod.name"] == "$(POD)"
+    assert found["spark.executor.instances"] == "3"
+    assert found["spark.kubernetes.executor.container.image"] == "host/spark:1"
+    assert pod(made)["serviceAccountName"] == "robot"
+    assert pod(made)["automountServiceAccountToken"] is True
+
+
+def test_executors_have_the_volume_the_secret_and_no_rights():
+    spec = executor_template(manifests(NATIVE, PLACE))["spec"]
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["securityContext"]["runAsUser"] == 185
+    (container,) = spec["containers"]
+    assert container["securityContext"]["allowPrivilegeEscalation"] is False
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert mounts == {"shared": "/srv/shared", "auth": "/opt/tinderbox/auth"}
+    sources = {volume["name"]: volume for volume in spec["volumes"]}
+    assert sources["shared"]["persistentVolumeClaim"] == {"claimName": "files"}
+    (secret,) = [item for item in container["env"] if item["name"] == "_SPARK_AUTH_SECRET"]
+    assert secret["valueFrom"]["secretKeyRef"] == {"name": "auth", "key": "secret"}
+
+
+def test_driver_and_executors_have_each_their_own():
+    toleration = {"key": "gpu", "operator": "Exists"}
+    app = dataclasses.replace(
+        NATIVE,
+        driver=Role(image="d:1", node_selector={"disk": "ssd"}, secret_env={"TOKEN": "mine:key"}),
+        executor=Role(
+            image="e:1",
+            labels={"team": "x"},
+            annotations={"why": "test"},
+            tolerations=(toleration,),
+            secrets={"mine": "/secrets"},
+            priority_class="batch",
+        ),
+    )
+    made = manifests(app, PLACE)
+    driver, executor = pod(made), executor_template(made)
+    assert driver["containers"][0]["image"] == "d:1"
+    assert driver["nodeSelector"] == {"disk": "ssd"}
+    assert "tolerations" not in driver and "nodeSelector" not in executor["spec"]
+    env = {item["name"]: item.get("valueFrom") for item in driver["containers"][0]["env"]}
+    assert env["TOKEN"] == {"secretKeyRef": {"name": "mine", "key": "key"}}
+    assert conf(made)["spark.kubernetes.executor.container.image"] == "e:1"
+    assert executor["metadata"]["labels"] == {"app": "pi", "team": "x"}
+    assert executor["metadata"]["annotations"] == {"why": "test"}
+    assert executor["spec"]["tolerations"] == [toleration]
+    assert executor["spec"]["priorityClassName"] == "batch"
+    (container,) = executor["spec"]["containers"]
+    assert {"name": "secret-0", "mountPath": "/secrets"} in container["volumeMounts"]
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ({"master": "yarn"}, "no master 'yarn'; known: standalone and kubernetes"),
+        ({"deploy_mode": "server"}, "no deploy mode 'server'"),
+        ({"deploy_mode": "cluster"}, "deploy mode cluster needs the master kubernetes"),
+        ({"app": "local:///a.jar"}, "say which class to run"),
+        ({"app": "local:///a.sh"}, "none of .py, .jar and .R"),
+        ({"name": "Pi_1"}, "no application's name"),
+        ({"name": "p" * 41}, "no application's name"),
+    ],
+)
+def test_what_no_application_can_be(what, said):
+    with pytest.raises(ApplicationError, match=said):
+        dataclasses.replace(PI, **what)
+
+
+@pytest.mark.parametrize(
+    ("app", "said"),
+    [
+        ("/no/such/pi.py", "/no/such/pi.py can't be read: No such file"),
+        ("ftp://host/pi.py", "no file here and none of local://"),
+        ("/", "none of .py"),
+    ],
+)
+def test_an_application_that_does_not_exist(app, said):
+    with pytest.raises(ApplicationError, match=said):
+        manifests(dataclasses.replace(PI, app=app), PLACE)
+
+
+def test_files_that_no_config_map_takes(tmp_path, script):
+    odd = tmp_path / "with space.py"
+    odd.write_text("")
+    with pytest.raises(ApplicationError, match="rename the file"):
+        manifests(dataclasses.replace(PI, app=str(odd)), PLACE)
+    other = tmp_path / "other" / script.name
+    other.parent.mkdir()
+    other.write_text("print(3)\n")
+    with pytest.raises(ApplicationError, match="has the name mine.py, too"):
+        manifests(dataclasses.replace(PI, app=str(script), files=(str(other),)), PLACE)
+    script.write_bytes(b"#" * (LARGEST_BY_CONFIGMAP + 1))
+    with pytest.raises(ApplicationError, match=f"{LARGEST_BY_CONFIGMAP} can go along"):
+        manifests(dataclasses.replace(PI, app=str(script)), PLACE)
+
+
+def test_a_reference_to_no_secrets_key():
+    with pytest.raises(ApplicationError, match="write SECRET:KEY"):
+        manifests(dataclasses.replace(PI, driver=Role(secret_env={"TOKEN": "mine"})), PLACE)
