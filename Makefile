@@ -7,7 +7,7 @@ python := .venv/bin/python
 console = $(python) -m console --stack $(STACK)
 
 .DEFAULT_GOAL := help
-.PHONY: help tools up destroy preview status outputs lint test e2e bench
+.PHONY: help tools up destroy preview status outputs lint test e2e
 
 help: ## what there is
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -40,5 +40,3 @@ test: tools lint ## all tests that need no cloud
 e2e: tools ## the whole chain on the local cloud, and nothing left of it (root)
 	@$(python) -m pytest tests/cloud tests/e2e
 
-bench: tools ## measurements, side by side in one run
-	@$(python) -m bench
