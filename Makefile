@@ -7,7 +7,7 @@ python := .venv/bin/python
 console = $(python) -m console --stack $(STACK)
 
 .DEFAULT_GOAL := help
-.PHONY: help tools up destroy preview status outputs lint test e2e
+.PHONY: help tools up destroy preview status ui outputs lint test e2e
 
 help: ## what there is
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ destroy: tools ## takes the stack away, and with it its machines
 
 status: tools ## machines, nodes, pods, Spark, the last result
 	@$(console) status
+
+ui: tools ## forwards the web pages (Spark, history, drivers, costs) to this machine
+	@$(console) ui
 
 outputs: ## the stack's outputs as JSON
 	@python3 -m toolchain tools >&2

@@ -144,4 +144,5 @@ def spark_values(
             "cores": settings.worker_cores,
             "memoryMiB": settings.worker_memory_mib,
         },
+        "history": {"enabled": settings.history, "retainDays": settings.history_days},
     }

@@ -7,7 +7,7 @@ import json
 import sys
 import time
 
-from console import report, status, timings
+from console import report, status, timings, ui
 from console.stack import ROOT, ConsoleError, Stack
 from localcloud.errors import CloudError
 from toolchain.errors import ToolchainError
@@ -63,7 +63,7 @@ def destroy(stack: Stack) -> None:
 def main() -> int:
     """Runs one verb; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m console", description=__doc__)
-    parser.add_argument("verb", choices=["up", "destroy", "preview", "status", "outputs"])
+    parser.add_argument("verb", choices=["up", "destroy", "preview", "status", "ui", "outputs"])
     parser.add_argument("--stack", default="local")
     parser.add_argument("--input", help="the text to count: a file or a folder")
     options = parser.parse_args()
@@ -78,6 +78,8 @@ def main() -> int:
             stack.preview("--diff")
         elif options.verb == "status":
             status.show(stack)
+        elif options.verb == "ui":
+            ui.serve(stack)
         else:
             print(json.dumps(stack.outputs(), indent=2))
     except (ConsoleError, CloudError, ToolchainError) as error:

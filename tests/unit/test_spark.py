@@ -28,12 +28,15 @@ def test_a_cluster_that_exists_gets_two():
 
 
 def test_all_values_of_the_chart():
-    settings = SparkSettings(image="host:5000/a/spark:1.2", worker_cores=3, worker_memory_mib=2048)
+    settings = SparkSettings(
+        image="host:5000/a/spark:1.2", worker_cores=3, worker_memory_mib=2048, history_days=3
+    )
     assert spark_values(settings, 4, "claim") == {
         "image": {"repository": "host:5000/a/spark", "tag": "1.2"},
         "volume": {"claimName": "claim", "mountPath": "/srv/shared"},
         "app": {"coresMax": 12},
         "worker": {"replicas": 4, "cores": 3, "memoryMiB": 2048},
+        "history": {"enabled": True, "retainDays": 3},
     }
 
 
