@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -150,7 +150,7 @@ def command_line(pid: int) -> bytes:
 
 
 @contextmanager
-def standalone(render: Callable[..., Objects], folder: Path) -> Iterator[Standalone]:
+def standalone(render: Callable[..., Objects], folder: Path) -> Generator[Standalone]:
     """A master with its workers, registered; all of it ended afterwards."""
     spark = Standalone(render(f'volume={{"claimName":"spark","mountPath":"{folder}"}}'), folder)
     try:
