@@ -43,12 +43,6 @@ DRIVER_CONTAINER, EXECUTOR_CONTAINER = "driver", "executor"
 # A ConfigMap holds 1 MiB, and base64 is not spared.
 LARGEST_BY_CONFIGMAP = 700 * 1024
 
-# Where a driver's metrics are. Those of its executors are at the same port, by /metrics/executors.
-_METRICS = {
-    "prometheus.io/scrape": "true",
-    "prometheus.io/port": "4040",
-    "prometheus.io/path": "/metrics/prometheus/",
-}
 _EXECUTOR_TEMPLATE = "executor-pod.json"
 _LANGUAGES = {".py": "Python", ".jar": "Java", ".R": "R", ".r": "R"}
 _SCHEMES = ("local", "file", "http", "https", "s3a", "hdfs")
@@ -256,8 +250,6 @@ def _native_conf(application: Application, place: Place) -> dict[str, str]:
         "spark.kubernetes.executor.podNamePrefix": "$(POD)",
         "spark.kubernetes.executor.podTemplateFile": f"{FILES_PATH}/{_EXECUTOR_TEMPLATE}",
         "spark.kubernetes.executor.podTemplateContainerName": EXECUTOR_CONTAINER,
-        # No master's pages lead to those of this application.
-        "spark.ui.reverseProxy": "false",
         # Without it Spark writes its secret into the pods' manifests, for any reader of pods.
         "spark.authenticate.secret.file": f"{AUTH_PATH}/secret",
     }
@@ -307,7 +299,7 @@ def _driver_template(
     pod["volumes"] += application.volumes
     metadata = {
         "labels": {**_labels(application), **role.labels},
-        "annotations": {**_METRICS, **role.annotations},
+        "annotations": dict(role.annotations),
     }
     return {"metadata": metadata, "spec": pod}
 

@@ -37,13 +37,15 @@ _INPUTS = f"{SHARED_PATH}/wordcount/inputs"
 _RUNS = f"{SHARED_PATH}/wordcount/runs"
 
 # Prints the summary: the line of JSON in the logs of the job's attempts, which only the one that
-# succeeded has. The kubeconfig is on no command line, and in no file that others can read or that
-# stays; kubectl opens it more than once, so it can't come by a pipe.
+# succeeded has. Its folder, which is named after its pod, goes in as "output". The kubeconfig is on
+# no command line, and in no file that others can read or that stays; kubectl opens it more than
+# once, so it can't come by a pipe.
 _READ_LOG = """config=$(mktemp)
 trap 'rm -f "$config"' EXIT
 printf %s "$KUBECONFIG_TEXT" >"$config"
-kubectl --kubeconfig "$config" --namespace {namespace} logs --container driver --tail -1 \\
-  --selector batch.kubernetes.io/job-name={job} | grep '^{{' | tail -n 1
+kubectl --kubeconfig "$config" --namespace {namespace} logs --container driver --tail -1 --prefix \\
+  --selector batch.kubernetes.io/job-name={job} | grep '^\\[[^ ]*\\] {{' | tail -n 1 |
+  sed 's|^\\[pod/\\([^/]*\\)/[^ ]*\\] {{|{{"output": "{runs}/{job}/\\1", |'
 """
 
 
@@ -219,7 +221,7 @@ class WordCountJob(pulumi.ComponentResource):
         read = command.local.Command(
             f"{self._name}-result",
             create=pulumi.Output.format(
-                _READ_LOG, namespace=job.metadata.namespace, job=job.metadata.name
+                _READ_LOG, namespace=job.metadata.namespace, job=job.metadata.name, runs=_RUNS
             ),
             interpreter=["/bin/bash", "-euo", "pipefail", "-c"],
             environment={"KUBECONFIG_TEXT": self._args.cluster.kubeconfig},

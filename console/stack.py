@@ -26,6 +26,17 @@ class ConsoleError(Exception):
     """Something that the person can mend; the message is one line."""
 
 
+def find_input(path: str) -> Path:
+    """The text that INPUT= names, with symbolic links resolved once.
+
+    Raises ConsoleError where there is none.
+    """
+    resolved = Path(path).resolve()
+    if not resolved.exists():
+        raise ConsoleError(f"INPUT={path} does not exist; it must be a file or a folder")
+    return resolved
+
+
 @dataclass
 class Stack:
     """A stack by its name. The local one keeps state and configuration in the local cloud's folder.
@@ -100,12 +111,9 @@ class Stack:
                 )
             return str(yaml.safe_load(made.read_text())["encryptionsalt"])
 
-    def choose_input(self, path: str) -> None:
-        """Sets the text to count, with symbolic links resolved once."""
-        resolved = Path(path).resolve()
-        if not resolved.exists():
-            raise ConsoleError(f"INPUT={path} does not exist; it must be a file or a folder")
-        self.pulumi("config", "set", "--path", "tinderbox:wordCount.input", str(resolved), own=True)
+    def choose_input(self, text: Path) -> None:
+        """Sets the text to count."""
+        self.pulumi("config", "set", "--path", "tinderbox:wordCount.input", str(text), own=True)
 
     def up(self, events: Path) -> None:
         """Creates or updates everything; asks first where it costs money."""

@@ -304,9 +304,9 @@ def test_the_result_of_a_cluster_that_exists_is_read_from_the_log(text, tmp_path
         f"""#!/bin/bash
         echo "$@" >{tmp_path}/called
         cat "$2" >{tmp_path}/first; cat "$2" >{tmp_path}/second; stat -c %a "$2" >{tmp_path}/mode
-        echo 'WARN about to count'
-        echo '{json.dumps(summary)}'
-        echo 'WARN shutting down'
+        echo '[pod/wordcount-1a2b-x7/driver] WARN about to count'
+        echo '[pod/wordcount-1a2b-x7/driver] {json.dumps(summary)}'
+        echo '[pod/wordcount-1a2b-x7/driver] WARN shutting down'
         """
     )
     kubectl.chmod(0o755)
@@ -322,7 +322,8 @@ def test_the_result_of_a_cluster_that_exists_is_read_from_the_log(text, tmp_path
         text=True,
         check=True,
     )
-    assert json.loads(ran.stdout) == summary
+    output = "/srv/shared/wordcount/runs/wordcount-1a2b/wordcount-1a2b-x7"
+    assert json.loads(ran.stdout) == {**summary, "output": output}
     kubeconfig = EXISTING["cluster"]["kubeconfig"]
     assert (tmp_path / "first").read_text() == (tmp_path / "second").read_text() == kubeconfig
     assert (tmp_path / "mode").read_text() == "600\n"
