@@ -1,16 +1,17 @@
 # make up, make test: everything else is in the README.
 STACK ?= local
 INPUT ?=
+RUN ?=
 export PYTHONDONTWRITEBYTECODE := 1
 
 python := .venv/bin/python
 console = $(python) -m console --stack $(STACK)
 
 .DEFAULT_GOAL := help
-.PHONY: help tools up destroy preview status ui outputs lint test e2e
+.PHONY: help tools up destroy preview status ui opex opex-forward outputs usage lint test e2e
 
 help: ## what there is
-	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 tools: ## Pulumi, helm, kubectl and the Python environment: found, downloaded or built
 	@python3 -m toolchain tools
@@ -30,9 +31,18 @@ status: tools ## machines, nodes, pods, Spark, the last result
 ui: tools ## forwards the web pages (Spark, history, drivers, costs) to this machine
 	@$(console) ui
 
+opex: tools ## CPU, memory and cost by namespace; waits for the first data
+	@$(console) opex
+
+opex-forward: tools ## a port of this machine to the cost analytics' own page
+	@$(console) opex-forward
+
 outputs: ## the stack's outputs as JSON
 	@python3 -m toolchain tools >&2
 	@$(console) outputs
+
+usage: tools ## what the last application on Spark used, with a picture (RUN=another one's id)
+	@$(console) usage $(if $(RUN),--run '$(RUN)')
 
 lint: tools ## ruff, types, shellcheck, actionlint, helm lint
 	@./toolchain/lint.sh

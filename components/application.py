@@ -22,6 +22,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from components import usage
 from components.cluster import Cluster
 from components.settings import SHARED_PATH
 
@@ -84,6 +85,7 @@ class Application:
     app: a file here, or local:// (in the image), http(s)://, s3a:// or hdfs://; .py, .jar or .R.
     arguments: as Kubernetes writes them: $(POD) and $(JOB) are filled in; see `literally`.
     files, py_files, jars, archives: files here (they go along), or URLs as above.
+    output: a folder on the volume that the application makes; usage.json goes into it, too.
     retries: how often a failed driver is started again.
     init_containers, volumes: more for the driver's pod, as manifests.
     """
@@ -102,6 +104,7 @@ class Application:
     instances: int | None = None
     driver: Role = field(default_factory=lambda: Role(overhead_mib=768, cpu_request="100m"))
     executor: Role = field(default_factory=Role)
+    output: str | None = None
     retries: int = 0
     init_containers: tuple[Mapping[str, Any], ...] = ()
     volumes: tuple[Mapping[str, Any], ...] = ()
@@ -147,8 +150,9 @@ class Place:
     """Where applications run: a namespace with what they need in it, made by the stack.
 
     claim: of the shared volume. auth_secret: with the key `secret`. defaults_config: a ConfigMap,
-    Spark's conf folder for drivers. service_account: for drivers that make pods. worker_cores,
-    worker_memory_mib: what one worker of the standalone cluster gives to executors.
+    Spark's conf folder for drivers. usage_config: one with the programs of usage.py.
+    service_account: for drivers that make pods. worker_cores, worker_memory_mib: what one worker of
+    the standalone cluster gives to executors.
     """
 
     namespace: str
@@ -157,6 +161,7 @@ class Place:
     claim: str
     auth_secret: str
     defaults_config: str
+    usage_config: str
     service_account: str
     worker_cores: int
     worker_memory_mib: int
@@ -275,7 +280,7 @@ def _driver_template(
     container |= {
         "image": role.image or place.image,
         "imagePullPolicy": role.pull_policy,
-        "command": ["/opt/spark/bin/spark-submit"],
+        "command": usage.measured(application.output),
         "args": submit_arguments(application, place),
         "resources": {
             "requests": {"cpu": role.cpu_request or str(role.cores or 1), "memory": "512Mi"},
@@ -289,6 +294,7 @@ def _driver_template(
     ]
     pod = _pod(container, role, place)
     _mount(pod, "defaults", "/opt/spark/conf", {"configMap": {"name": place.defaults_config}})
+    _mount(pod, "usage", usage.PROGRAMS, {"configMap": {"name": place.usage_config}})
     if config is not None:
         _mount(pod, "app", FILES_PATH, {"configMap": {"name": config["metadata"]["name"]}})
     if application.is_native:
@@ -309,6 +315,7 @@ def _executor_template(application: Application, place: Place) -> dict[str, Any]
     role = application.executor
     pod = _pod(_container(EXECUTOR_CONTAINER, role, place), role, place)
     _mount_auth(pod, place)
+    _add_sampler(pod, role.image or place.image, place)
     metadata = {
         "labels": {**_labels(application), **role.labels},
         "annotations": dict(role.annotations),
@@ -371,6 +378,26 @@ def _mount(pod: dict[str, Any], name: str, path: str, source: Mapping[str, Any])
 
 def _mount_auth(pod: dict[str, Any], place: Place) -> None:
     _mount(pod, "auth", AUTH_PATH, {"secret": {"secretName": place.auth_secret}})
+
+
+def _add_sampler(pod: dict[str, Any], image: str, place: Place) -> None:
+    """A container that samples the executor: it sees the processes of the pod's others."""
+    pod["shareProcessNamespace"] = True
+    pod["volumes"].append({"name": "usage", "configMap": {"name": place.usage_config}})
+    mounts = {"shared": SHARED_PATH, "usage": usage.PROGRAMS}
+    pod["containers"].append(
+        {
+            "name": "sampler",
+            "image": image,
+            "command": usage.POD_SAMPLER,
+            "resources": {
+                "requests": {"cpu": "10m", "memory": "32Mi"},
+                "limits": {"memory": "64Mi"},
+            },
+            "securityContext": restricted(),
+            "volumeMounts": [{"name": name, "mountPath": at} for name, at in mounts.items()],
+        }
+    )
 
 
 def _from_field(name: str, path: str) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class SparkRelease(pulumi.ComponentResource):
             chart=_CHART,
             namespace=self.namespace,
             values={
-                **spark_values(settings, args.cluster.worker_count, volume.claim_name),
+                **spark_values(args.settings, args.cluster.worker_count, volume.claim_name),
                 "auth": {"existingSecret": auth.metadata.name},
             },
             atomic=True,
@@ -122,6 +122,7 @@ def spark_place(settings: SparkSettings) -> Place:
         claim=f"{_RELEASE}-shared",
         auth_secret=f"{_RELEASE}-auth",
         defaults_config=f"{_RELEASE}-defaults",
+        usage_config=f"{_RELEASE}-usage",
         service_account=_RELEASE,
         worker_cores=settings.worker_cores,
         worker_memory_mib=settings.worker_memory_mib,
@@ -129,20 +130,22 @@ def spark_place(settings: SparkSettings) -> Place:
 
 
 def spark_values(
-    settings: SparkSettings, worker_nodes: int | None, claim_name: pulumi.Input[str]
+    settings: Settings, worker_nodes: int | None, claim_name: pulumi.Input[str]
 ) -> dict[str, pulumi.Input[object]]:
     """The chart's values; as many workers as there are nodes for them, unless the stack says."""
-    repository, tag = settings.image.rsplit(":", 1)
-    workers = settings.workers or worker_nodes or 2
+    spark = settings.spark
+    repository, tag = spark.image.rsplit(":", 1)
+    workers = spark.workers or worker_nodes or 2
+    price = {} if settings.nodes.price is None else {"nodePrice": settings.nodes.price}
     return {
         "image": {"repository": repository, "tag": tag},
         "volume": {"claimName": claim_name, "mountPath": SharedVolume.mount_path},
         # One application may use all there is.
-        "app": {"coresMax": workers * settings.worker_cores},
+        "app": {"coresMax": workers * spark.worker_cores, **price},
         "worker": {
             "replicas": workers,
-            "cores": settings.worker_cores,
-            "memoryMiB": settings.worker_memory_mib,
+            "cores": spark.worker_cores,
+            "memoryMiB": spark.worker_memory_mib,
         },
-        "history": {"enabled": settings.history, "retainDays": settings.history_days},
+        "history": {"enabled": spark.history, "retainDays": spark.history_days},
     }

@@ -64,21 +64,19 @@ def page_of(pod: dict[str, Any]) -> Page | None:
     if name is not None:
         ports = [port for c in spec["containers"] for port in c.get("ports", [])]
         port = next((p["containerPort"] for p in ports if p.get("name") == "http"), None)
+    elif _is_native_driver(metadata, spec):
+        name, port = f"Driver {metadata['name']}", _DRIVER_PORT
     else:
-        name, port = f"Driver {metadata['name']}", _native_driver_port(spec)
+        return None
     return None if port is None else Page(name, metadata["namespace"], metadata["name"], port)
 
 
-def _native_driver_port(spec: dict[str, Any]) -> int | None:
-    """Of a driver whose executors are pods. The master's pages lead to all other drivers."""
-    for container in spec["containers"]:
-        if container["name"] == "spark-kubernetes-driver":
-            return _DRIVER_PORT
-        arguments = container.get("args", [])
-        client = "spark.kubernetes.driver.pod.name" in str(arguments)
-        if container["name"] == "driver" and client:
-            return _DRIVER_PORT
-    return None
+def _is_native_driver(metadata: dict[str, Any], spec: dict[str, Any]) -> bool:
+    """True for a driver whose executors are pods. The master's pages lead to all other drivers."""
+    if metadata.get("labels", {}).get("spark-role") == "driver":
+        return True  # of cluster mode: Spark made it
+    arguments = [word for c in spec["containers"] for word in c.get("args", [])]
+    return "spark.kubernetes.driver.pod.name=$(POD)" in arguments
 
 
 def free_port(wished: int) -> int:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ import pyspark
 from tests.charts.conftest import Objects
 
 CHECKOUT = Path(__file__).parents[2]
+#: What the chart mounts at /opt/tinderbox/usage.
+PROGRAMS = CHECKOUT / "charts" / "spark" / "files"
 SPARK_HOME = Path(pyspark.__file__).parent
 #: Loopback addresses in place of pods: each has all ports to itself.
 MASTER, *WORKERS = "127.77.0.1", "127.77.0.2", "127.77.0.3"
@@ -70,6 +72,7 @@ class Standalone:
     def here(self, script: str, address: str) -> str:
         """A script of the chart with what a pod has and this machine has not."""
         script = script.replace("/opt/spark", str(SPARK_HOME)).replace("spark-master", MASTER)
+        script = script.replace("/opt/tinderbox/usage", str(PROGRAMS))
         script = script.replace("/tmp/work", str(self.folder / f"work-{address}"))
         script = script.replace("/tmp/history", str(self.folder / "history-store"))
         return script.replace("127.0.0.1", address)
@@ -113,12 +116,16 @@ class Standalone:
         alive = [w for w in state.get("workers", []) if w["state"] == "ALIVE"]
         return state.get("status") == "ALIVE" and len(alive) == len(WORKERS)
 
-    def submit(self, *args: str, secret: str | None = None) -> subprocess.Popen[bytes]:
-        """A driver, configured as README.md of the chart says."""
+    def submit(
+        self, *args: str, secret: str | None = None, measured: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
+        """A driver, configured as README.md of the chart says, below measured.py."""
         env = self.environment(DRIVER, "defaults")
         if secret is not None:
             env["_SPARK_AUTH_SECRET"] = secret
         command = [str(SPARK_HOME / "bin" / "spark-submit"), "--master", f"spark://{MASTER}:7077"]
+        if measured:
+            command = [sys.executable, str(PROGRAMS / "measured.py"), *measured, "--", *command]
         command += ["--conf", f"spark.driver.host={DRIVER}", *args]
         return self.spawn(command, env, "driver.log")
 
@@ -150,9 +157,10 @@ def command_line(pid: int) -> bytes:
 
 
 @contextmanager
-def standalone(render: Callable[..., Objects], folder: Path) -> Generator[Standalone]:
+def standalone(render: Callable[..., Objects], folder: Path, *values: str) -> Generator[Standalone]:
     """A master with its workers, registered; all of it ended afterwards."""
-    spark = Standalone(render(f'volume={{"claimName":"spark","mountPath":"{folder}"}}'), folder)
+    volume = f'volume={{"claimName":"spark","mountPath":"{folder}"}}'
+    spark = Standalone(render(volume, *values), folder)
     try:
         # Workers first: they wait for the master.
         for address in WORKERS:

@@ -7,6 +7,7 @@ the very scripts that the chart puts into the containers, with PyPI's pyspark as
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 from collections import Counter
@@ -30,13 +31,15 @@ from tests.charts.standalone import (
 )
 
 PROGRAM = str(CHECKOUT / "spark_jobs" / "wordcount.py")
+PRICE = 0.048
 
 
 @pytest.fixture(scope="module")
 def spark(
     render: Callable[..., Objects], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Standalone]:
-    with standalone(render, tmp_path_factory.mktemp("shared")) as running:
+    folder = tmp_path_factory.mktemp("shared")
+    with standalone(render, folder, f"app.nodePrice={PRICE}") as running:
         yield running
 
 
@@ -76,7 +79,49 @@ def test_word_count_on_all_workers(spark: Standalone) -> None:
     assert counted == {word: 8 * n for word, n in Counter(text.split()).items()}
     for address in WORKERS:
         assert list(spark.folder.glob(f"work-{address}/app-*/*/stderr")), "no executor here"
-    assert list(spark.folder.glob("spark/events/*")), "no event log"
+
+
+def test_usage_of_driver_and_executors(spark: Standalone) -> None:
+    """By the chart's own sampler in the workers, and measured.py around the driver."""
+    (spark.folder / "used.txt").write_text("to be or not to be\n" * 400_000)
+    output = spark.folder / "runs" / "used"
+    shared = str(spark.folder / "spark")
+    driver = spark.submit(
+        *("--conf", "spark.sql.files.maxPartitionBytes=1000000"),
+        *(PROGRAM, str(spark.folder / "used.txt"), str(output)),
+        measured=["--beside", str(output), shared, "pod-1"],
+    )
+    assert driver.wait(timeout=120) == 0, (spark.folder / "driver.log").read_text()
+    usage = json.loads((output / "usage.json").read_text())
+    app = usage["application"]
+    kept = spark.folder / "spark" / "usage" / app
+    assert usage == json.loads((kept / "usage.json").read_text())
+    last = (spark.folder / "driver.log").read_text().splitlines()[-1]
+    assert last == f"usage: {json.dumps(usage)}"
+    assert list(spark.folder.glob(f"spark/events/eventlog_v2_{app}/events_1_{app}.zstd"))
+
+    assert {executor["host"] for executor in usage["executors"]} == set(WORKERS)
+    assert usage["bytesRead"] >= (spark.folder / "used.txt").stat().st_size
+    assert usage["shuffleBytesWritten"] > 0
+    assert (usage["run"], usage["failedTasks"]) == ("pod-1", 0)
+    reserved = usage["seconds"] + sum(e["cores"] * e["seconds"] for e in usage["executors"])
+    assert usage["cost"]["nodePrice"] == PRICE
+    assert usage["cost"]["usd"] == pytest.approx(PRICE * reserved / os.cpu_count() / 3600, rel=1e-4)
+
+    files = {file.stem: file for file in kept.glob("*.jsonl")}
+    assert set(files) == {"driver", "executor-0", "executor-1"}
+    for executor in usage["executors"]:
+        sampled = usage["sampled"][f"executor {executor['id']}"]
+        # All of the process; of its last second nothing is known.
+        assert sampled["cpuSeconds"] > executor["cpuSeconds"] - executor["cores"]
+        # It starts before it joins the application.
+        driver_seconds = usage["sampled"]["driver"]["seconds"]
+        assert executor["seconds"] - 2 < sampled["seconds"] < driver_seconds
+        assert sampled["samples"] >= sampled["seconds"] / 2
+        assert sampled["peakMemoryMiB"] == pytest.approx(executor["peakMemoryMiB"], rel=0.2)
+    # Each process's own share: CPU that was lost would show here.
+    cpu = sum(process["cpuSeconds"] for process in usage["sampled"].values())
+    assert cpu < os.cpu_count() * (usage["sampled"]["driver"]["seconds"] + 1)
 
 
 def test_unreadable_for_executors_names_the_file(spark: Standalone) -> None:

@@ -27,6 +27,7 @@ PLACE = Place(
     claim="files",
     auth_secret="auth",
     defaults_config="defaults",
+    usage_config="usage",
     service_account="robot",
     worker_cores=2,
     worker_memory_mib=1024,
@@ -153,14 +154,38 @@ def test_executors_have_the_volume_the_secret_and_no_rights():
     spec = executor_template(manifests(NATIVE, PLACE))["spec"]
     assert spec["automountServiceAccountToken"] is False
     assert spec["securityContext"]["runAsUser"] == 185
-    (container,) = spec["containers"]
-    assert container["securityContext"]["allowPrivilegeEscalation"] is False
+    container, sampler = spec["containers"]
+    for each in (container, sampler):
+        assert each["securityContext"]["allowPrivilegeEscalation"] is False
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
     assert mounts == {"shared": "/srv/shared", "auth": "/opt/tinderbox/auth"}
     sources = {volume["name"]: volume for volume in spec["volumes"]}
     assert sources["shared"]["persistentVolumeClaim"] == {"claimName": "files"}
     (secret,) = [item for item in container["env"] if item["name"] == "_SPARK_AUTH_SECRET"]
     assert secret["valueFrom"]["secretKeyRef"] == {"name": "auth", "key": "secret"}
+
+
+def test_a_driver_is_measured():
+    made = manifests(dataclasses.replace(PI, output="/srv/shared/out"), PLACE)
+    (container,) = pod(made)["containers"]
+    measured = ["python3", "/opt/tinderbox/usage/measured.py", "--beside", "/srv/shared/out"]
+    where = ["/srv/shared/spark", "$(POD)", "--", "/opt/spark/bin/spark-submit"]
+    assert container["command"] == [*measured, *where]
+    assert {"name": "usage", "mountPath": "/opt/tinderbox/usage"} in container["volumeMounts"]
+    assert {"name": "usage", "configMap": {"name": "usage"}} in pod(made)["volumes"]
+
+
+def test_an_executors_pod_is_sampled_by_a_container_that_sees_it_and_can_not_fail():
+    spec = executor_template(manifests(NATIVE, PLACE))["spec"]
+    assert spec["shareProcessNamespace"] is True
+    executor, sampler = spec["containers"]
+    assert executor["name"] == "executor"
+    assert sampler["command"][-1].startswith("python3 /opt/tinderbox/usage/sampler.py --pod ")
+    assert sampler["command"][-1].endswith(" || true")
+    volumes = {volume["name"] for volume in spec["volumes"]}
+    assert {mount["name"] for mount in sampler["volumeMounts"]} <= volumes
+    # Where there is a quota, Kubernetes refuses a pod without them.
+    assert {"requests", "limits"} == set(sampler["resources"])
 
 
 def test_driver_and_executors_have_each_their_own():
@@ -189,7 +214,8 @@ def test_driver_and_executors_have_each_their_own():
     assert executor["metadata"]["annotations"] == {"why": "test"}
     assert executor["spec"]["tolerations"] == [toleration]
     assert executor["spec"]["priorityClassName"] == "batch"
-    (container,) = executor["spec"]["containers"]
+    container, sampler = executor["spec"]["containers"]
+    assert sampler["image"] == "e:1"
     assert {"name": "secret-0", "mountPath": "/secrets"} in container["volumeMounts"]
 
 

@@ -65,6 +65,7 @@ def web(port: int) -> dict[str, Any]:
 
 MASTER = pod("spark-master-0", {"app.kubernetes.io/component": "master"}, web(8080))
 NATIVE = {"name": "driver", "args": ["--conf", "spark.kubernetes.driver.pod.name=$(POD)"]}
+SUBMITTER = {"name": "driver", "args": ["--conf", "spark.kubernetes.driver.pod.name=$(POD)-driver"]}
 
 
 @pytest.mark.parametrize(
@@ -81,9 +82,10 @@ NATIVE = {"name": "driver", "args": ["--conf", "spark.kubernetes.driver.pod.name
         ),
         (pod("pi-1", {}, NATIVE), Page("Driver pi-1", "spark", "pi-1", 4040)),
         (
-            pod("pi-2", {}, {"name": "spark-kubernetes-driver"}),
+            pod("pi-2", {"spark-role": "driver"}, {"name": "driver"}),
             Page("Driver pi-2", "spark", "pi-2", 4040),
         ),
+        (pod("pi-3", {}, SUBMITTER), None),
         # Its pages are made to be seen by way of the master's.
         (pod("wordcount", {}, {"name": "driver", "args": ["--master", "spark://m"]}), None),
         (pod("dns", {}, web(8080)), None),

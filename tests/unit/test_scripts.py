@@ -718,8 +718,12 @@ def test_the_result_is_of_the_attempt_that_succeeded(sandbox):
     sandbox.file(f"{runs}/a/summary.json", '{"words": 1}\n')
     sandbox.file(f"{runs}/b/summary.json", '{"words": 2}\n')
     sandbox.file(f"{runs}/b/_SUCCESS", "")
-    ran = sandbox.step("result.sh", RUN=runs)
-    assert json.loads(ran.stdout) == {"words": 2, "output": str(sandbox.file(f"{runs}/b"))}
+    summary = {"words": 2, "output": str(sandbox.file(f"{runs}/b"))}
+    lines = sandbox.step("result.sh", RUN=runs).stdout.splitlines()
+    assert list(map(json.loads, lines)) == [summary]
+    sandbox.file(f"{runs}/b/usage.json", '{"tasks": 4}\n')
+    lines = sandbox.step("result.sh", RUN=runs).stdout.splitlines()
+    assert list(map(json.loads, lines)) == [summary, {"tasks": 4}]
 
 
 def test_no_attempt_that_succeeded_is_an_error(sandbox):

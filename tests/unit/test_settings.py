@@ -73,6 +73,12 @@ def test_every_default():
             "history_days": 14,
         },
         "word_count": {"input": "README.md", "lowercase": False, "pattern": None, "top": 10},
+        "opex": {
+            "engine": None,
+            "chart": "./charts/opex",
+            "image": None,
+            "cost_model": "CHARGE_BACK",
+        },
     }
 
 
@@ -168,7 +174,7 @@ def test_an_optional_setting_may_be_null():
 def test_an_unknown_object_is_named():
     assert refused(node={"count": 3}) == (
         "tinderbox:node is not a setting; known here:"
-        " aws, cluster, mirror, network, nodes, spark, storage, wordCount"
+        " aws, cluster, mirror, network, nodes, opex, spark, storage, wordCount"
     )
 
 
