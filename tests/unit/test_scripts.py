@@ -352,6 +352,7 @@ def test_init_is_configured_as_asked(node, tmp_path):
     assert cluster["apiServer"]["certSANs"] == ["cp.internal", "10.42.0.5", "198.18.1.1"]
     assert kubelet["serverTLSBootstrap"] is True
     assert kubelet["cgroupDriver"] == "systemd"
+    assert kubelet["evictionHard"]["nodefs.available"] == "1Gi"
     assert "conntrack" in proxy
     assert "10.42.0.5 cp.internal" in node.file("/etc/hosts").read_text()
     mode = node.file("/etc/kubernetes/tinderbox.yaml").stat().st_mode
