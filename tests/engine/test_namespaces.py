@@ -73,8 +73,8 @@ def test_an_applications_pod_is_taken_and_counted(core: tuple[Engine, Any]) -> N
     made = api.create_namespaced_pod("team", template)
     assert made.spec.priority < 0
     assert made.spec.init_containers[0].resources.requests == {"cpu": "100m", "memory": "256Mi"}
-    container = {"name": "large", "image": "example.com/none:1"}
-    container |= {"resources": {"requests": {"cpu": "950m", "memory": "1Mi"}}}
+    requests = {"requests": {"cpu": "950m", "memory": "1Mi"}}
+    container = {"name": "large", "image": "example.com/none:1", "resources": requests}
     large = {"metadata": {"name": "large"}, "spec": {"containers": [container]}}
     with pytest.raises(client.ApiException, match="exceeded quota: applications") as refused:
         api.create_namespaced_pod("team", large)
