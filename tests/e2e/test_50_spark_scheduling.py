@@ -101,7 +101,7 @@ def team(up: Up) -> Iterator[str]:
 @pytest.fixture
 def groups(up: Up) -> Iterator[dict[str, str]]:
     """Two groups of nodes, {group: node}; the executors' takes no pods that don't ask for it."""
-    one, two = [node["name"] for node in up.outputs()["nodes"] if node["role"] == "worker"][:2]
+    one, two = [node["hostName"] for node in up.outputs()["nodes"] if node["role"] == "worker"][:2]
     taint = f"{GROUP}=executors:NoSchedule"
     up.kubectl("label", "node", one, f"{GROUP}=drivers")
     up.kubectl("label", "node", two, f"{GROUP}=executors")
@@ -152,7 +152,8 @@ def test_a_namespace_secrets_and_each_role_in_its_place(
         assert pod["metadata"]["ownerReferences"][0]["name"] == driver["metadata"]["name"]
     for pod in [driver, *executors]:
         assert pod["spec"]["priorityClassName"] == "batch"
-        assert pod["spec"]["containers"][0]["imagePullPolicy"] == "Always"
+        policies = {one["name"]: one["imagePullPolicy"] for one in pod["spec"]["containers"]}
+        assert policies["driver" if pod is driver else "executor"] == "Always"
 
     # The password is in no log, no manifest and no event log.
     logs = [
@@ -171,11 +172,11 @@ def test_a_namespace_secrets_and_each_role_in_its_place(
 
 
 def test_what_exceeds_the_quota_ends_with_the_quotas_reason(up: Up, team: str) -> None:
-    never = submit("--namespace", TEAM, "--num-executors", "9", *SMALL)
+    never = submit("--name", "never", "--namespace", TEAM, "--num-executors", "9", *SMALL)
     code, printed = never.end(60)
     assert code != 0
     assert "the driver and 9 executors would take more than the quota of namespace team" in printed
-    assert up.get("jobs", "-n", TEAM)["items"] == []
+    assert up.get("jobs", "-n", TEAM, "-l", "app=never")["items"] == []
 
     # Others have what would have been enough; and what no node has, only the scheduler knows.
     hold = {"requests": {"cpu": "1700m", "memory": "64Mi"}}
@@ -188,7 +189,7 @@ def test_what_exceeds_the_quota_ends_with_the_quotas_reason(up: Up, team: str) -
             *limit, *SMALL, "--conf", f"spark.kubernetes.executor.node.selector.{GROUP}=none"
         )
         for run, reason in (
-            (refused, "none has started: .*exceeded quota: applications"),
+            (refused, "none has started.*exceeded quota: applications"),
             (nowhere, "none has started within 15 s: .*didn't match Pod's node affinity/selector"),
         ):
             code, printed = run.end(120)
