@@ -45,5 +45,6 @@ if settings.opex.engine is not None:
 
 pulumi.export("kubeconfig", cluster.kubeconfig)
 pulumi.export("sparkMasterUrl", spark.master_url)
+pulumi.export("spark", spark.where())
 pulumi.export("wordCount", word_count.result)
 pulumi.export("readme", Path("Pulumi.README.md").read_text())  # Pulumi's web console shows it

@@ -51,6 +51,7 @@ def test_names(objects: Objects) -> None:
         "Secret/spark-auth",
         "ConfigMap/spark-daemons",
         "ConfigMap/spark-defaults",
+        "ConfigMap/spark-native",
         "ConfigMap/spark-usage",
         "Service/spark-master",
         MASTER,
@@ -101,7 +102,7 @@ def test_rest_is_off_and_recovery_on(objects: Objects) -> None:
     assert daemons["spark.deploy.recoveryDirectory"] == "/srv/shared/spark/recovery"
 
 
-@pytest.mark.parametrize("name", ["spark-daemons", "spark-defaults"])
+@pytest.mark.parametrize("name", ["spark-daemons", "spark-defaults", "spark-native"])
 def test_all_authenticate_and_encrypt(objects: Objects, name: str) -> None:
     properties = conf(objects, name)
     assert properties["spark.authenticate"] == "true"
@@ -179,6 +180,18 @@ def test_history(render: Render, objects: Objects) -> None:
     # helm --wait counts what may be unavailable as ready.
     assert own[HISTORY]["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 1
     assert own[HISTORY]["spec"]["replicas"] == 1
+
+
+def test_native_drivers_have_the_same_defaults_without_a_masters(objects: Objects) -> None:
+    standalone, native = conf(objects, "spark-defaults"), conf(objects, "spark-native")
+    # A secret here would be taken before the one in the file; a bind address is Spark's to set.
+    assert standalone.keys() - native.keys() == {
+        "spark.authenticate.secret",
+        "spark.cores.max",
+        "spark.driver.bindAddress",
+        "spark.master",
+    }
+    assert native.items() <= standalone.items()
 
 
 def test_drivers_defaults(render: Render, objects: Objects) -> None:

@@ -72,7 +72,13 @@ def test_every_default():
             "history": True,
             "history_days": 14,
         },
-        "word_count": {"input": "README.md", "lowercase": False, "pattern": None, "top": 10},
+        "word_count": {
+            "input": "README.md",
+            "master": "standalone",
+            "lowercase": False,
+            "pattern": None,
+            "top": 10,
+        },
         "opex": {
             "engine": None,
             "chart": "./charts/opex",
