@@ -190,6 +190,7 @@ def test_native_drivers_have_the_same_defaults_without_a_masters(objects: Object
         "spark.cores.max",
         "spark.driver.bindAddress",
         "spark.master",
+        "spark.ui.reverseProxy",
     }
     assert native.items() <= standalone.items()
 

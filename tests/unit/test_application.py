@@ -322,3 +322,13 @@ def test_larger_files_are_waited_for_where_somebody_brings_them(tmp_path):
 def test_a_reference_to_no_secrets_key():
     with pytest.raises(ApplicationError, match="write SECRET:KEY"):
         manifests(dataclasses.replace(PI, driver=Role(secret_env={"TOKEN": "mine"})), PLACE)
+
+
+def test_drivers_pods_tell_where_their_metrics_are():
+    made = manifests(dataclasses.replace(PI, driver=Role(annotations={"why": "test"})), PLACE)
+    assert made.job["spec"]["template"]["metadata"]["annotations"] == {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": "4040",
+        "prometheus.io/path": "/metrics/prometheus/",
+        "why": "test",
+    }
