@@ -177,6 +177,7 @@ def spark_values(
             "cores": spark.worker_cores,
             "memoryMiB": spark.worker_memory_mib,
         },
+        "history": {"enabled": spark.history, "retainDays": spark.history_days},
     }
 
 

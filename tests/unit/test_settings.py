@@ -69,6 +69,8 @@ def test_every_default():
             "workers": None,
             "worker_cores": 2,
             "worker_memory_mib": 1024,
+            "history": True,
+            "history_days": 14,
         },
         "word_count": {
             "input": "README.md",
