@@ -185,6 +185,8 @@ def test_native_drivers_have_the_same_defaults_without_a_masters(objects: Object
         "spark.master",
         "spark.ui.reverseProxy",
     }
+    # Its pages are not behind a master's.
+    assert native.pop("spark.ui.reverseProxy") == "false"
     assert native.items() <= standalone.items()
 
 
