@@ -229,8 +229,9 @@ def test_history(spark: Standalone) -> None:
     ended = [name for name, log in logs.items() if not list(log.glob("*.inprogress"))]
     old, *kept = sorted(ended)
     days = int(conf(spark.objects, "spark-history")["spark.history.fs.cleaner.maxAge"][:-1])
+    written = time.time() - (days + 1) * 86400
     for file in logs[old].iterdir():
-        os.utime(file, times=(time.time() - (days + 1) * 86400,) * 2)
+        os.utime(file, times=(written, written))
     with (spark.folder / "history" / "spark-defaults.conf").open("a") as properties:
         properties.write("spark.history.fs.cleaner.interval 1s\n")
     spark.start(HISTORIES, HISTORY)
@@ -239,7 +240,7 @@ def test_history(spark: Standalone) -> None:
     def listed() -> list[dict[str, Any]]:
         try:
             return json.loads(fetch(applications))
-        except OSError:
+        except (OSError, json.JSONDecodeError):  # "Spark is starting up."
             return []
 
     shown = wait_for("the applications", lambda: len(listed()) == len(logs) - 1 and listed())

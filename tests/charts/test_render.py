@@ -183,7 +183,6 @@ def test_native_drivers_have_the_same_defaults_without_a_masters(objects: Object
         "spark.cores.max",
         "spark.driver.bindAddress",
         "spark.master",
-        "spark.ui.reverseProxy",
     }
     # Its pages are not behind a master's.
     assert native.pop("spark.ui.reverseProxy") == "false"

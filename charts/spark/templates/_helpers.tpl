@@ -46,6 +46,9 @@ spark.storage.decommission.rddBlocks.enabled true
 spark.storage.decommission.shuffleBlocks.enabled true
 spark.storage.decommission.replicationReattemptInterval 5s
 spark.ui.killEnabled false
+# The master's web pages lead to those of workers and applications, whose own addresses only pods
+# can reach.
+spark.ui.reverseProxy true
 {{- end }}
 
 {{/* log4j2.properties. Takes the level. */}}
@@ -158,8 +161,6 @@ securityContext:
 {{- define "spark.daemonsConf" -}}
 spark-defaults.conf: |
   {{- include "spark.sharedConf" . | nindent 2 }}
-  # Its web pages lead to those of workers and applications, whose own addresses only pods can reach.
-  spark.ui.reverseProxy true
   # It would take applications from anybody who can reach it.
   spark.master.rest.enabled false
   # A master that starts anew knows its workers and applications again.
