@@ -38,6 +38,7 @@ from components.application import (
     Role,
     literally,
     manifests,
+    read_files,
 )
 from components.sizes import Room, require_room
 from components.units import quantity, spark_mib
@@ -355,6 +356,7 @@ def connect(stack: Stack) -> tuple[client.ApiClient, Place]:
 def submit(options: argparse.Namespace) -> int:
     """Runs the application; its exit code."""
     application = describe(options)
+    read_files(application)  # before the stack is asked, which takes seconds
     api, place = connect(Stack(options.stack))
     run = Run(api, place, application)
     require_room(application, place, run.rooms())
