@@ -277,7 +277,7 @@ def test_native_executors_come_with_the_load_and_go(up: Up, start: Start):
     wait_for("the least that it keeps", lambda: len(app.executors()) == 1)
     assert app.driver()
     app.assert_right()
-    wait_for("the end of all", lambda: not up.get(*_EXECUTORS)["items"], seconds=30)
+    wait_for("the end of all", lambda: not up.get(*_EXECUTORS)["items"], seconds=60)
 
 
 def test_work_moves_from_a_node_that_is_lost(up: Up, start: Start):
