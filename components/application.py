@@ -56,6 +56,12 @@ _DRIVER_POD = "$(POD)-driver"  # in cluster mode
 # A ConfigMap holds 1 MiB, and base64 is not spared.
 LARGEST_BY_CONFIGMAP = 700 * 1024
 
+# Where a driver's metrics are. Those of its executors are at the same port, by /metrics/executors.
+_METRICS = {
+    "prometheus.io/scrape": "true",
+    "prometheus.io/port": "4040",
+    "prometheus.io/path": "/metrics/prometheus/",
+}
 _DRIVER_TEMPLATE, _EXECUTOR_TEMPLATE = "driver-pod.json", "executor-pod.json"
 _PROGRAMS = Path(__file__).parent / "programs"
 _CLUSTER_DRIVER, _FIRST_EXECUTOR = (
@@ -240,7 +246,7 @@ def manifests(application: Application, place: Place, *, can_upload: bool = Fals
 
     can_upload: the caller can bring `uploads`, so the files may be larger than a ConfigMap.
     """
-    carried = _carried(application)
+    carried = read_files(application)
     if application.is_native:
         carried[_EXECUTOR_TEMPLATE] = _as_json(_executor_template(application, place))
     if application.driver_is_apart:
@@ -423,7 +429,8 @@ def _job_template(
         container["env"].append(_from_secret("_SPARK_AUTH_SECRET", f"{place.auth_secret}:secret"))
     pod["initContainers"] = list(application.init_containers)
     pod["volumes"] += application.volumes
-    return {"metadata": _metadata(application, role), "spec": pod}
+    metadata = _metadata(application, role)
+    return {"metadata": metadata if apart else _with_metrics(metadata), "spec": pod}
 
 
 def driver_memory(application: Application) -> dict[str, str]:
@@ -451,7 +458,7 @@ def _receiver(place: Place) -> dict[str, Any]:
 def _driver_template(application: Application, place: Place) -> dict[str, Any]:
     """In cluster mode, what Spark makes the driver's pod from."""
     pod = _native_pod(DRIVER_CONTAINER, application.driver, place) | _with_account(place)
-    metadata = _metadata(application, application.driver)
+    metadata = _with_metrics(_metadata(application, application.driver))
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
 
 
@@ -470,6 +477,11 @@ def _executor_template(application: Application, place: Place) -> dict[str, Any]
 def _metadata(application: Application, role: Role) -> dict[str, Any]:
     labels = {**_labels(application), **role.labels}
     return {"labels": labels, "annotations": dict(role.annotations)}
+
+
+def _with_metrics(metadata: dict[str, Any]) -> dict[str, Any]:
+    """The metadata of a driver's pod; what its role says comes on top."""
+    return {**metadata, "annotations": {**_METRICS, **metadata["annotations"]}}
 
 
 def _labels(application: Application) -> dict[str, str]:
@@ -606,8 +618,11 @@ def _inside(name: str) -> str:
     return f"{FILES_PATH}/{Path(path).name}{mark}{alias}"
 
 
-def _carried(application: Application) -> dict[str, bytes]:
-    """The content of all files here that the application needs, by name."""
+def read_files(application: Application) -> dict[str, bytes]:
+    """The content of all files here that the application needs, by name.
+
+    Raises ApplicationError for one that is not there, or has a name that can't be taken along.
+    """
     names = [application.app, *(n for names in _dependencies(application).values() for n in names)]
     carried: dict[str, bytes] = {}
     for name in names:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.charts.conftest import CHART, Objects
+from tests.charts.conftest import CHART, Objects, conf
 
 Helm = Callable[..., subprocess.CompletedProcess[str]]
 Render = Callable[..., Objects]
@@ -32,13 +32,6 @@ def pod(objects: Objects, workload: str) -> Any:
 def container(objects: Objects, workload: str) -> Any:
     (only,) = pod(objects, workload)["containers"]
     return only
-
-
-def conf(objects: Objects, name: str) -> dict[str, str]:
-    """The properties of a ConfigMap's spark-defaults.conf."""
-    text = objects[f"ConfigMap/{name}"]["data"]["spark-defaults.conf"]
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    return dict(line.split(" ", 1) for line in lines)
 
 
 def test_lint(helm: Helm) -> None:
@@ -191,6 +184,8 @@ def test_native_drivers_have_the_same_defaults_without_a_masters(objects: Object
         "spark.driver.bindAddress",
         "spark.master",
     }
+    # Its pages are not behind a master's.
+    assert native.pop("spark.ui.reverseProxy") == "false"
     assert native.items() <= standalone.items()
 
 

@@ -338,3 +338,13 @@ def test_the_jobs_pod_looks_for_the_first_executor(mode):
 def test_a_standalone_driver_is_left_alone():
     command = pod(manifests(PI, PLACE))["containers"][0]["command"]
     assert not any("first_executor" in word for word in command)
+
+
+def test_drivers_pods_tell_where_their_metrics_are():
+    made = manifests(dataclasses.replace(PI, driver=Role(annotations={"why": "test"})), PLACE)
+    assert made.job["spec"]["template"]["metadata"]["annotations"] == {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": "4040",
+        "prometheus.io/path": "/metrics/prometheus/",
+        "why": "test",
+    }
