@@ -1,6 +1,9 @@
 # make up, make test: everything else is in the README.
 STACK ?= local
 INPUT ?=
+APP ?= spark_jobs/pi.py
+ARGS ?=
+OPTIONS ?=
 RUN ?=
 export PYTHONDONTWRITEBYTECODE := 1
 
@@ -8,7 +11,7 @@ python := .venv/bin/python
 console = $(python) -m console --stack $(STACK)
 
 .DEFAULT_GOAL := help
-.PHONY: help tools up destroy preview status opex opex-forward outputs usage lint test e2e
+.PHONY: help tools up destroy preview status ui opex opex-forward outputs usage submit lint test e2e
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,6 +31,9 @@ destroy: tools ## takes the stack away, and with it its machines
 status: tools ## machines, nodes, pods, Spark, the last result
 	@$(console) status
 
+ui: tools ## forwards the web pages (Spark, history, drivers, costs) to this machine
+	@$(console) ui
+
 opex: tools ## CPU, memory and cost by namespace; waits for the first data
 	@$(console) opex
 
@@ -37,6 +43,10 @@ opex-forward: tools ## a port of this machine to the cost analytics' own page
 outputs: ## the stack's outputs as JSON
 	@python3 -m toolchain tools >&2
 	@$(console) outputs
+
+submit: ## one application: APP=spark_jobs/pi.py ARGS=100 OPTIONS="--master kubernetes"
+	@python3 -m toolchain tools >&2
+	@$(python) -m console.submit --stack $(STACK) $(OPTIONS) '$(APP)' $(ARGS)
 
 usage: tools ## what the last application on Spark used, with a picture (RUN=another one's id)
 	@$(console) usage $(if $(RUN),--run '$(RUN)')

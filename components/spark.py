@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 from dataclasses import dataclass
 from typing import TypedDict
@@ -9,15 +10,24 @@ from typing import TypedDict
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from components.access import AccessArgs, SparkAccess
 from components.application import Place
 from components.cluster import Cluster
-from components.settings import Settings, SparkSettings
+from components.nodes import Machine
+from components.settings import Settings, SettingsError, SparkSettings
 from components.storage import SharedVolume, VolumeArgs
 
-_CHART = "./charts/spark"  # relative, so that the state is the same for every clone
+CHART = "./charts/spark"  # relative, so that the state is the same for every clone
 # The chart names its objects after the release: spark-master, spark-worker, spark-defaults.
 _RELEASE = "spark"
 _NAMESPACE = "spark"
+# Kubernetes itself refuses what is privileged beside the user's jobs.
+POD_SECURITY = {
+    "pod-security.kubernetes.io/enforce": "baseline",
+    "pod-security.kubernetes.io/warn": "restricted",
+}
+# What the chart adds to a worker's memory: what executors need beside their heap, and its own.
+_BESIDE_MIB = 512 + 384
 
 
 class SparkOutputs(TypedDict):
@@ -51,18 +61,13 @@ class SparkRelease(pulumi.ComponentResource):
     ) -> None:
         super().__init__("tinderbox:index:SparkRelease", name, {}, opts)
         settings = args.settings.spark
-        self.place = spark_place(settings)
+        if args.cluster.control_plane is not None:
+            require_fit(settings, args.cluster.control_plane.machine)
+        self.place = spark_place(settings, args.cluster.worker_count)
         inside = args.cluster.options(parent=self)
         namespace = kubernetes.core.v1.Namespace(
             "spark-namespace",
-            metadata={
-                "name": _NAMESPACE,
-                # Kubernetes itself refuses what is privileged beside the user's jobs.
-                "labels": {
-                    "pod-security.kubernetes.io/enforce": "baseline",
-                    "pod-security.kubernetes.io/warn": "restricted",
-                },
-            },
+            metadata={"name": _NAMESPACE, "labels": POD_SECURITY},
             opts=inside,
         )
         self.namespace = namespace.metadata.name
@@ -73,11 +78,16 @@ class SparkRelease(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
+        SparkAccess(
+            self.place.service_account,
+            AccessArgs(args.cluster, self.namespace),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
         auth = self._create_auth_secret(inside)
         release = kubernetes.helm.v3.Release(
             "spark",
             name=_RELEASE,
-            chart=_CHART,
+            chart=CHART,
             namespace=self.namespace,
             values={
                 **spark_values(args.settings, args.cluster.worker_count, volume.claim_name),
@@ -92,6 +102,10 @@ class SparkRelease(pulumi.ComponentResource):
         )
         outputs: SparkOutputs = {"masterUrl": self.master_url, "namespace": self.namespace}
         self.register_outputs(dict(outputs))
+
+    def where(self) -> pulumi.Output[dict[str, object]]:
+        """The place as an output, known once Spark is there: for `make submit`."""
+        return self.master_url.apply(lambda _: dataclasses.asdict(self.place))
 
     def _create_auth_secret(self, inside: pulumi.ResourceOptions) -> kubernetes.core.v1.Secret:
         """What Spark's processes prove themselves with. The first run's key stays.
@@ -110,7 +124,19 @@ class SparkRelease(pulumi.ComponentResource):
         )
 
 
-def spark_place(settings: SparkSettings) -> Place:
+def require_fit(settings: SparkSettings, machine: Machine) -> None:
+    """Raises SettingsError for workers that no node can hold."""
+    most = machine.memory_mib - _BESIDE_MIB
+    if settings.worker_memory_mib > most:
+        raise SettingsError(
+            "spark.workerMemoryMiB",
+            settings.worker_memory_mib,
+            f"at most {most}: a {machine.instance_type} has {machine.memory_mib} MiB,"
+            f" and a worker needs {_BESIDE_MIB} beside",
+        )
+
+
+def spark_place(settings: SparkSettings, worker_nodes: int | None = None) -> Place:
     """The namespace of SparkRelease; the names in it are the stack's own, so all are known before.
 
     Plain text, since manifests are; who uses them waits for the SparkRelease.
@@ -122,8 +148,10 @@ def spark_place(settings: SparkSettings) -> Place:
         claim=f"{_RELEASE}-shared",
         auth_secret=f"{_RELEASE}-auth",
         defaults_config=f"{_RELEASE}-defaults",
+        native_config=f"{_RELEASE}-native",
         usage_config=f"{_RELEASE}-usage",
         service_account=_RELEASE,
+        workers=_workers(settings, worker_nodes),
         worker_cores=settings.worker_cores,
         worker_memory_mib=settings.worker_memory_mib,
     )
@@ -135,7 +163,7 @@ def spark_values(
     """The chart's values; as many workers as there are nodes for them, unless the stack says."""
     spark = settings.spark
     repository, tag = spark.image.rsplit(":", 1)
-    workers = spark.workers or worker_nodes or 2
+    workers = _workers(spark, worker_nodes)
     price = {} if settings.nodes.price is None else {"nodePrice": settings.nodes.price}
     return {
         "image": {"repository": repository, "tag": tag},
@@ -147,4 +175,9 @@ def spark_values(
             "cores": spark.worker_cores,
             "memoryMiB": spark.worker_memory_mib,
         },
+        "history": {"enabled": spark.history, "retainDays": spark.history_days},
     }
+
+
+def _workers(settings: SparkSettings, worker_nodes: int | None) -> int:
+    return settings.workers or worker_nodes or 2

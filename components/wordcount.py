@@ -19,7 +19,9 @@ import pulumi_kubernetes as kubernetes
 from components import usage
 from components.application import (
     LARGEST_BY_CONFIGMAP,
+    STANDALONE,
     Application,
+    Role,
     SparkApplicationArgs,
     SparkApplicationJob,
     literally,
@@ -201,6 +203,8 @@ class WordCountJob(pulumi.ComponentResource):
                 output,
                 *map(literally, options(self._args.settings)),
             ),
+            master=self._args.settings.master,
+            executor=self._executor(),
             output=output,
             retries=2,
             init_containers=text.init_containers,
@@ -216,6 +220,18 @@ class WordCountJob(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=self),
         ).job
+
+    def _executor(self) -> Role:
+        """Natively as large as those on the workers, one for each of which there is."""
+        place = self._args.spark.place
+        if self._args.settings.master == STANDALONE:
+            return Role()
+        return Role(
+            cores=place.worker_cores,
+            memory_mib=place.worker_memory_mib,
+            # As the workers: idle cores are anybody's.
+            cpu_request="200m",
+        )
 
     def _read_result(self, job: kubernetes.batch.v1.Job) -> pulumi.Output[str]:
         """Two lines of JSON that the job printed and wrote: summary and usage."""

@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
-from tests.charts.conftest import CHART, Objects
+from tests.charts.conftest import CHART, Objects, conf
 
 Helm = Callable[..., subprocess.CompletedProcess[str]]
 Render = Callable[..., Objects]
 CLAIM = 'volume.claimName="shared"'
 MASTER, WORKER = "StatefulSet/spark-master", "Deployment/spark-worker"
+HISTORY = "Deployment/spark-history"
 BOTH = pytest.mark.parametrize("workload", [MASTER, WORKER])
+ALL = pytest.mark.parametrize("workload", [MASTER, WORKER, HISTORY])
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +34,6 @@ def container(objects: Objects, workload: str) -> Any:
     return only
 
 
-def conf(objects: Objects, name: str) -> dict[str, str]:
-    """The properties of a ConfigMap's spark-defaults.conf."""
-    text = objects[f"ConfigMap/{name}"]["data"]["spark-defaults.conf"]
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    return dict(line.split(" ", 1) for line in lines)
-
-
 def test_lint(helm: Helm) -> None:
     done = helm("lint", "--strict", str(CHART))
     assert done.returncode == 0, done.stdout
@@ -49,11 +44,15 @@ def test_names(objects: Objects) -> None:
         "Secret/spark-auth",
         "ConfigMap/spark-daemons",
         "ConfigMap/spark-defaults",
+        "ConfigMap/spark-native",
         "ConfigMap/spark-usage",
         "Service/spark-master",
         MASTER,
         WORKER,
         "PodDisruptionBudget/spark-worker",
+        "ConfigMap/spark-history",
+        "Service/spark-history",
+        HISTORY,
     }
 
 
@@ -64,7 +63,7 @@ def test_another_release_has_other_names(render: Render) -> None:
     assert conf(objects, "other-defaults")["spark.master"] == "spark://other-master:7077"
 
 
-@BOTH
+@ALL
 def test_pods_are_restricted(objects: Objects, workload: str) -> None:
     spec = pod(objects, workload)
     assert spec["automountServiceAccountToken"] is False
@@ -96,7 +95,7 @@ def test_rest_is_off_and_recovery_on(objects: Objects) -> None:
     assert daemons["spark.deploy.recoveryDirectory"] == "/srv/shared/spark/recovery"
 
 
-@pytest.mark.parametrize("name", ["spark-daemons", "spark-defaults"])
+@pytest.mark.parametrize("name", ["spark-daemons", "spark-defaults", "spark-native"])
 def test_all_authenticate_and_encrypt(objects: Objects, name: str) -> None:
     properties = conf(objects, name)
     assert properties["spark.authenticate"] == "true"
@@ -122,7 +121,7 @@ def test_secret_goes_in_by_environment(objects: Objects, workload: str, render: 
     assert not any(name.startswith("Secret/") for name in given)
 
 
-@BOTH
+@ALL
 def test_claim(render: Render, objects: Objects, workload: str) -> None:
     mounts = {m["name"]: m["mountPath"] for m in container(objects, workload)["volumeMounts"]}
     usage = {"usage": "/opt/tinderbox/usage"} if workload == WORKER else {}
@@ -134,8 +133,9 @@ def test_claim(render: Render, objects: Objects, workload: str) -> None:
     }
     volumes = {v["name"]: v for v in pod(objects, workload)["volumes"]}
     assert volumes["shared"]["persistentVolumeClaim"]["claimName"] == "shared"
-    without = {v["name"] for v in pod(render(), workload)["volumes"]}
-    assert without == {"conf", "scratch", *usage}
+    if workload != HISTORY:
+        without = {v["name"] for v in pod(render(), workload)["volumes"]}
+        assert without == {"conf", "scratch", *usage}
 
 
 def test_workers_sample_where_there_is_an_event_log(render: Render, objects: Objects) -> None:
@@ -151,6 +151,42 @@ def test_without_a_claim_nothing_points_at_it(render: Render) -> None:
     objects = render()
     assert "/srv/shared" not in str(objects)
     assert "spark.eventLog.enabled" not in conf(objects, "spark-defaults")
+    assert HISTORY not in objects
+
+
+@pytest.mark.parametrize("value", ["history.enabled=false", "app.eventLog=false"])
+def test_no_history_without_event_logs(render: Render, value: str) -> None:
+    assert not [name for name in render(CLAIM, value) if "history" in name]
+
+
+def test_history(render: Render, objects: Objects) -> None:
+    own = render(CLAIM, 'history={"retainDays":3,"conf":{"spark.history.ui.x":"y"}}')
+    properties = conf(own, "spark-history")
+    drivers = conf(own, "spark-defaults")["spark.eventLog.dir"]
+    assert properties["spark.history.fs.logDirectory"] == drivers
+    assert properties["spark.history.fs.cleaner.enabled"] == "true"
+    assert properties["spark.history.fs.cleaner.maxAge"] == "3d"
+    assert properties["spark.history.ui.x"] == "y"
+    # It needs none of Spark's secret, and its settings restart no worker.
+    assert "_SPARK_AUTH_SECRET" not in str(own[HISTORY])
+    assert own[WORKER] == objects[WORKER] and own[HISTORY] != objects[HISTORY]
+    # helm --wait counts what may be unavailable as ready.
+    assert own[HISTORY]["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 1
+    assert own[HISTORY]["spec"]["replicas"] == 1
+
+
+def test_native_drivers_have_the_same_defaults_without_a_masters(objects: Objects) -> None:
+    standalone, native = conf(objects, "spark-defaults"), conf(objects, "spark-native")
+    # A secret here would be taken before the one in the file; a bind address is Spark's to set.
+    assert standalone.keys() - native.keys() == {
+        "spark.authenticate.secret",
+        "spark.cores.max",
+        "spark.driver.bindAddress",
+        "spark.master",
+    }
+    # Its pages are not behind a master's.
+    assert native.pop("spark.ui.reverseProxy") == "false"
+    assert native.items() <= standalone.items()
 
 
 def test_drivers_defaults(render: Render, objects: Objects) -> None:
@@ -264,6 +300,7 @@ def test_service(objects: Objects) -> None:
         ('app.conf={"not.spark":"x"}', "not.spark"),
         ('app.conf={"spark.x":"a\\nspark.authenticate false"}', "conf"),
         ("app.coresMax=0", "coresMax"),
+        ("history.retainDays=0", "retainDays"),
         ("app.executorMemoryMiB=4000", "executorMemoryMiB"),
         ('nonsense="x"', "nonsense"),
     ],
@@ -272,3 +309,12 @@ def test_bad_values_are_refused(helm: Helm, value: str, named: str) -> None:
     done = helm("template", "spark", str(CHART), "--set-json", value)
     assert done.returncode != 0
     assert named in done.stderr
+
+
+def test_without_standalone_only_the_drivers_configuration_is_left(render: Render) -> None:
+    values = ['auth={"existingSecret": "mine"}', 'volume={"claimName": "files"}']
+    objects = render("standalone=false", *values, release="team")
+    assert set(objects) == {"ConfigMap/team-native", "ConfigMap/team-usage"}
+    assert (
+        "spark.authenticate true" in objects["ConfigMap/team-native"]["data"]["spark-defaults.conf"]
+    )

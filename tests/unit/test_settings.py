@@ -69,14 +69,23 @@ def test_every_default():
             "workers": None,
             "worker_cores": 2,
             "worker_memory_mib": 1024,
+            "history": True,
+            "history_days": 14,
         },
-        "word_count": {"input": "README.md", "lowercase": False, "pattern": None, "top": 10},
+        "word_count": {
+            "input": "README.md",
+            "master": "standalone",
+            "lowercase": False,
+            "pattern": None,
+            "top": 10,
+        },
         "opex": {
             "engine": None,
             "chart": "./charts/opex",
             "image": None,
             "cost_model": "CHARGE_BACK",
         },
+        "namespaces": {},
     }
 
 
@@ -172,7 +181,7 @@ def test_an_optional_setting_may_be_null():
 def test_an_unknown_object_is_named():
     assert refused(node={"count": 3}) == (
         "tinderbox:node is not a setting; known here:"
-        " aws, cluster, mirror, network, nodes, opex, spark, storage, wordCount"
+        " aws, cluster, mirror, namespaces, network, nodes, opex, spark, storage, wordCount"
     )
 
 

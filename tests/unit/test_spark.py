@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from components.settings import ClusterSettings, NodesSettings, Settings, SparkSettings
+from components.settings import (
+    ClusterSettings,
+    NodesSettings,
+    Settings,
+    SettingsError,
+    SparkSettings,
+)
 from components.spark import spark_place, spark_values
 from tests.unit.plan import EXISTING, ROOT, plan, planned
 
@@ -28,7 +34,9 @@ def test_a_cluster_that_exists_gets_two():
 
 
 def test_all_values_of_the_chart():
-    spark = SparkSettings(image="host:5000/a/spark:1.2", worker_cores=3, worker_memory_mib=2048)
+    spark = SparkSettings(
+        image="host:5000/a/spark:1.2", worker_cores=3, worker_memory_mib=2048, history_days=3
+    )
     settings = Settings(
         cluster=ClusterSettings(kubeconfig=EXISTING["cluster"]["kubeconfig"]),
         nodes=NodesSettings(price=0.048),
@@ -39,6 +47,7 @@ def test_all_values_of_the_chart():
         "volume": {"claimName": "claim", "mountPath": "/srv/shared"},
         "app": {"coresMax": 12, "nodePrice": 0.048},
         "worker": {"replicas": 4, "cores": 3, "memoryMiB": 2048},
+        "history": {"enabled": True, "retainDays": 3},
     }
 
 
@@ -91,3 +100,27 @@ def test_applications_are_told_the_names_that_there_are():
     assert place.claim == plan.one("spark-claim").inputs["metadata"]["name"]
     assert place.auth_secret == plan.one("spark-auth").inputs["metadata"]["name"]
     assert place.master_url == plan.exported["sparkMasterUrl"]
+
+
+def test_a_worker_that_no_node_can_hold():
+    """The type has 4096 MiB."""
+    plan({"spark": {"workerMemoryMiB": 3200}})
+    with pytest.raises(SettingsError, match=r"workerMemoryMiB is 3201; .* at most 3200: a t3.medi"):
+        plan({"spark": {"workerMemoryMiB": 3201}})
+    plan({**EXISTING, "spark": {"workerMemoryMiB": 3201}})  # its nodes are not the stack's
+
+
+def test_drivers_have_an_account_with_a_role_in_their_namespace_only():
+    made = planned()
+    role = made.one("spark-role").inputs
+    binding = made.one("spark-role-binding").inputs
+    account = made.one("spark-account").inputs
+    assert "automountServiceAccountToken" not in account  # its pods are drivers, which need it
+    name = {"name": "spark", "namespace": "spark"}
+    assert role["metadata"] == binding["metadata"] == account["metadata"] == name
+    assert binding["roleRef"]["kind"] == "Role"
+    assert binding["subjects"] == [{"kind": "ServiceAccount", **name}]
+    assert not made.of("kubernetes:rbac.authorization.k8s.io/v1:ClusterRoleBinding")
+    granted = {resource for rule in role["rules"] for resource in rule["resources"]}
+    assert not {"secrets", "pods/exec", "*"} & granted
+    assert not [rule for rule in role["rules"] if "*" in rule["verbs"]]

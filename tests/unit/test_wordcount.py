@@ -125,6 +125,25 @@ def test_the_driver_knows_sparks_secret_which_is_in_no_argument():
     assert "secret" not in " ".join(arguments(made))
 
 
+def test_natively_the_count_has_executors_of_the_workers_size(text):
+    made = plan(of(text, master="kubernetes"))
+    args = arguments(made)
+    assert args[:2] == ["--master", "k8s://https://kubernetes.default.svc"]
+    wanted = {
+        "spark.executor.instances=2",
+        "spark.executor.cores=2",
+        "spark.executor.memory=1024m",
+        "spark.kubernetes.executor.request.cores=200m",
+    }
+    assert wanted <= set(args)
+    assert pod(made)["serviceAccountName"] == "spark"
+
+
+def test_a_master_of_neither_kind():
+    with pytest.raises(SettingsError, match=r"wordCount\.master is 'yarn'; .*standalone or kube"):
+        WordCountSettings(master="yarn")
+
+
 def test_the_pod_has_volume_script_and_defaults():
     spec = pod(planned())
     script = planned().one("wordcount-app").inputs["metadata"]["name"]
