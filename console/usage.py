@@ -56,8 +56,10 @@ def table(usage: dict[str, Any]) -> str:
     """A row for each process: what the event log tells, and what was sampled."""
     head = ["process", "cores", "s", "tasks", "task CPU s", "all CPU s", "peak cores", "peak MiB"]
     rows = [head]
-    for process in [usage["driver"], *usage["executors"]]:
-        name = f"executor {process['id']}" if "id" in process else "driver"
+    processes = {f"executor {process['id']}": process for process in usage["executors"]}
+    processes["driver"] = usage["driver"]
+    for name in sorted(processes, key=_order):
+        process = processes[name]
         sampled = usage["sampled"].get(name, {})
         rows.append(
             [

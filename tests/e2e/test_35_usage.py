@@ -59,9 +59,9 @@ def test_it_lies_beside_the_summary_and_the_event_log_stays(up: Up, usage: dict[
     output, app = up.outputs()["wordCount"]["output"], usage["application"]
     assert json.loads(on_volume(up, f"cat {output}/usage.json")) == usage
     log = f"/srv/shared/spark/events/eventlog_v2_{app}"
-    assert f"events_1_{app}.zstd" in on_volume(up, f"ls {log}").splitlines()
+    assert f"events_1_{app}.zstd" in on_volume(up, f"sudo ls {log}").splitlines()
     # Finished: Spark takes this mark away at the end.
-    assert ".inprogress" not in on_volume(up, f"ls {log}")
+    assert ".inprogress" not in on_volume(up, f"sudo ls {log}")
 
 
 def test_without_a_node_to_log_in_to_the_same_is_read_from_the_log(

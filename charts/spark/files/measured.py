@@ -49,7 +49,7 @@ def run_sampled(command: Sequence[str], samples: sampler.Samples, every: float) 
 
     def sample() -> None:
         try:
-            for _ in sampler.ticks(every):
+            for _ in sampler.ticks(every, over.wait):
                 if over.is_set():
                     return
                 samples.take(sampler.processes(), child.pid)

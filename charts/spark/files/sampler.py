@@ -26,7 +26,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,13 +140,13 @@ def executors(pids: Iterable[int]) -> dict[int, tuple[str, str]]:
     return found
 
 
-def ticks(every: float) -> Iterator[None]:
-    """Yields at a steady pace; what comes late is not caught up with."""
+def ticks(every: float, wait: Callable[[float], object] = time.sleep) -> Iterator[None]:
+    """Yields at a steady pace, `every` seconds apart; what comes late is not caught up with."""
     following = time.monotonic()
     while True:
         yield
         following = max(following + every, time.monotonic())
-        time.sleep(max(0.0, following - time.monotonic()))
+        wait(max(0.0, following - time.monotonic()))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -83,23 +83,31 @@ class Unpacker:
             return
         with tempfile.TemporaryDirectory(prefix="usage-") as folder:
             plain = Path(folder) / "events"
-            jvm = self._jvm()
-            spark = jvm.org.apache.spark
-            source = spark.io.CompressionCodec.createCodec(spark.SparkConf(False), codec)
-            # "Continuous": also what a driver that was killed has written.
-            packed = source.compressedContinuousInputStream(jvm.java.io.FileInputStream(str(file)))
-            jvm.org.apache.commons.io.FileUtils.copyInputStreamToFile(
-                packed, jvm.java.io.File(str(plain))
-            )
+            java = self._jvm().java
+            packed = self._unpacked(java.io.FileInputStream(str(file)), codec)
+            out = java.io.FileOutputStream(str(plain))
+            packed.transferTo(out)
+            out.close()
             with plain.open(encoding="utf-8") as stream:
                 yield from stream
+
+    def _unpacked(self, stream: Any, codec: str) -> Any:
+        """A stream of what is in one, also of what a driver that was killed has written."""
+        jvm = self._jvm()
+        if codec == "zstd":
+            # What Spark does; but Spark's own classes take a second to load.
+            return jvm.com.github.luben.zstd.ZstdInputStream(stream).setContinuous(True)
+        spark = jvm.org.apache.spark
+        made = spark.io.CompressionCodec.createCodec(spark.SparkConf(False), codec)
+        return made.compressedContinuousInputStream(stream)
 
     def _jvm(self) -> Any:
         if self._gateway is None:
             java_gateway, jars = _spark()
+            first = next(jars.glob("zstd-jni-*.jar"))  # searched first, before hundreds of others
             port, token = java_gateway.launch_gateway(
                 jarpath=str(next(jars.glob("py4j-*.jar"))),
-                classpath=str(jars / "*"),
+                classpath=f"{first}:{jars}/*",
                 javaopts=["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"],
                 die_on_exit=True,
                 enable_auth=True,
