@@ -148,7 +148,8 @@ class Place:
 
     claim: of the shared volume. auth_secret: with the key `secret`. defaults_config: a ConfigMap,
     Spark's conf folder for drivers. service_account: for drivers that make pods. worker_cores,
-    worker_memory_mib: what one worker of the standalone cluster gives to executors.
+    worker_memory_mib: what one worker of the standalone cluster gives to executors. s3_secret: with
+    AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, for drivers and for executors that are pods.
     """
 
     namespace: str
@@ -160,6 +161,7 @@ class Place:
     service_account: str
     worker_cores: int
     worker_memory_mib: int
+    s3_secret: str | None = None
 
 
 @dataclass(frozen=True)
@@ -351,7 +353,11 @@ def _pod(container: dict[str, Any], role: Role, place: Place) -> dict[str, Any]:
 
 def _container(name: str, role: Role, place: Place) -> dict[str, Any]:
     # Spark takes its secret from here first; on a command line everybody could read it.
-    secrets = {"_SPARK_AUTH_SECRET": f"{place.auth_secret}:secret", **role.secret_env}
+    secrets = {"_SPARK_AUTH_SECRET": f"{place.auth_secret}:secret"}
+    if place.s3_secret is not None:
+        keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        secrets |= {key: f"{place.s3_secret}:{key}" for key in keys}
+    secrets |= role.secret_env
     return {
         "name": name,
         "env": [

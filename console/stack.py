@@ -101,11 +101,11 @@ class Stack:
             return str(yaml.safe_load(made.read_text())["encryptionsalt"])
 
     def choose_input(self, path: str) -> None:
-        """Sets the text to count, with symbolic links resolved once."""
-        resolved = Path(path).resolve()
-        if not resolved.exists():
+        """Sets the text to count: a file or a folder here, links resolved once, or a URL."""
+        chosen = path if "://" in path else str(Path(path).resolve())
+        if "://" not in path and not Path(chosen).exists():
             raise ConsoleError(f"INPUT={path} does not exist; it must be a file or a folder")
-        self.pulumi("config", "set", "--path", "tinderbox:wordCount.input", str(resolved), own=True)
+        self.pulumi("config", "set", "--path", "tinderbox:wordCount.input", chosen, own=True)
 
     def up(self, events: Path) -> None:
         """Creates or updates everything; asks first where it costs money."""

@@ -229,8 +229,8 @@ def test_a_stack_without_a_needed_setting(key):
 
 
 def test_a_folder_is_an_input_and_so_is_a_path_on_the_volume(tmp_path):
-    assert not parse(wordCount={"input": str(tmp_path)}).word_count.on_volume
-    assert parse(wordCount={"input": "/srv/shared/books"}).word_count.on_volume
+    assert not parse(wordCount={"input": str(tmp_path)}).word_count.is_input_there
+    assert parse(wordCount={"input": "/srv/shared/books"}).word_count.is_input_there
 
 
 def test_a_cluster_that_exists_needs_no_network_and_no_region():
