@@ -7,7 +7,7 @@ python := .venv/bin/python
 console = $(python) -m console --stack $(STACK)
 
 .DEFAULT_GOAL := help
-.PHONY: help tools up destroy preview status outputs lint test e2e bench
+.PHONY: help tools up destroy preview status outputs image jars lint test e2e bench
 
 help: ## what there is
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -30,6 +30,12 @@ status: tools ## machines, nodes, pods, Spark, the last result
 outputs: ## the stack's outputs as JSON
 	@python3 -m toolchain tools >&2
 	@$(console) outputs
+
+image: tools ## an image of your own (NAME= CONTEXT=a folder; REGISTRY=docker.io/me, else the local cloud's)
+	@$(python) -m console.image '$(NAME)' '$(CONTEXT)' $(if $(REGISTRY),--registry '$(REGISTRY)')
+
+jars: tools ## Java packages in .tinderbox/jars (NAME=s3, or any name and PACKAGES=GROUP:ARTIFACT:VERSION)
+	@python3 -m toolchain jars '$(or $(NAME),s3)' $(if $(PACKAGES),--packages '$(PACKAGES)')
 
 lint: tools ## ruff, types, shellcheck, actionlint, helm lint
 	@./toolchain/lint.sh

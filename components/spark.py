@@ -171,21 +171,20 @@ def spark_values(
     spark = settings.spark
     repository, tag = spark.image.rsplit(":", 1)
     workers = spark.workers or worker_nodes or 2
+    conf = {**_s3_conf(settings.s3), **_jars_conf(jars)}
+    # Executors fetch an application's s3a:// files by themselves, with the worker's environment;
+    # only for data does the driver hand them its keys.
+    s3_secret = _s3_secret(settings.s3)
     return {
         "image": {"repository": repository, "tag": tag},
         "volume": {"claimName": claim_name, "mountPath": SharedVolume.mount_path},
         # One application may use all there is.
-        "app": {
-            "coresMax": workers * spark.worker_cores,
-            "conf": {**_s3_conf(settings.s3), **_jars_conf(jars)},
-        },
+        "app": {"coresMax": workers * spark.worker_cores, **({"conf": conf} if conf else {})},
         "worker": {
             "replicas": workers,
             "cores": spark.worker_cores,
             "memoryMiB": spark.worker_memory_mib,
-            # Executors fetch an application's s3a:// files by themselves, with the worker's
-            # environment; only for data does the driver hand them its keys.
-            "envFromSecret": _s3_secret(settings.s3) or "",
+            **({"envFromSecret": s3_secret} if s3_secret else {}),
         },
     }
 
