@@ -1,13 +1,16 @@
 # make up, make test: everything else is in the README.
 STACK ?= local
 INPUT ?=
+APP ?= spark_jobs/pi.py
+ARGS ?=
+OPTIONS ?=
 export PYTHONDONTWRITEBYTECODE := 1
 
 python := .venv/bin/python
 console = $(python) -m console --stack $(STACK)
 
 .DEFAULT_GOAL := help
-.PHONY: help tools up destroy preview status outputs image jars lint test e2e bench
+.PHONY: help tools up destroy preview status outputs submit image jars lint test e2e
 
 help: ## what there is
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -31,6 +34,9 @@ outputs: ## the stack's outputs as JSON
 	@python3 -m toolchain tools >&2
 	@$(console) outputs
 
+submit: ## one application: APP=spark_jobs/pi.py ARGS=100 OPTIONS="--master kubernetes"
+	@python3 -m toolchain tools >&2
+	@$(python) -m console.submit --stack $(STACK) $(OPTIONS) '$(APP)' $(ARGS)
 image: tools ## an image of your own (NAME= CONTEXT=a folder; REGISTRY=docker.io/me, else the local cloud's)
 	@$(python) -m console.image '$(NAME)' '$(CONTEXT)' $(if $(REGISTRY),--registry '$(REGISTRY)')
 
@@ -46,5 +52,3 @@ test: tools lint ## all tests that need no cloud
 e2e: tools ## the whole chain on the local cloud, and nothing left of it (root)
 	@$(python) -m pytest tests/cloud tests/e2e
 
-bench: tools ## measurements, side by side in one run
-	@$(python) -m bench

@@ -1,5 +1,7 @@
 """Tinderbox: from an AWS account, or a bare machine, to a word count by Spark on Kubernetes."""
 
+from pathlib import Path
+
 import pulumi
 
 from components.addons import AddonsArgs, ClusterAddons
@@ -40,4 +42,6 @@ word_count = WordCountJob("wordcount", WordCountArgs(cluster, spark, settings.wo
 
 pulumi.export("kubeconfig", cluster.kubeconfig)
 pulumi.export("sparkMasterUrl", spark.master_url)
+pulumi.export("spark", spark.where())
 pulumi.export("wordCount", word_count.result)
+pulumi.export("readme", Path("Pulumi.README.md").read_text())  # Pulumi's web console shows it

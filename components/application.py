@@ -4,8 +4,10 @@
 the user's files and a Job whose pod calls spark-submit. All of that is plain data:
 `SparkApplicationJob` makes it by Pulumi, `make submit` (console/submit.py) by the Kubernetes API.
 
-In client mode the driver runs in the Job's pod, so that its exit code is the Job's. With the master
-"kubernetes" the driver makes its executors as pods, which belong to its pod and go with it.
+In client mode the driver runs in the Job's pod, so that its exit code is the Job's. In cluster mode
+programs/cluster_driver.py runs there: it submits, shows the driver's log, and ends as the driver
+did. With the master "kubernetes" the driver makes its executors as pods. Each pod belongs to the
+one that made it, and goes with it.
 """
 
 from __future__ import annotations
@@ -23,10 +25,9 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.cluster import Cluster
-from components.settings import SHARED_PATH
+from components.settings import MASTERS, SHARED_PATH
 
-STANDALONE, KUBERNETES = "standalone", "kubernetes"
-MASTERS = (STANDALONE, KUBERNETES)
+STANDALONE, KUBERNETES = MASTERS
 CLIENT, CLUSTER = "client", "cluster"
 
 SPARK_UID = 185
@@ -39,11 +40,17 @@ AUTH_PATH = "/opt/tinderbox/auth"
 DRIVER_PORT, BLOCK_MANAGER_PORT = 7078, 7079
 
 DRIVER_CONTAINER, EXECUTOR_CONTAINER = "driver", "executor"
+_DRIVER_POD = "$(POD)-driver"  # in cluster mode
 
 # A ConfigMap holds 1 MiB, and base64 is not spared.
 LARGEST_BY_CONFIGMAP = 700 * 1024
 
-_EXECUTOR_TEMPLATE = "executor-pod.json"
+_DRIVER_TEMPLATE, _EXECUTOR_TEMPLATE = "driver-pod.json", "executor-pod.json"
+_CLUSTER_DRIVER = Path(__file__).parent / "programs" / "cluster_driver.py"
+_SUBMIT = "/opt/spark/bin/spark-submit"
+# In cluster mode spark-submit brings the files here, and the driver finds them.
+_UPLOADS = f"{SHARED_PATH}/spark/uploads/$(POD)"
+_OWN_FILES = (_DRIVER_TEMPLATE, _EXECUTOR_TEMPLATE, _CLUSTER_DRIVER.name)
 _LANGUAGES = {".py": "Python", ".jar": "Java", ".R": "R", ".r": "R"}
 _SCHEMES = ("local", "file", "http", "https", "s3a", "hdfs")
 
@@ -82,6 +89,7 @@ class Application:
     """One application, as spark-submit knows it.
 
     app: a file here, or local:// (in the image), http(s)://, s3a:// or hdfs://; .py, .jar or .R.
+    master: standalone or kubernetes, which means the place's own; or the URL of another.
     arguments: as Kubernetes writes them: $(POD) and $(JOB) are filled in; see `literally`.
     files, py_files, jars, archives: files here (they go along), or URLs as above.
     retries: how often a failed driver is started again.
@@ -107,20 +115,22 @@ class Application:
     volumes: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?", self.name):
+        # Spark takes prefixes of at most 47 for executors' names; Kubernetes adds 14 to this one.
+        if not re.fullmatch(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?", self.name):
             raise ApplicationError(
-                f"{self.name!r} is no application's name: it must be at most 40 of a-z, 0-9 and -,"
+                f"{self.name!r} is no application's name: it must be at most 32 of a-z, 0-9 and -,"
                 " with a letter first"
             )
-        if self.master not in MASTERS:
+        if not is_master(self.master):
             raise ApplicationError(
-                f"there is no master {self.master!r}; known: {' and '.join(MASTERS)}"
+                f"there is no master {self.master!r}: it must be {' or '.join(MASTERS)},"
+                " or a URL spark://HOST:PORT or k8s://https://HOST:PORT"
             )
         if self.deploy_mode not in (CLIENT, CLUSTER):
             raise ApplicationError(
                 f"there is no deploy mode {self.deploy_mode!r}; known: {CLIENT} and {CLUSTER}"
             )
-        if self.deploy_mode == CLUSTER and self.master == STANDALONE:
+        if self.deploy_mode == CLUSTER and not self.is_native:
             raise ApplicationError(
                 "deploy mode cluster needs the master kubernetes: a standalone master takes no"
                 " Python there, and tells nobody how the driver ended"
@@ -139,17 +149,23 @@ class Application:
     @property
     def is_native(self) -> bool:
         """True where the executors are pods of the application's own."""
-        return self.master == KUBERNETES
+        return self.master == KUBERNETES or self.master.startswith("k8s://")
+
+    @property
+    def driver_is_apart(self) -> bool:
+        """True where the driver has a pod of its own, beside the Job's."""
+        return self.deploy_mode == CLUSTER
 
 
 @dataclass(frozen=True)
 class Place:
     """Where applications run: a namespace with what they need in it, made by the stack.
 
-    claim: of the shared volume. auth_secret: with the key `secret`. defaults_config: a ConfigMap,
-    Spark's conf folder for drivers. service_account: for drivers that make pods. worker_cores,
-    worker_memory_mib: what one worker of the standalone cluster gives to executors. s3_secret: with
-    AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, for drivers and for executors that are pods.
+    claim: of the shared volume. auth_secret: with the key `secret`. defaults_config, native_config:
+    ConfigMaps, Spark's conf folder for drivers on either kind of master. service_account: for
+    drivers that make pods. workers: of the standalone cluster, each of which gives worker_cores and
+    worker_memory_mib to executors. s3_secret: with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, for
+    drivers and for executors that are pods.
     """
 
     namespace: str
@@ -158,7 +174,9 @@ class Place:
     claim: str
     auth_secret: str
     defaults_config: str
+    native_config: str
     service_account: str
+    workers: int
     worker_cores: int
     worker_memory_mib: int
     s3_secret: str | None = None
@@ -170,6 +188,12 @@ class Manifests:
 
     files: dict[str, Any] | None
     job: dict[str, Any]
+
+
+def is_master(name: str) -> bool:
+    """True for a name or a URL of a master that applications run on."""
+    urls = r"spark://[^/\s,:]+:\d+(,[^/\s,:]+:\d+)*|k8s://(https?://)?[^/\s]+"
+    return name in MASTERS or re.fullmatch(urls, name) is not None
 
 
 def literally(argument: str) -> str:
@@ -186,8 +210,10 @@ def manifests(application: Application, place: Place) -> Manifests:
     """The ConfigMap and the Job. Raises ApplicationError for a file that is not there."""
     carried = _carried(application)
     if application.is_native:
-        template = json.dumps(_executor_template(application, place), sort_keys=True)
-        carried[_EXECUTOR_TEMPLATE] = template.encode()
+        carried[_EXECUTOR_TEMPLATE] = _as_json(_executor_template(application, place))
+    if application.driver_is_apart:
+        carried[_DRIVER_TEMPLATE] = _as_json(_driver_template(application, place))
+        carried[_CLUSTER_DRIVER.name] = _CLUSTER_DRIVER.read_bytes()
     config = _config_map(application, place, carried) if carried else None
     job = {
         "apiVersion": "batch/v1",
@@ -195,32 +221,50 @@ def manifests(application: Application, place: Place) -> Manifests:
         "metadata": {"namespace": place.namespace, "labels": _labels(application)},
         "spec": {
             "backoffLimit": application.retries,
-            "template": _driver_template(application, place, config),
+            "template": _job_template(application, place, config),
         },
     }
     return Manifests(config, job)
 
 
 def submit_arguments(application: Application, place: Place) -> list[str]:
-    """The arguments of spark-submit in the driver's pod, as Kubernetes writes them."""
-    conf = {**_own_conf(application, place), **application.conf}
-    arguments = ["--master", API_SERVER if application.is_native else place.master_url]
+    """The arguments of spark-submit in the Job's pod, as Kubernetes writes them."""
+    arguments = ["--master", _master_url(application, place)]
+    if application.driver_is_apart:
+        arguments += ["--deploy-mode", CLUSTER]
     if application.main_class is not None:
         arguments += ["--class", application.main_class]
     for option, names in _dependencies(application).items():
         if names:
             arguments += [option, literally(",".join(map(_inside, names)))]
-    for key, value in conf.items():
+    for key, value in effective_conf(application, place).items():
         # What is filled in here is ours; what a user wrote stays as it is.
         text = literally(value) if key in application.conf else value
         arguments += ["--conf", f"{key}={text}"]
-    return [*arguments, literally(_inside(application.app)), *application.arguments]
+    programs = application.arguments
+    if application.driver_is_apart:
+        # Kubernetes looks for variables in the driver's arguments, too; the first look leaves half.
+        programs = tuple(argument.replace("$$", "$$$$") for argument in programs)
+    return [*arguments, literally(_inside(application.app)), *programs]
+
+
+def effective_conf(application: Application, place: Place) -> dict[str, str]:
+    """All properties on spark-submit's command line: the application's over ours."""
+    return {**_own_conf(application, place), **application.conf}
+
+
+def _master_url(application: Application, place: Place) -> str:
+    if application.master in MASTERS:
+        return API_SERVER if application.is_native else place.master_url
+    return application.master
 
 
 def _own_conf(application: Application, place: Place) -> dict[str, str]:
     """The properties that an application's own ones come on top of."""
     driver, executor = application.driver, application.executor
-    conf = {"spark.app.name": application.name, "spark.driver.host": "$(POD_IP)"}
+    conf = {"spark.app.name": application.name}
+    if not application.driver_is_apart:
+        conf["spark.driver.host"] = "$(POD_IP)"
     sizes = {
         "spark.driver.memory": _mib(driver.memory_mib),
         "spark.executor.memory": _mib(executor.memory_mib),
@@ -231,32 +275,48 @@ def _own_conf(application: Application, place: Place) -> dict[str, str]:
         conf |= _native_conf(application, place)
     elif application.instances is not None:
         # A standalone master knows cores only.
-        conf["spark.cores.max"] = str(application.instances * (executor.cores or 1))
+        cores = int(application.conf.get("spark.executor.cores", executor.cores or 1))
+        conf["spark.cores.max"] = str(application.instances * cores)
     return conf
 
 
 def _native_conf(application: Application, place: Place) -> dict[str, str]:
     """What a driver needs that makes its executors as pods."""
-    executor = application.executor
+    driver, executor = application.driver, application.executor
     conf = {
         "spark.kubernetes.namespace": place.namespace,
-        # The executors belong to this pod: Kubernetes ends them with it, whatever becomes of Spark.
-        "spark.kubernetes.driver.pod.name": "$(POD)",
-        "spark.driver.port": str(DRIVER_PORT),
-        "spark.driver.blockManager.port": str(BLOCK_MANAGER_PORT),
-        "spark.executor.instances": str(application.instances or 2),
+        "spark.executor.instances": str(application.instances or place.workers),
         "spark.executor.memoryOverhead": f"{executor.overhead_mib}m",
-        "spark.kubernetes.container.image": application.driver.image or place.image,
-        "spark.kubernetes.executor.container.image": executor.image or place.image,
+        "spark.kubernetes.container.image": driver.image or place.image,
         "spark.kubernetes.container.image.pullPolicy": executor.pull_policy,
+        "spark.kubernetes.executor.container.image": executor.image or place.image,
         "spark.kubernetes.executor.podNamePrefix": "$(POD)",
         "spark.kubernetes.executor.podTemplateFile": f"{FILES_PATH}/{_EXECUTOR_TEMPLATE}",
         "spark.kubernetes.executor.podTemplateContainerName": EXECUTOR_CONTAINER,
-        # Without it Spark writes its secret into the pods' manifests, for any reader of pods.
+        # Without a file Spark makes a secret up, and writes it into the pods' manifests.
         "spark.authenticate.secret.file": f"{AUTH_PATH}/secret",
     }
     if executor.cpu_request is not None:
         conf["spark.kubernetes.executor.request.cores"] = executor.cpu_request
+    if not application.driver_is_apart:
+        return conf | {
+            # The executors belong to this pod: Kubernetes ends them with it, come what may.
+            "spark.kubernetes.driver.pod.name": "$(POD)",
+            "spark.driver.port": str(DRIVER_PORT),
+            "spark.driver.blockManager.port": str(BLOCK_MANAGER_PORT),
+        }
+    conf |= {
+        "spark.kubernetes.driver.pod.name": _DRIVER_POD,
+        "spark.kubernetes.driver.podTemplateContainerName": DRIVER_CONTAINER,
+        "spark.kubernetes.driver.container.image": driver.image or place.image,
+        "spark.kubernetes.authenticate.driver.serviceAccountName": place.service_account,
+        "spark.driver.memoryOverhead": f"{driver.overhead_mib}m",
+        "spark.kubernetes.file.upload.path": f"file://{_UPLOADS}",
+        # cluster_driver.py waits for the driver itself.
+        "spark.kubernetes.submission.waitAppCompletion": "false",
+    }
+    if driver.cpu_request is not None:
+        conf["spark.kubernetes.driver.request.cores"] = driver.cpu_request
     return conf
 
 
@@ -267,55 +327,71 @@ def _mib(size: int | None) -> str | None:
 # -- pods
 
 
-def _driver_template(
+def _job_template(
     application: Application, place: Place, config: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """The Job's pod."""
-    role = application.driver
-    memory = role.memory_mib or 768
+    """The Job's pod: the driver's, or in cluster mode the one that submits it."""
+    apart = application.driver_is_apart
+    role = Role(cpu_request="100m") if apart else application.driver
     container = _container(DRIVER_CONTAINER, role, place)
-    container |= {
-        "image": role.image or place.image,
-        "imagePullPolicy": role.pull_policy,
-        "command": ["/opt/spark/bin/spark-submit"],
-        "args": submit_arguments(application, place),
-        "resources": {
-            "requests": {"cpu": role.cpu_request or str(role.cores or 1), "memory": "512Mi"},
-            "limits": {"memory": f"{memory + role.overhead_mib}Mi"},
-        },
+    container["image"] = role.image or place.image
+    container["imagePullPolicy"] = role.pull_policy
+    container["command"] = [_SUBMIT]
+    container["args"] = submit_arguments(application, place)
+    memory = role.memory_mib or 768
+    container["resources"] = {
+        "requests": {"cpu": role.cpu_request or str(role.cores or 1), "memory": "512Mi"},
+        "limits": {"memory": f"{memory + role.overhead_mib}Mi"},
     }
     container["env"] += [
         _from_field("POD", "metadata.name"),
         _from_field("POD_IP", "status.podIP"),
         _from_field("JOB", "metadata.labels['batch.kubernetes.io/job-name']"),
     ]
+    if apart:
+        program, template = (f"{FILES_PATH}/{n}" for n in (_CLUSTER_DRIVER.name, _DRIVER_TEMPLATE))
+        container["command"] = ["python3", program, template, _DRIVER_POD, "--", _SUBMIT]
+        container["env"] += [
+            _from_field("POD_UID", "metadata.uid"),
+            {"name": "UPLOADS", "value": _UPLOADS},
+        ]
     pod = _pod(container, role, place)
-    _mount(pod, "defaults", "/opt/spark/conf", {"configMap": {"name": place.defaults_config}})
+    defaults = place.native_config if application.is_native else place.defaults_config
+    _mount(pod, "defaults", "/opt/spark/conf", {"configMap": {"name": defaults}})
     if config is not None:
         _mount(pod, "app", FILES_PATH, {"configMap": {"name": config["metadata"]["name"]}})
     if application.is_native:
         _mount_auth(pod, place)
-        pod["serviceAccountName"] = place.service_account
-        pod["automountServiceAccountToken"] = True
+        pod |= _with_account(place)
+    else:
+        # A standalone driver takes it from here first; on a command line everybody could read it.
+        container["env"].append(_from_secret("_SPARK_AUTH_SECRET", f"{place.auth_secret}:secret"))
     pod["initContainers"] = list(application.init_containers)
     pod["volumes"] += application.volumes
-    metadata = {
-        "labels": {**_labels(application), **role.labels},
-        "annotations": dict(role.annotations),
-    }
-    return {"metadata": metadata, "spec": pod}
+    return {"metadata": _metadata(application, role), "spec": pod}
+
+
+def _driver_template(application: Application, place: Place) -> dict[str, Any]:
+    """In cluster mode, what Spark makes the driver's pod from."""
+    pod = _native_pod(DRIVER_CONTAINER, application.driver, place) | _with_account(place)
+    metadata = _metadata(application, application.driver)
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
 
 
 def _executor_template(application: Application, place: Place) -> dict[str, Any]:
     """What Spark makes an executor's pod from; it adds image, command, sizes and owner."""
-    role = application.executor
-    pod = _pod(_container(EXECUTOR_CONTAINER, role, place), role, place)
-    _mount_auth(pod, place)
-    metadata = {
-        "labels": {**_labels(application), **role.labels},
-        "annotations": dict(role.annotations),
-    }
+    pod = _native_pod(EXECUTOR_CONTAINER, application.executor, place)
+    # Spark 4.2 reads a secret from a file on Kubernetes only, and forgets to tell its executors
+    # that they are there; what is named so is taken for a Java option of theirs.
+    option = {"name": "SPARK_JAVA_OPT_999", "value": f"-Dspark.master={API_SERVER}"}
+    pod["containers"][0]["env"].append(option)
+    metadata = _metadata(application, application.executor)
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
+
+
+def _metadata(application: Application, role: Role) -> dict[str, Any]:
+    labels = {**_labels(application), **role.labels}
+    return {"labels": labels, "annotations": dict(role.annotations)}
 
 
 def _labels(application: Application) -> dict[str, str]:
@@ -351,12 +427,23 @@ def _pod(container: dict[str, Any], role: Role, place: Place) -> dict[str, Any]:
     return pod
 
 
+def _native_pod(container: str, role: Role, place: Place) -> dict[str, Any]:
+    """A pod's spec as Spark takes it for a template."""
+    pod = _pod(_container(container, role, place), role, place)
+    _mount_auth(pod, place)
+    return pod
+
+
+def _with_account(place: Place) -> dict[str, Any]:
+    """Of a pod that makes others."""
+    return {"serviceAccountName": place.service_account, "automountServiceAccountToken": True}
+
+
 def _container(name: str, role: Role, place: Place) -> dict[str, Any]:
-    # Spark takes its secret from here first; on a command line everybody could read it.
-    secrets = {"_SPARK_AUTH_SECRET": f"{place.auth_secret}:secret"}
+    secrets: dict[str, str] = {}
     if place.s3_secret is not None:
         keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-        secrets |= {key: f"{place.s3_secret}:{key}" for key in keys}
+        secrets = {key: f"{place.s3_secret}:{key}" for key in keys}
     secrets |= role.secret_env
     return {
         "name": name,
@@ -391,6 +478,10 @@ def _from_secret(name: str, reference: str) -> dict[str, Any]:
 
 
 # -- files
+
+
+def _as_json(manifest: Mapping[str, Any]) -> bytes:
+    return json.dumps(manifest, sort_keys=True).encode()
 
 
 def _dependencies(application: Application) -> dict[str, tuple[str, ...]]:
@@ -433,7 +524,7 @@ def _carried(application: Application) -> dict[str, bytes]:
             known = ", ".join(f"{scheme}://" for scheme in _SCHEMES)
             raise ApplicationError(f"{name} is no file here and none of {known}")
         file = _here(name)
-        if not re.fullmatch(r"[-._a-zA-Z0-9]+", file.name) or file.name == _EXECUTOR_TEMPLATE:
+        if not re.fullmatch(r"[-._a-zA-Z0-9]+", file.name) or file.name in _OWN_FILES:
             raise ApplicationError(f"{name}: a ConfigMap takes no such name; rename the file")
         try:
             content = file.read_bytes()

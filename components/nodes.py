@@ -45,6 +45,7 @@ class Machine:
     instance_type: str
     ami: str
     zone: str
+    memory_mib: int
 
 
 def check_instance_type(type_: str, vcpus: int, memory_mib: int, architectures: list[str]) -> None:
@@ -90,7 +91,7 @@ def find_machine(settings: NodesSettings, provider: aws.Provider) -> Machine:
         filters=[aws.ec2.GetAmiFilterArgs(name="name", values=[_DEBIAN_NAME])],
         opts=ask,
     )
-    return Machine(settings.type, image.id, min(offers.locations))
+    return Machine(settings.type, image.id, min(offers.locations), info.memory_size)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ from pulumi.runtime import config as runtime_config
 PROJECT = "tinderbox"
 SHARED_PATH = "/srv/shared"
 """Where every node, and every pod with the claim, sees the shared volume."""
+MASTERS = ("standalone", "kubernetes")
+"""What Spark applications run on: the stack's workers, or executors that are pods of their own."""
 
 # AWS takes VPCs of /16 to /28; below /24 a cluster that grows runs out of addresses.
 _LARGEST_VPC, _SMALLEST_VPC = 16, 24
@@ -232,19 +234,23 @@ class S3Settings:
 
 @dataclass(frozen=True)
 class WordCountSettings:
-    """`wordCount`: the text, and the options of spark_jobs/wordcount.py.
+    """`wordCount`: the text, where it is counted, and the options of spark_jobs/wordcount.py.
 
     output: a folder in S3 for the counts; without it they are on the shared volume.
+    master: "standalone", the workers of the stack; or "kubernetes", executors of its own.
     """
 
     input: str = "README.md"
     output: str | None = None
+    master: str = "standalone"
     lowercase: bool = False
     pattern: str | None = None
     top: int = 10
 
     def __post_init__(self) -> None:
         _require_at_least("wordCount.top", self.top, 1)
+        if self.master not in MASTERS:
+            raise SettingsError("wordCount.master", self.master, " or ".join(MASTERS))
         if not self.is_input_there and not _exists(self.input):
             raise SettingsError(
                 "wordCount.input",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import secrets
 from dataclasses import dataclass
@@ -10,9 +11,17 @@ from typing import TypedDict
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from components.access import AccessArgs, SparkAccess
 from components.application import Place
 from components.cluster import Cluster
-from components.settings import SHARED_PATH, S3Settings, Settings, SparkSettings
+from components.nodes import Machine
+from components.settings import (
+    SHARED_PATH,
+    S3Settings,
+    Settings,
+    SettingsError,
+    SparkSettings,
+)
 from components.storage import SharedVolume, VolumeArgs
 from components.text import LocalFiles, read_local
 from components.upload import upload
@@ -22,6 +31,8 @@ _CHART = "./charts/spark"  # relative, so that the state is the same for every c
 _RELEASE = "spark"
 _NAMESPACE = "spark"
 _JARS = f"{SHARED_PATH}/spark/jars"
+# What the chart adds to a worker's memory: what executors need beside their heap, and its own.
+_BESIDE_MIB = 512 + 384
 
 
 class SparkOutputs(TypedDict):
@@ -55,8 +66,10 @@ class SparkRelease(pulumi.ComponentResource):
     ) -> None:
         super().__init__("tinderbox:index:SparkRelease", name, {}, opts)
         settings, s3 = args.settings.spark, args.settings.s3
+        if args.cluster.control_plane is not None:
+            require_fit(settings, args.cluster.control_plane.machine)
         jars = None if settings.jars is None else read_local("spark.jars", settings.jars)
-        self.place = spark_place(settings, _s3_secret(s3))
+        self.place = spark_place(settings, args.cluster.worker_count, _s3_secret(s3))
         inside = args.cluster.options(parent=self)
         namespace = kubernetes.core.v1.Namespace(
             "spark-namespace",
@@ -76,6 +89,11 @@ class SparkRelease(pulumi.ComponentResource):
             VolumeArgs(
                 cluster=args.cluster, namespace=self.namespace, settings=args.settings.storage
             ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        SparkAccess(
+            self.place.service_account,
+            AccessArgs(args.cluster, self.namespace),
             opts=pulumi.ResourceOptions(parent=self),
         )
         auth = self._create_auth_secret(inside)
@@ -99,6 +117,10 @@ class SparkRelease(pulumi.ComponentResource):
         )
         outputs: SparkOutputs = {"masterUrl": self.master_url, "namespace": self.namespace}
         self.register_outputs(dict(outputs))
+
+    def where(self) -> pulumi.Output[dict[str, object]]:
+        """The place as an output, known once Spark is there: for `make submit`."""
+        return self.master_url.apply(lambda _: dataclasses.asdict(self.place))
 
     def _create_auth_secret(self, inside: pulumi.ResourceOptions) -> kubernetes.core.v1.Secret:
         """What Spark's processes prove themselves with. The first run's key stays.
@@ -142,7 +164,21 @@ class SparkRelease(pulumi.ComponentResource):
         ]
 
 
-def spark_place(settings: SparkSettings, s3_secret: str | None = None) -> Place:
+def require_fit(settings: SparkSettings, machine: Machine) -> None:
+    """Raises SettingsError for workers that no node can hold."""
+    most = machine.memory_mib - _BESIDE_MIB
+    if settings.worker_memory_mib > most:
+        raise SettingsError(
+            "spark.workerMemoryMiB",
+            settings.worker_memory_mib,
+            f"at most {most}: a {machine.instance_type} has {machine.memory_mib} MiB,"
+            f" and a worker needs {_BESIDE_MIB} beside",
+        )
+
+
+def spark_place(
+    settings: SparkSettings, worker_nodes: int | None = None, s3_secret: str | None = None
+) -> Place:
     """The namespace of SparkRelease; the names in it are the stack's own, so all are known before.
 
     Plain text, since manifests are; who uses them waits for the SparkRelease.
@@ -154,7 +190,9 @@ def spark_place(settings: SparkSettings, s3_secret: str | None = None) -> Place:
         claim=f"{_RELEASE}-shared",
         auth_secret=f"{_RELEASE}-auth",
         defaults_config=f"{_RELEASE}-defaults",
+        native_config=f"{_RELEASE}-native",
         service_account=_RELEASE,
+        workers=_workers(settings, worker_nodes),
         worker_cores=settings.worker_cores,
         worker_memory_mib=settings.worker_memory_mib,
         s3_secret=s3_secret,
@@ -170,7 +208,7 @@ def spark_values(
     """The chart's values; as many workers as there are nodes for them, unless the stack says."""
     spark = settings.spark
     repository, tag = spark.image.rsplit(":", 1)
-    workers = spark.workers or worker_nodes or 2
+    workers = _workers(spark, worker_nodes)
     conf = {**_s3_conf(settings.s3), **_jars_conf(jars)}
     # Executors fetch an application's s3a:// files by themselves, with the worker's environment;
     # only for data does the driver hand them its keys.
@@ -187,6 +225,10 @@ def spark_values(
             **({"envFromSecret": s3_secret} if s3_secret else {}),
         },
     }
+
+
+def _workers(settings: SparkSettings, worker_nodes: int | None) -> int:
+    return settings.workers or worker_nodes or 2
 
 
 def _s3_secret(s3: S3Settings) -> str | None:

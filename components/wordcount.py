@@ -19,7 +19,9 @@ import pulumi_kubernetes as kubernetes
 
 from components.application import (
     LARGEST_BY_CONFIGMAP,
+    STANDALONE,
     Application,
+    Role,
     SparkApplicationArgs,
     SparkApplicationJob,
     literally,
@@ -37,13 +39,15 @@ _INPUTS = f"{SHARED_PATH}/wordcount/inputs"
 _RUNS = f"{SHARED_PATH}/wordcount/runs"
 
 # Prints the summary: the line of JSON in the logs of the job's attempts, which only the one that
-# succeeded has. The kubeconfig is on no command line, and in no file that others can read or that
-# stays; kubectl opens it more than once, so it can't come by a pipe.
+# succeeded has. Its folder, which is named after its pod, goes in as "output". The kubeconfig is on
+# no command line, and in no file that others can read or that stays; kubectl opens it more than
+# once, so it can't come by a pipe.
 _READ_LOG = """config=$(mktemp)
 trap 'rm -f "$config"' EXIT
 printf %s "$KUBECONFIG_TEXT" >"$config"
-kubectl --kubeconfig "$config" --namespace {namespace} logs --container driver --tail -1 \\
-  --selector batch.kubernetes.io/job-name={job} | grep '^{{' | tail -n 1
+kubectl --kubeconfig "$config" --namespace {namespace} logs --container driver --tail -1 --prefix \\
+  --selector batch.kubernetes.io/job-name={job} | grep '^\\[[^ ]*\\] {{' | tail -n 1 |
+  sed 's|^\\[pod/\\([^/]*\\)/[^ ]*\\] {{|{{"output": "{runs}/{job}/\\1", |'
 """
 
 
@@ -156,6 +160,8 @@ class WordCountJob(pulumi.ComponentResource):
                 f"{literally(self._args.settings.output or _RUNS)}/$(JOB)/$(POD)",
                 *map(literally, options(self._args.settings)),
             ),
+            master=self._args.settings.master,
+            executor=self._executor(),
             retries=2,
             init_containers=text.init_containers,
             volumes=text.volumes,
@@ -170,6 +176,18 @@ class WordCountJob(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=self),
         ).job
+
+    def _executor(self) -> Role:
+        """Natively as large as those on the workers, one for each of which there is."""
+        place = self._args.spark.place
+        if self._args.settings.master == STANDALONE:
+            return Role()
+        return Role(
+            cores=place.worker_cores,
+            memory_mib=place.worker_memory_mib,
+            # As the workers: idle cores are anybody's.
+            cpu_request="200m",
+        )
 
     def _read_result(self, job: kubernetes.batch.v1.Job) -> pulumi.Output[str]:
         """The summary, as the one line of JSON that the job printed and wrote."""
@@ -186,7 +204,7 @@ class WordCountJob(pulumi.ComponentResource):
         read = command.local.Command(
             f"{self._name}-result",
             create=pulumi.Output.format(
-                _READ_LOG, namespace=job.metadata.namespace, job=job.metadata.name
+                _READ_LOG, namespace=job.metadata.namespace, job=job.metadata.name, runs=_RUNS
             ),
             interpreter=["/bin/bash", "-euo", "pipefail", "-c"],
             environment={"KUBECONFIG_TEXT": self._args.cluster.kubeconfig},

@@ -8,7 +8,7 @@ import sys
 import time
 
 from console import report, status, timings
-from console.stack import ROOT, ConsoleError, Stack
+from console.stack import ROOT, ConsoleError, Stack, find_input
 from localcloud.errors import CloudError
 from toolchain.errors import ToolchainError
 
@@ -21,14 +21,15 @@ def say(text: str) -> None:
 def up(stack: Stack, input_: str | None) -> None:
     """From nothing to the top words, and where the time went."""
     started = time.time()
+    text = find_input(input_) if input_ else None
     if stack.is_local:
         from localcloud import cloud
 
         cloud.up(say)
     cloud_up = time.time()
     stack.prepare()
-    if input_:
-        stack.choose_input(input_)
+    if text:
+        stack.choose_input(text)
     stack.folder.mkdir(parents=True, exist_ok=True)
     events = stack.folder / "events.jsonl"
     events.unlink(missing_ok=True)

@@ -26,6 +26,19 @@ class ConsoleError(Exception):
     """Something that the person can mend; the message is one line."""
 
 
+def find_input(path: str) -> str:
+    """The text that INPUT= names: a URL, or a file or folder here with links resolved once.
+
+    Raises ConsoleError where there is none.
+    """
+    if "://" in path:
+        return path
+    resolved = Path(path).resolve()
+    if not resolved.exists():
+        raise ConsoleError(f"INPUT={path} does not exist; it must be a file or a folder")
+    return str(resolved)
+
+
 @dataclass
 class Stack:
     """A stack by its name. The local one keeps state and configuration in the local cloud's folder.
@@ -100,12 +113,9 @@ class Stack:
                 )
             return str(yaml.safe_load(made.read_text())["encryptionsalt"])
 
-    def choose_input(self, path: str) -> None:
-        """Sets the text to count: a file or a folder here, links resolved once, or a URL."""
-        chosen = path if "://" in path else str(Path(path).resolve())
-        if "://" not in path and not Path(chosen).exists():
-            raise ConsoleError(f"INPUT={path} does not exist; it must be a file or a folder")
-        self.pulumi("config", "set", "--path", "tinderbox:wordCount.input", chosen, own=True)
+    def choose_input(self, text: str) -> None:
+        """Sets the text to count: a file or a folder here, or a URL."""
+        self.pulumi("config", "set", "--path", "tinderbox:wordCount.input", text, own=True)
 
     def up(self, events: Path) -> None:
         """Creates or updates everything; asks first where it costs money."""

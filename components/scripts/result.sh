@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Prints the summary of the attempt that succeeded, in one line.
+# Prints the summary of the attempt that succeeded, and its folder as "output", in one line.
 # RUN: folder of the job's attempts on the shared volume
 set -euo pipefail
 
 for attempt in "$RUN"/*/; do
   if [[ -e ${attempt}_SUCCESS && -e ${attempt}summary.json ]]; then
-    tr -d '\n' <"${attempt}summary.json"
+    printf '{"output": "%s", ' "${attempt%/}"
+    tr -d '\n' <"${attempt}summary.json" | sed 's/^{//'
     exit 0
   fi
 done

@@ -49,6 +49,7 @@ def test_names(objects: Objects) -> None:
         "Secret/spark-auth",
         "ConfigMap/spark-daemons",
         "ConfigMap/spark-defaults",
+        "ConfigMap/spark-native",
         "Service/spark-master",
         MASTER,
         WORKER,
@@ -95,7 +96,7 @@ def test_rest_is_off_and_recovery_on(objects: Objects) -> None:
     assert daemons["spark.deploy.recoveryDirectory"] == "/srv/shared/spark/recovery"
 
 
-@pytest.mark.parametrize("name", ["spark-daemons", "spark-defaults"])
+@pytest.mark.parametrize("name", ["spark-daemons", "spark-defaults", "spark-native"])
 def test_all_authenticate_and_encrypt(objects: Objects, name: str) -> None:
     properties = conf(objects, name)
     assert properties["spark.authenticate"] == "true"
@@ -134,6 +135,18 @@ def test_without_a_claim_nothing_points_at_it(render: Render) -> None:
     objects = render()
     assert "/srv/shared" not in str(objects)
     assert "spark.eventLog.enabled" not in conf(objects, "spark-defaults")
+
+
+def test_native_drivers_have_the_same_defaults_without_a_masters(objects: Objects) -> None:
+    standalone, native = conf(objects, "spark-defaults"), conf(objects, "spark-native")
+    # A secret here would be taken before the one in the file; a bind address is Spark's to set.
+    assert standalone.keys() - native.keys() == {
+        "spark.authenticate.secret",
+        "spark.cores.max",
+        "spark.driver.bindAddress",
+        "spark.master",
+    }
+    assert native.items() <= standalone.items()
 
 
 def test_drivers_defaults(render: Render, objects: Objects) -> None:

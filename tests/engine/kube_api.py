@@ -28,10 +28,17 @@ _START_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class KubeApi:
-    """A running API server: its address, and a kubeconfig (text) of a cluster administrator."""
+    """A running API server: its address, and a kubeconfig (text) of a cluster administrator.
+
+    authority: the server's certificate (PEM); nothing else vouches for it.
+    client_certificate, client_key: PEM files that prove the same administrator.
+    """
 
     server: str
     kubeconfig: str
+    authority: Path
+    client_certificate: Path
+    client_key: Path
 
 
 def free_port() -> int:
@@ -63,6 +70,7 @@ def running() -> Generator[KubeApi]:
         )
         key = folder / "accounts.key"
         subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
+        _client_certificates(folder)
         (folder / "tokens.csv").write_text(f'{TOKEN},admin,1,"system:masters"\n')
         stack.enter_context(
             _process(
@@ -73,6 +81,7 @@ def running() -> Generator[KubeApi]:
                 f"--secure-port={port}",
                 f"--cert-dir={folder}/certs",
                 f"--token-auth-file={folder}/tokens.csv",
+                f"--client-ca-file={folder}/clients-ca.crt",
                 "--authorization-mode=RBAC",
                 "--service-cluster-ip-range=10.0.0.0/24",
                 "--service-account-issuer=https://kubernetes.default.svc",
@@ -82,8 +91,8 @@ def running() -> Generator[KubeApi]:
         )
         server = f"https://127.0.0.1:{port}"
         _wait_ready(f"{server}/readyz", folder)
-        authority = (folder / "certs" / "apiserver.crt").read_bytes()
-        kubeconfig = _kubeconfig(server, authority)
+        authority = folder / "certs" / "apiserver.crt"
+        kubeconfig = _kubeconfig(server, authority.read_bytes())
         (folder / "kubeconfig").write_text(kubeconfig)
         stack.enter_context(
             _process(
@@ -98,7 +107,20 @@ def running() -> Generator[KubeApi]:
                 "--use-service-account-credentials=false",
             )
         )
-        yield KubeApi(server, kubeconfig)
+        yield KubeApi(server, kubeconfig, authority, folder / "client.crt", folder / "client.key")
+
+
+def _client_certificates(folder: Path) -> None:
+    """An authority for clients, and an administrator's certificate that it signed."""
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-noenc", "-days", "2"]
+    signed = ["-CA", "clients-ca.crt", "-CAkey", "clients-ca.key"]
+    for name, subject, by in (
+        ("clients-ca", "/CN=clients", []),
+        ("client", "/O=system:masters/CN=certified", signed),
+    ):
+        files = ["-keyout", f"{name}.key", "-out", f"{name}.crt"]
+        command = [*make, "-subj", subject, *files, *by]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
 
 
 @contextmanager

@@ -27,7 +27,9 @@ PLACE = Place(
     claim="files",
     auth_secret="auth",
     defaults_config="defaults",
+    native_config="native",
     service_account="robot",
+    workers=4,
     worker_cores=2,
     worker_memory_mib=1024,
 )
@@ -159,8 +161,45 @@ def test_executors_have_the_volume_the_secret_and_no_rights():
     assert mounts == {"shared": "/srv/shared", "auth": "/opt/tinderbox/auth"}
     sources = {volume["name"]: volume for volume in spec["volumes"]}
     assert sources["shared"]["persistentVolumeClaim"] == {"claimName": "files"}
-    (secret,) = [item for item in container["env"] if item["name"] == "_SPARK_AUTH_SECRET"]
-    assert secret["valueFrom"]["secretKeyRef"] == {"name": "auth", "key": "secret"}
+    # Spark would take it from the environment before it does from the file.
+    assert "_SPARK_AUTH_SECRET" not in [item["name"] for item in container["env"]]
+
+
+def test_in_cluster_mode_the_jobs_pod_submits_and_the_driver_has_one_of_its_own():
+    app = dataclasses.replace(
+        NATIVE,
+        deploy_mode="cluster",
+        arguments=(literally("$(POD)"), "$(POD)"),
+        driver=Role(image="d:1", memory_mib=600, labels={"team": "x"}, cpu_request="50m"),
+    )
+    made = manifests(app, PLACE)
+    (container,) = pod(made)["containers"]
+    assert container["image"] == "host/spark:1"  # it needs Python, whatever the driver's has
+    assert container["command"] == [
+        "python3",
+        "/opt/tinderbox/app/cluster_driver.py",
+        "/opt/tinderbox/app/driver-pod.json",
+        "$(POD)-driver",
+        "--",
+        "/opt/spark/bin/spark-submit",
+    ]
+    args = container["args"]
+    assert args[args.index("--deploy-mode") + 1] == "cluster"
+    # The first look makes "$$(POD)" of it, the second, in the driver's pod, "$(POD)".
+    assert args[-2:] == ["$$$$(POD)", "$(POD)"]
+    found = conf(made)
+    assert found["spark.kubernetes.driver.pod.name"] == "$(POD)-driver"
+    assert found["spark.kubernetes.driver.container.image"] == "d:1"
+    assert found["spark.kubernetes.driver.request.cores"] == "50m"
+    assert found["spark.driver.memory"] == "600m"
+    assert "spark.driver.host" not in found
+    env = {item["name"]: item.get("value") for item in container["env"]}
+    assert found["spark.kubernetes.file.upload.path"] == f"file://{env['UPLOADS']}"
+    assert made.files is not None
+    driver = json.loads(made.files["data"]["driver-pod.json"])
+    assert driver["metadata"]["labels"] == {"app": "pi", "team": "x"}
+    assert driver["spec"]["serviceAccountName"] == "robot"
+    assert driver["spec"]["securityContext"]["runAsUser"] == 185
 
 
 def test_driver_and_executors_have_each_their_own():
@@ -196,13 +235,15 @@ def test_driver_and_executors_have_each_their_own():
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        ({"master": "yarn"}, "no master 'yarn'; known: standalone and kubernetes"),
+        ({"master": "yarn"}, "no master 'yarn': it must be standalone or kubernetes, or a URL"),
+        ({"master": "http://host:1"}, "no master 'http://host:1'"),
+        ({"master": "spark://host"}, "no master 'spark://host'"),
         ({"deploy_mode": "server"}, "no deploy mode 'server'"),
         ({"deploy_mode": "cluster"}, "deploy mode cluster needs the master kubernetes"),
         ({"app": "local:///a.jar"}, "say which class to run"),
         ({"app": "local:///a.sh"}, "none of .py, .jar and .R"),
         ({"name": "Pi_1"}, "no application's name"),
-        ({"name": "p" * 41}, "no application's name"),
+        ({"name": "p" * 33}, "no application's name"),
     ],
 )
 def test_what_no_application_can_be(what, said):

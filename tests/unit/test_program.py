@@ -30,6 +30,7 @@ def test_how_many_there_are_of_each(count):
                 "KubeadmBootstrap",
                 "ClusterAddons",
                 "SharedVolume",
+                "SparkAccess",
                 "SparkRelease",
                 "SparkApplicationJob",
                 "WordCountJob",
@@ -60,6 +61,9 @@ def test_how_many_there_are_of_each(count):
         "kubernetes:core/v1:PersistentVolumeClaim": 1,
         "kubernetes:core/v1:ConfigMap": 1,
         "kubernetes:core/v1:Secret": 1,
+        "kubernetes:core/v1:ServiceAccount": 1,
+        "kubernetes:rbac.authorization.k8s.io/v1:Role": 1,
+        "kubernetes:rbac.authorization.k8s.io/v1:RoleBinding": 1,
         "kubernetes:helm.sh/v3:Release": 3,
         "kubernetes:batch/v1:Job": 1,
     }

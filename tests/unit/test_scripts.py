@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import subprocess
 
 import pytest
@@ -719,7 +720,7 @@ def test_the_result_is_of_the_attempt_that_succeeded(sandbox):
     sandbox.file(f"{runs}/b/summary.json", '{"words": 2}\n')
     sandbox.file(f"{runs}/b/_SUCCESS", "")
     ran = sandbox.step("result.sh", RUN=runs)
-    assert ran.stdout == '{"words": 2}'
+    assert json.loads(ran.stdout) == {"words": 2, "output": str(sandbox.file(f"{runs}/b"))}
 
 
 def test_no_attempt_that_succeeded_is_an_error(sandbox):

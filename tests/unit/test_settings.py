@@ -75,6 +75,7 @@ def test_every_default():
         "word_count": {
             "input": "README.md",
             "output": None,
+            "master": "standalone",
             "lowercase": False,
             "pattern": None,
             "top": 10,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.settings import Settings, SparkSettings
+from components.settings import Settings, SettingsError, SparkSettings
 from components.spark import spark_place, spark_values
 from tests.unit.plan import EXISTING, MINIMAL, ROOT, plan, planned
 
@@ -139,3 +139,27 @@ def test_a_stack_without_s3_has_nothing_of_it():
     assert not [made for made in plan_.made if made.name in ("spark-s3", "spark-jars")]
     values = plan_.one("spark", RELEASE).inputs["values"]
     assert "conf" not in values["app"] and "envFromSecret" not in values["worker"]
+
+
+def test_a_worker_that_no_node_can_hold():
+    """The type has 4096 MiB."""
+    plan({"spark": {"workerMemoryMiB": 3200}})
+    with pytest.raises(SettingsError, match=r"workerMemoryMiB is 3201; .* at most 3200: a t3.medi"):
+        plan({"spark": {"workerMemoryMiB": 3201}})
+    plan({**EXISTING, "spark": {"workerMemoryMiB": 3201}})  # its nodes are not the stack's
+
+
+def test_drivers_have_an_account_with_a_role_in_their_namespace_only():
+    made = planned()
+    role = made.one("spark-role").inputs
+    binding = made.one("spark-role-binding").inputs
+    account = made.one("spark-account").inputs
+    assert account["automountServiceAccountToken"] is False
+    name = {"name": "spark", "namespace": "spark"}
+    assert role["metadata"] == binding["metadata"] == account["metadata"] == name
+    assert binding["roleRef"]["kind"] == "Role"
+    assert binding["subjects"] == [{"kind": "ServiceAccount", **name}]
+    assert not made.of("kubernetes:rbac.authorization.k8s.io/v1:ClusterRoleBinding")
+    granted = {resource for rule in role["rules"] for resource in rule["resources"]}
+    assert not {"secrets", "pods/exec", "*"} & granted
+    assert not [rule for rule in role["rules"] if "*" in rule["verbs"]]

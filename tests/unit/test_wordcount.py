@@ -142,6 +142,25 @@ def test_the_driver_knows_sparks_secret_which_is_in_no_argument():
     assert "secret" not in " ".join(arguments(made))
 
 
+def test_natively_the_count_has_executors_of_the_workers_size(text):
+    made = plan(of(text, master="kubernetes"))
+    args = arguments(made)
+    assert args[:2] == ["--master", "k8s://https://kubernetes.default.svc"]
+    wanted = {
+        "spark.executor.instances=2",
+        "spark.executor.cores=2",
+        "spark.executor.memory=1024m",
+        "spark.kubernetes.executor.request.cores=200m",
+    }
+    assert wanted <= set(args)
+    assert pod(made)["serviceAccountName"] == "spark"
+
+
+def test_a_master_of_neither_kind():
+    with pytest.raises(SettingsError, match=r"wordCount\.master is 'yarn'; .*standalone or kube"):
+        WordCountSettings(master="yarn")
+
+
 def test_the_pod_has_volume_script_and_defaults():
     spec = pod(planned())
     script = planned().one("wordcount-app").inputs["metadata"]["name"]
@@ -321,9 +340,9 @@ def test_the_result_of_a_cluster_that_exists_is_read_from_the_log(text, tmp_path
         f"""#!/bin/bash
         echo "$@" >{tmp_path}/called
         cat "$2" >{tmp_path}/first; cat "$2" >{tmp_path}/second; stat -c %a "$2" >{tmp_path}/mode
-        echo 'WARN about to count'
-        echo '{json.dumps(summary)}'
-        echo 'WARN shutting down'
+        echo '[pod/wordcount-1a2b-x7/driver] WARN about to count'
+        echo '[pod/wordcount-1a2b-x7/driver] {json.dumps(summary)}'
+        echo '[pod/wordcount-1a2b-x7/driver] WARN shutting down'
         """
     )
     kubectl.chmod(0o755)
@@ -339,7 +358,8 @@ def test_the_result_of_a_cluster_that_exists_is_read_from_the_log(text, tmp_path
         text=True,
         check=True,
     )
-    assert json.loads(ran.stdout) == summary
+    output = "/srv/shared/wordcount/runs/wordcount-1a2b/wordcount-1a2b-x7"
+    assert json.loads(ran.stdout) == {**summary, "output": output}
     kubeconfig = EXISTING["cluster"]["kubeconfig"]
     assert (tmp_path / "first").read_text() == (tmp_path / "second").read_text() == kubeconfig
     assert (tmp_path / "mode").read_text() == "600\n"

@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+"""Submits an application in cluster mode, shows its driver's log, and ends as its driver ended.
+
+    cluster_driver.py TEMPLATE DRIVER -- spark-submit ARGUMENTS...
+
+spark-submit itself returns 0 even where the driver fails. TEMPLATE is the driver's pod template;
+the pod that comes of it, DRIVER, gets this pod as its owner, so that Kubernetes takes it away with
+this one. UPLOADS, if set, is a folder for what spark-submit uploads; it goes when the driver ended.
+
+Runs in a pod: POD and POD_UID are its name and uid, and the mounted account may read pods and their
+logs and delete pods. Exit code: the driver's; spark-submit's where that failed; 1 where the pod of
+the driver has none, with the reason on stderr. Only the standard library, Python 3.10.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+ACCOUNT = Path(os.environ.get("ACCOUNT", "/var/run/secrets/kubernetes.io/serviceaccount"))
+
+#: Seconds between two looks at a pod that has not started or not ended yet.
+LOOK_EVERY = 1.0
+
+#: Seconds in which a pod's end shows after that of its log.
+ENDS_WITHIN = 60.0
+
+#: Seconds that the API may be away, as when the control plane starts anew.
+BACK_WITHIN = 120.0
+
+
+class Stopped(BaseException):
+    """SIGTERM: this pod is to go."""
+
+
+def say(text: str) -> None:
+    """One line on stderr."""
+    print(f"cluster mode: {text}", file=sys.stderr, flush=True)
+
+
+class Api:
+    """The Kubernetes API, as this pod's account may use it."""
+
+    def __init__(self, server: str) -> None:
+        self.address = urlsplit(server)
+        self.namespace = (ACCOUNT / "namespace").read_text().strip()
+
+    def request(self, method: str, path: str, **query: str) -> http.client.HTTPResponse:
+        """The answer, with its body still to be read."""
+        context = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
+        connection = http.client.HTTPSConnection(
+            self.address.hostname or "", self.address.port, context=context, timeout=300
+        )
+        # Read anew each time: tokens are renewed.
+        token = (ACCOUNT / "token").read_text().strip()
+        pods = f"/api/v1/namespaces/{quote(self.namespace)}/pods/"
+        connection.request(
+            method,
+            f"{pods}{path}?{urlencode(query)}",
+            headers={"Authorization": f"Bearer {token}"},
+        )
+        return connection.getresponse()
+
+    def pod(self, name: str) -> dict[str, Any] | None:
+        """A pod; None where there is none (any more). Waits for an API that is away for a while."""
+        end = time.monotonic() + BACK_WITHIN
+        while True:
+            try:
+                response = self.request("GET", name)
+                body = response.read()
+                if response.status == 404:
+                    return None
+                if response.status == 200:
+                    return json.loads(body)
+                answer = f"the API answers {response.status}: {body[:300].decode()}"
+                if response.status < 500:
+                    sys.exit(f"cluster mode: {answer}")
+                raise OSError(answer)
+            except (OSError, http.client.HTTPException):
+                if time.monotonic() >= end:
+                    raise
+            time.sleep(LOOK_EVERY)
+
+    def log(self, name: str, container: str, since: float | None) -> Iterator[bytes]:
+        """The pieces of a container's log until it ends, or the connection does."""
+        query = {"container": container, "follow": "true"}
+        if since is not None:
+            query["sinceSeconds"] = str(max(1, int(time.time() - since)))
+        response = self.request("GET", f"{name}/log", **query)
+        if response.status != 200:
+            raise OSError(f"the API answers {response.status} for the driver's log")
+        while piece := response.read1(65536):
+            yield piece
+
+    def delete(self, name: str) -> None:
+        """Delete a pod, whether there is one or not."""
+        self.request("DELETE", name).read()
+
+
+def with_owner(template: Mapping[str, Any], name: str, uid: str) -> dict[str, Any]:
+    """A pod template whose pods belong to the pod of that name."""
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}
+    metadata = {**template["metadata"], "ownerReferences": [owner]}
+    return {**template, "metadata": metadata}
+
+
+def waits_for(pod: Mapping[str, Any]) -> str | None:
+    """Why a pod does not run yet, in the scheduler's or the kubelet's words."""
+    for condition in pod["status"].get("conditions", []):
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return f"{condition.get('reason')}: {condition.get('message')}"
+    for status in pod["status"].get("containerStatuses", []):
+        waiting = status["state"].get("waiting")
+        if waiting and waiting["reason"] != "ContainerCreating":
+            return f"{waiting['reason']}: {waiting.get('message', '')}"
+    return None
+
+
+def exit_code(pod: Mapping[str, Any] | None, container: str) -> int | None:
+    """The driver's; None while it runs. 1, with a line that says why, where it left none."""
+    if pod is None:
+        say("the driver's pod is gone")
+        return 1
+    for status in pod["status"].get("containerStatuses", []):
+        ended = status["state"].get("terminated")
+        if status["name"] == container and ended:
+            if ended.get("reason") not in (None, "Completed", "Error"):
+                say(f"the driver ended: {ended['reason']}")
+            return ended["exitCode"]
+    if pod["status"]["phase"] == "Failed":
+        status = pod["status"]
+        say(f"the driver's pod failed: {status.get('reason')}: {status.get('message')}")
+        return 1
+    return None
+
+
+def started(api: Api, name: str) -> bool:
+    """Wait until a pod runs, or has run; false where there is none (any more)."""
+    said = None
+    while (pod := api.pod(name)) is not None:
+        if pod["status"]["phase"] != "Pending":
+            return True
+        reason = waits_for(pod)
+        if reason and reason != said:
+            say(f"the driver's pod waits: {reason}")
+            said = reason
+        time.sleep(LOOK_EVERY)
+    return False
+
+
+def follow(api: Api, name: str, container: str) -> int:
+    """Show the driver's log until it ends; its exit code."""
+    seen = None
+    if not started(api, name):
+        say("the driver's pod is gone")
+        return 1
+    while True:
+        try:
+            for piece in api.log(name, container, seen):
+                sys.stdout.buffer.write(piece)
+                sys.stdout.buffer.flush()
+        except (OSError, http.client.HTTPException) as error:
+            say(f"the driver's log broke off: {error}")
+        seen = time.time()
+        # The log ends a moment before the pod's status says so.
+        while time.time() - seen < ENDS_WITHIN:
+            code = exit_code(api.pod(name), container)
+            if code is not None:
+                return code
+            time.sleep(LOOK_EVERY)
+
+
+def stop(*_: object) -> None:
+    """Signal handler."""
+    raise Stopped
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The program; the exit code."""
+    parser = argparse.ArgumentParser(prog="cluster_driver.py")
+    parser.add_argument("template", type=Path)
+    parser.add_argument("driver", help="the name of the driver's pod")
+    parser.add_argument("command", nargs="+")
+    args = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, stop)
+    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
+    api = Api(f"https://{f'[{host}]' if ':' in host else host}:{port}")
+    template = json.loads(args.template.read_text())
+    container = template["spec"]["containers"][0]["name"]
+    owned = with_owner(template, os.environ["POD"], os.environ["POD_UID"])
+    uploads = os.environ.get("UPLOADS")
+    try:
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(owned, file)
+            file.flush()
+            submit, *rest = args.command
+            conf = f"spark.kubernetes.driver.podTemplateFile={file.name}"
+            done = subprocess.run([submit, "--conf", conf, *rest])
+        if done.returncode != 0:
+            say("spark-submit failed, so there is no driver")
+            return done.returncode if done.returncode > 0 else 128 - done.returncode
+        return follow(api, args.driver, container)
+    except Stopped:
+        api.delete(args.driver)
+        say("stopped, and the driver with it")
+        return 143
+    finally:
+        if uploads:
+            shutil.rmtree(uploads, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

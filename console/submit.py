@@ -1,0 +1,356 @@
+"""`make submit`: runs one application in the stack's cluster, and ends as it ended.
+
+The manifests are those of components/application.py, as in the Pulumi program. What the application
+prints goes to stdout as it comes, what this program has to say to stderr. Ctrl-C takes all away.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import urllib3
+import yaml
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+
+from components.application import (
+    CLIENT,
+    CLUSTER,
+    DRIVER_CONTAINER,
+    STANDALONE,
+    Application,
+    ApplicationError,
+    Place,
+    Role,
+    literally,
+    manifests,
+)
+from components.sizes import Room, quantity, require_room, spark_mib
+from console.stack import ConsoleError, Stack
+from localcloud.errors import CloudError
+from toolchain.errors import ToolchainError
+
+# Seconds between two looks at what has not started or not ended yet.
+_LOOK_EVERY = 1.0
+# Seconds in which a pod's end shows after that of its log.
+_ENDS_WITHIN = 60.0
+# Taints with these effects keep pods off a node.
+_KEEPS_OFF = ("NoSchedule", "NoExecute")
+
+
+def say(text: str) -> None:
+    """One line on stderr."""
+    print(f"submit: {text}", file=sys.stderr, flush=True)
+
+
+class _Stopped(BaseException):
+    """SIGTERM."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line; options are called as spark-submit calls them."""
+    made = argparse.ArgumentParser(prog="python -m console.submit", description=__doc__)
+    made.add_argument("--stack", default="local")
+    made.add_argument("--master", default=STANDALONE, help="standalone, kubernetes or a URL")
+    made.add_argument("--deploy-mode", default=CLIENT, help=f"{CLIENT} or {CLUSTER}")
+    made.add_argument("--name", help="of the application; else the file's")
+    made.add_argument("--class", dest="main_class", help="of a jar")
+    made.add_argument("--conf", action="append", default=[], metavar="PROPERTY=VALUE")
+    for option, what in (
+        ("--py-files", "Python modules and archives of them"),
+        ("--files", "files for the executors' working folders"),
+        ("--jars", "jars for driver and executors"),
+        ("--archives", "archives for the executors' working folders, as FILE#FOLDER"),
+    ):
+        made.add_argument(option, type=_names, default=(), metavar="A,B", help=what)
+    made.add_argument("--num-executors", type=int)
+    made.add_argument("--executor-cores", type=int)
+    made.add_argument("--executor-memory", metavar="512m")
+    made.add_argument("--driver-memory", metavar="512m")
+    made.add_argument("--image", help="of driver and executors, instead of the stack's")
+    made.add_argument(
+        "--wait", type=float, default=300, help="seconds that it may take until the driver runs"
+    )
+    made.add_argument("--keep", action="store_true", help="leave the finished Job to look at")
+    made.add_argument("app", help="a file here, local://, http(s)://, s3a:// or hdfs://")
+    made.add_argument("arguments", nargs=argparse.REMAINDER)
+    return made
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.split(",") if name)
+
+
+def describe(options: argparse.Namespace) -> Application:
+    """The application that the command line tells of. Raises ApplicationError."""
+    conf: dict[str, str] = {}
+    for pair in options.conf:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.startswith("spark."):
+            raise ApplicationError(f"--conf {pair}: write spark.PROPERTY=VALUE")
+        conf[key] = value
+    for option in ("num_executors", "executor_cores"):
+        number = getattr(options, option)
+        if number is not None and number < 1:
+            raise ApplicationError(f"--{option.replace('_', '-')} {number} must be at least 1")
+    image = options.image or conf.get("spark.kubernetes.container.image")
+    return Application(
+        name=options.name or _name_of(options.app),
+        app=options.app,
+        arguments=tuple(map(literally, options.arguments)),
+        main_class=options.main_class,
+        master=options.master,
+        deploy_mode=options.deploy_mode,
+        conf=conf,
+        files=options.files,
+        py_files=options.py_files,
+        jars=options.jars,
+        archives=options.archives,
+        instances=options.num_executors,
+        driver=Role(
+            memory_mib=_size("--driver-memory", options.driver_memory),
+            overhead_mib=768,
+            cpu_request="100m",
+            image=image,
+        ),
+        executor=Role(
+            cores=options.executor_cores,
+            memory_mib=_size("--executor-memory", options.executor_memory),
+            image=image,
+        ),
+    )
+
+
+def _name_of(app: str) -> str:
+    """A name for an application from its file's: that of "my_Job.2.py" is "my-job-2"."""
+    words = re.sub(r"[^a-z0-9]+", "-", Path(app).stem.lower()).strip("-")
+    return re.sub(r"^(?![a-z])", "app-", words)[:32].rstrip("-")
+
+
+def _size(option: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    return round(spark_mib({option: text}, option, 0))
+
+
+class Run:
+    """One application in a cluster, from its Job's creation until it is gone."""
+
+    def __init__(self, api: client.ApiClient, place: Place, application: Application) -> None:
+        # The client's own types have None for whatever the API's schema does not require.
+        self.core: Any = client.CoreV1Api(api)
+        self.batch: Any = client.BatchV1Api(api)
+        self.application = application
+        self.place = place
+        self.namespace = place.namespace
+        self.manifests = manifests(application, place)
+        self.name = f"{application.name}-{secrets.token_hex(3)}"
+
+    def rooms(self) -> list[Room]:
+        """What each node has that pods may come to; nothing where this user may not look."""
+        try:
+            nodes = self.core.list_node().items
+        except ApiException as error:
+            if error.status == 403:
+                return []
+            raise
+        rooms = []
+        for node in nodes:
+            if any(taint.effect in _KEEPS_OFF for taint in node.spec.taints or []):
+                continue
+            has = node.status.allocatable
+            memory = quantity(has["memory"]) / 2**20
+            rooms.append(Room(quantity(has["cpu"]), memory, node.metadata.labels))
+        return rooms
+
+    def create(self) -> None:
+        """Makes the Job and its files; these belong to the Job and go with it."""
+        files = self.manifests.files
+        if files is not None:
+            try:
+                self.core.create_namespaced_config_map(self.namespace, files)
+            except ApiException as error:
+                # The same files, of a run at the same time: they get a second owner.
+                if error.status != 409:
+                    raise
+        job = {**self.manifests.job}
+        job["metadata"] = {**job["metadata"], "name": self.name}
+        made = self.batch.create_namespaced_job(self.namespace, job)
+        if files is not None:
+            owner = {
+                "apiVersion": "batch/v1",
+                "kind": "Job",
+                "name": self.name,
+                "uid": made.metadata.uid,
+            }
+            self.core.patch_namespaced_config_map(
+                files["metadata"]["name"],
+                self.namespace,
+                {"metadata": {"ownerReferences": [owner]}},
+            )
+
+    def wait_for_pod(self, seconds: float) -> str:
+        """The name of the Job's pod, once it runs or has run.
+
+        Raises ConsoleError with the reason, in Kubernetes' own words, where it does not start.
+        """
+        end = time.monotonic() + seconds
+        said = None
+        while True:
+            pods = self.core.list_namespaced_pod(
+                self.namespace, label_selector=f"batch.kubernetes.io/job-name={self.name}"
+            ).items
+            if pods and pods[0].status.phase != "Pending":
+                return pods[0].metadata.name
+            reason = _waits_for(pods[0]) if pods else self._refused()
+            if reason and reason != said:
+                say(f"the driver's pod waits: {reason}")
+                said = reason
+            if time.monotonic() > end:
+                raise ConsoleError(f"no driver after {seconds:.0f} s: {said or 'no reason known'}")
+            time.sleep(_LOOK_EVERY)
+
+    def _refused(self) -> str | None:
+        """Why the Job has no pod: a quota, a policy."""
+        events = self.core.list_namespaced_event(
+            self.namespace, field_selector=f"involvedObject.name={self.name},type=Warning"
+        ).items
+        return events[-1].message if events else None
+
+    def follow(self, pod: str) -> int:
+        """Shows the driver's log until it ends; its exit code."""
+        seen = None
+        while True:
+            since = {} if seen is None else {"since_seconds": max(1, int(time.time() - seen))}
+            with suppress(urllib3.exceptions.HTTPError, ApiException):
+                log = self.core.read_namespaced_pod_log(
+                    pod,
+                    self.namespace,
+                    container=DRIVER_CONTAINER,
+                    follow=True,
+                    _preload_content=False,
+                    **since,
+                )
+                while piece := log.read1(65536):
+                    sys.stdout.buffer.write(piece)
+                    sys.stdout.buffer.flush()
+            seen = time.time()
+            # The log ends a moment before the pod's status says so.
+            while time.time() - seen < _ENDS_WITHIN:
+                code = self._exit_code(pod)
+                if code is not None:
+                    return code
+                time.sleep(_LOOK_EVERY)
+
+    def _exit_code(self, name: str) -> int | None:
+        try:
+            status = self.core.read_namespaced_pod(name, self.namespace).status
+        except ApiException as error:
+            if error.status != 404:
+                raise
+            raise ConsoleError(f"pod {name} is gone before its end was seen") from None
+        for container in status.container_statuses or []:
+            ended = container.state.terminated
+            if container.name == DRIVER_CONTAINER and ended:
+                if ended.reason not in (None, "Completed", "Error"):
+                    say(f"the driver ended: {ended.reason}")
+                return ended.exit_code
+        if status.phase == "Failed":
+            raise ConsoleError(f"pod {name} failed: {status.reason}: {status.message}")
+        return None
+
+    def delete(self) -> None:
+        """Takes the Job away, and all that belongs to it; waits until its pods are gone."""
+        with suppress(ApiException):
+            self.batch.delete_namespaced_job(
+                self.name, self.namespace, propagation_policy="Foreground"
+            )
+        end = time.monotonic() + _ENDS_WITHIN
+        while time.monotonic() < end:
+            try:
+                self.batch.read_namespaced_job(self.name, self.namespace)
+            except ApiException:
+                return
+            time.sleep(_LOOK_EVERY)
+
+
+def _waits_for(pod: Any) -> str | None:
+    """Why a pod does not run yet, in the scheduler's or the kubelet's words."""
+    for condition in pod.status.conditions or []:
+        if condition.type == "PodScheduled" and condition.status == "False":
+            return condition.message
+    for container in pod.status.container_statuses or []:
+        waiting = container.state.waiting
+        if waiting and waiting.reason not in ("ContainerCreating", "PodInitializing"):
+            return f"{waiting.reason}: {waiting.message or ''}"
+    return None
+
+
+def connect(stack: Stack) -> tuple[client.ApiClient, Place]:
+    """The stack's cluster, and where applications run in it."""
+    if not stack.exists():
+        raise ConsoleError(f"there is no stack {stack.name}; `make up` makes one")
+    outputs = stack.outputs(secrets=True)
+    if not outputs.get("kubeconfig") or not outputs.get("spark"):
+        raise ConsoleError(f"stack {stack.name} has no Spark; `make up` brings it")
+    api = config.new_client_from_config_dict(yaml.safe_load(outputs["kubeconfig"]))
+    return api, Place(**outputs["spark"])
+
+
+def submit(options: argparse.Namespace) -> int:
+    """Runs the application; its exit code."""
+    application = describe(options)
+    api, place = connect(Stack(options.stack))
+    run = Run(api, place, application)
+    require_room(application, place, run.rooms())
+    code: int | None = None
+    try:
+        run.create()
+        say(f"job {run.name} in namespace {run.namespace}")
+        code = run.follow(run.wait_for_pod(options.wait))
+        return code
+    finally:
+        if code is None or not options.keep:
+            run.delete()
+
+
+def _stop(*_: object) -> None:
+    raise _Stopped
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The program; the exit code is the application's, 1 where it did not run."""
+    options = parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        return submit(options)
+    except (ApplicationError, ConsoleError, CloudError, ToolchainError) as error:
+        print(f"submit: {error}", file=sys.stderr)
+    except ApiException as error:
+        print(f"submit: {_message(error)}", file=sys.stderr)
+    except urllib3.exceptions.HTTPError as error:
+        print(f"submit: the cluster does not answer: {error}", file=sys.stderr)
+    except (KeyboardInterrupt, _Stopped) as stopped:
+        say("stopped; what it made is taken away")
+        return 130 if isinstance(stopped, KeyboardInterrupt) else 143
+    return 1
+
+
+def _message(error: ApiException) -> str:
+    """What the API server says, in one line."""
+    with suppress(yaml.YAMLError, TypeError):
+        return str(yaml.safe_load(error.body)["message"]).replace("\n", " ")
+    return f"the API server answers {error.status} {error.reason}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

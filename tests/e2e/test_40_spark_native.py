@@ -1,0 +1,191 @@
+"""Applications: `make submit` and the word count, standalone and with executors as pods."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console.stack import ROOT
+from tests.e2e.conftest import Up
+
+MODES = {
+    "standalone": [],
+    "native-client": ["--master", "kubernetes"],
+    "native-cluster": ["--master", "kubernetes", "--deploy-mode", "cluster"],
+}
+SMALL = ["--num-executors", "1", "--executor-memory", "512m"]
+# Ends with a code of its own, after its executors did something.
+FAILS = """
+import sys
+from pyspark.sql import SparkSession
+spark = SparkSession.builder.getOrCreate()
+print("counted", spark.range(1000).repartition(2).count(), *sys.argv[1:])
+sys.exit(3)
+"""
+# Holds its executors until it is ended.
+HOLDS = """
+import time
+from pyspark.sql import SparkSession
+spark = SparkSession.builder.getOrCreate()
+print("counted", spark.range(1000).repartition(2).count(), flush=True)
+time.sleep(600)
+"""
+
+
+def submit(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """What `make submit` calls."""
+    command = [".venv/bin/python", "-m", "console.submit", *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    print(done.stdout, done.stderr)
+    return done
+
+
+def pods(up: Up) -> list[dict[str, Any]]:
+    """All pods of applications: Jobs', drivers' and executors'."""
+    found = up.get("pods", "-n", "spark")["items"]
+    return [pod for pod in found if "app.kubernetes.io/component" not in pod["metadata"]["labels"]]
+
+
+def executors(up: Up) -> list[dict[str, Any]]:
+    """The executors that are pods."""
+    return up.get("pods", "-n", "spark", "-l", "spark-role=executor")["items"]
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays(up: Up) -> Iterator[None]:
+    """Whatever a test submits is gone when it is over."""
+    before = {pod["metadata"]["name"] for pod in pods(up)}
+    yield
+    end = time.monotonic() + 60
+    while left := {pod["metadata"]["name"] for pod in pods(up)} - before:
+        assert time.monotonic() < end, left
+        time.sleep(2)
+    labels = {"spark-role", "spark-app-selector"}
+    for kind in ("configmaps", "services", "networkpolicies"):
+        made = up.get(kind, "-n", "spark")["items"]
+        assert not [item for item in made if labels & set(item["metadata"].get("labels", {}))]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_pi_in_every_mode(up: Up, mode: str):
+    options = " ".join([*MODES[mode], *SMALL])
+    printed = up.make("submit", "APP=spark_jobs/pi.py", "ARGS=100000", f"OPTIONS={options}")
+    assert re.search(r"^Pi is roughly 3\.1", printed, re.M)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_failing_drivers_exit_code_is_the_commands(up: Up, tmp_path: Path, mode: str):
+    script = tmp_path / "fails.py"
+    script.write_text(FAILS)
+    done = submit(*MODES[mode], *SMALL, script, "$(POD)", "$HOME", "a b")
+    assert done.returncode == 3
+    # What the user wrote comes as it was written, through both pods.
+    assert "counted 1000 $(POD) $HOME a b" in done.stdout
+    assert executors(up) == []
+
+
+def test_ctrl_c_ends_driver_and_executors(up: Up, tmp_path: Path):
+    script = tmp_path / "holds.py"
+    script.write_text(HOLDS)
+    command = [".venv/bin/python", "-m", "console.submit", "--master", "kubernetes", *SMALL, script]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("counted"):
+            break
+    (executor,) = executors(up)
+    spec = executor["spec"]
+    assert spec["securityContext"]["runAsUser"] == 185
+    assert spec["automountServiceAccountToken"] is False
+    # The secret is in no manifest; the driver owns its executors.
+    env = {item["name"]: item for item in spec["containers"][0]["env"]}
+    assert "value" not in env["_SPARK_AUTH_SECRET"]
+    (owner,) = executor["metadata"]["ownerReferences"]
+    assert owner["kind"] == "Pod" and owner["name"] in executor["metadata"]["name"]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(120) == 130
+
+
+def test_a_jar_and_a_program_from_a_url(up: Up, tmp_path: Path):
+    class_ = "org.apache.spark.sql.hive.thriftserver.SparkSQLCLIDriver"
+    jar = "local:///opt/spark/jars/spark-hive-thriftserver_2.13-4.2.0.jar"
+    query = "SELECT concat('sum ', sum(id)) FROM range(101)"
+    done = submit("--name", "sql", "--class", class_, *SMALL, jar, "-e", query)
+    assert done.returncode == 0 and "sum 5050" in done.stdout
+    handler = functools.partial(
+        http.server.SimpleHTTPRequestHandler, directory=str(ROOT / "spark_jobs")
+    )
+    with http.server.ThreadingHTTPServer(("10.43.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = submit(*SMALL, f"http://10.43.0.1:{server.server_port}/pi.py", "100000")
+        server.shutdown()
+    assert done.returncode == 0 and "Pi is roughly 3.1" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["no/such.py"], "no/such.py can't be read: No such file or directory"),
+        (["--master", "yarn", "spark_jobs/pi.py"], "there is no master 'yarn': it must be"),
+        (
+            ["--master", "kubernetes", "--executor-memory", "900g", "spark_jobs/pi.py"],
+            "an executor of 1 CPU and 922112 MiB fits on no node",
+        ),
+        (["--executor-memory", "8g", "spark_jobs/pi.py"], "fits on no worker: one gives 2 CPU and"),
+    ],
+)
+def test_bad_input_is_one_line_before_anything_waits(up: Up, arguments: list[str], said: str):
+    started = time.monotonic()
+    done = submit(*arguments)
+    assert done.returncode == 1
+    assert time.monotonic() - started < 30
+    (line,) = done.stderr.splitlines()
+    assert said in line
+    assert pods(up) == [pod for pod in pods(up) if "wordcount" in pod["metadata"]["name"]]
+
+
+def test_sparks_account_may_what_it_needs_and_no_more(up: Up):
+    def may(verb: str, what: str, namespace: str = "spark") -> bool:
+        account = "--as=system:serviceaccount:spark:spark"
+        asked = up.kubectl("auth", "can-i", verb, what, "-n", namespace, account, check=False)
+        return asked.strip() == "yes"
+
+    for what in ("pods", "services", "configmaps", "networkpolicies.networking.k8s.io"):
+        assert may("create", what) and may("deletecollection", what), what
+    assert not may("get", "secrets") and not may("create", "pods/exec")
+    assert not may("create", "jobs.batch") and not may("create", "rolebindings")
+    assert not may("list", "pods", "kube-system") and not may("list", "nodes", "default")
+
+
+def test_the_word_count_natively_equals_counters(up: Up, tmp_path: Path):
+    """As a setting of the stack. Its executors are pods, on both workers, and gone afterwards."""
+    text = Path(up.outputs()["wordCount"]["input"])
+    up.stack.pulumi("config", "set", "--path", "tinderbox:wordCount.master", "kubernetes", own=True)
+    try:
+        up.stack.up(tmp_path / "events.jsonl")
+        expected = Counter(text.read_text(encoding="utf-8").split())
+        result = up.outputs()["wordCount"]
+        assert result["words"] == sum(expected.values())
+        assert result["distinct"] == len(expected)
+        ranked = sorted(expected.items(), key=lambda item: (-item[1], item[0]))
+        assert [(row["word"], row["count"]) for row in result["top"]] == ranked[:10]
+        job = Path(result["output"]).parent.name
+        scheduled = up.get("events", "-n", "spark", "--field-selector", "reason=Scheduled")["items"]
+        made = [
+            e for e in scheduled if re.match(rf"{job}-\w+-exec-\d+$", e["involvedObject"]["name"])
+        ]
+        assert len({event["message"].split()[-1] for event in made}) == 2  # nodes
+        assert executors(up) == []
+    finally:
+        up.make("up")  # standalone again, as the repo's configuration says

@@ -1,0 +1,82 @@
+"""Nodes come and go by the setting alone, and an update that was interrupted goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from console.stack import ROOT, Stack
+from tests.e2e.conftest import Up
+
+
+def _set_count(stack: Stack, count: int) -> None:
+    stack.pulumi("config", "set", "--path", "tinderbox:nodes.count", str(count), own=True)
+
+
+def _interrupted_update(stack: Stack, at: str) -> str:
+    """An update that gets Ctrl-C when it prints `at`; all that it printed."""
+    verb = ["up", "--yes", "--skip-preview", "--stack", stack.name]
+    process = subprocess.Popen(
+        ["pulumi", "--non-interactive", *verb, "--config-file", str(stack.config_file)],
+        cwd=ROOT,
+        env={**os.environ, **stack.env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    printed = ""
+    assert process.stdout is not None
+    for line in process.stdout:
+        printed += line
+        if at in line and "creating" in line:
+            # To all of them, as a terminal does.
+            os.killpg(process.pid, signal.SIGINT)
+            break
+    printed += process.stdout.read()
+    assert process.wait(timeout=120) != 0, printed
+    return printed
+
+
+@pytest.fixture
+def count_is_kept(up: Up, tmp_path: Path) -> Iterator[None]:
+    """The stack as it was, afterwards."""
+    yield
+    up.stack.prepare()
+    up.stack.up(tmp_path / "events.jsonl")
+
+
+def _nodes(up: Up) -> dict[str, str]:
+    return {node["name"]: node["instanceId"] for node in up.outputs()["nodes"]}
+
+
+def _ready(up: Up) -> set[str]:
+    """The private host names of the nodes that are Ready."""
+    return {
+        item["metadata"]["name"]
+        for item in up.get("nodes")["items"]
+        if any(c["type"] == "Ready" and c["status"] == "True" for c in item["status"]["conditions"])
+    }
+
+
+def test_a_node_more_and_a_node_less(up: Up, count_is_kept: None, tmp_path: Path):
+    before = _nodes(up)
+    _set_count(up.stack, len(before) + 1)
+    printed = _interrupted_update(up.stack, at=f"worker-{len(before)}-packages")
+    assert "error" in printed
+    up.stack.up(tmp_path / "events.jsonl")
+
+    grown = _nodes(up)
+    assert before.items() < grown.items()
+    assert _ready(up) == {node["hostName"] for node in up.outputs()["nodes"]}
+    assert len(_ready(up)) == len(before) + 1
+
+    _set_count(up.stack, len(before))
+    up.stack.up(tmp_path / "events.jsonl")
+    assert _nodes(up) == before
+    assert len(up.get("nodes")["items"]) == len(before)

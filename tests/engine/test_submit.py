@@ -1,0 +1,230 @@
+"""`make submit` against a real API server; nothing runs pods there: the test says how they end.
+
+And Spark's service account: what the Role of components/access.py lets it do, and what not.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes import client, config
+
+from components.access import RULES
+from components.application import Place
+from console import submit
+from console.stack import ROOT
+from tests.engine import kube_api
+
+NAMESPACE = "apps"
+PLACE = Place(
+    namespace=NAMESPACE,
+    image="example.com/spark:1",
+    master_url="spark://master:7077",
+    claim="files",
+    auth_secret="auth",
+    defaults_config="defaults",
+    native_config="native",
+    service_account="spark",
+    workers=2,
+    worker_cores=2,
+    worker_memory_mib=1024,
+)
+ACCOUNT = f"system:serviceaccount:{NAMESPACE}:spark"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[kube_api.KubeApi]:
+    """The API server."""
+    with kube_api.running() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def api(server: kube_api.KubeApi) -> client.ApiClient:
+    """A client of the API server, with the namespace, the account and its Role."""
+    made = config.new_client_from_config_dict(yaml.safe_load(server.kubeconfig))
+    core: Any = client.CoreV1Api(made)
+    core.create_namespace({"metadata": {"name": NAMESPACE}})
+    metadata = {"name": "spark", "namespace": NAMESPACE}
+    core.create_namespaced_service_account(NAMESPACE, {"metadata": metadata})
+    rbac: Any = client.RbacAuthorizationV1Api(made)
+    rules = [
+        {"apiGroups": [group], "resources": [*resources], "verbs": [*verbs]}
+        for group, resources, verbs in RULES
+    ]
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "spark"}
+    subjects = [{"kind": "ServiceAccount", **metadata}]
+    rbac.create_namespaced_role(NAMESPACE, {"metadata": metadata, "rules": rules})
+    rbac.create_namespaced_role_binding(
+        NAMESPACE, {"metadata": metadata, "roleRef": role, "subjects": subjects}
+    )
+    # A pod needs its account; the controllers make the other one a moment later.
+    within(30, lambda: "default" in account_names(core))
+    return made
+
+
+def account_names(core: Any) -> set[str]:
+    """The service accounts of the namespace."""
+    return {item.metadata.name for item in core.list_namespaced_service_account(NAMESPACE).items}
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    """A program."""
+    file = tmp_path / "My_job.py"
+    file.write_text("print(1)\n")
+    return file
+
+
+def pods(api: client.ApiClient) -> list[Any]:
+    return client.CoreV1Api(api).list_namespaced_pod(NAMESPACE).items
+
+
+def within(seconds: float, found: Callable[[], Any]) -> Any:
+    """What `found` gives, as soon as that is something."""
+    end = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    return value
+
+
+def ends(api: client.ApiClient, code: int) -> None:
+    """The kubelet's part: the pod's driver has ended with that code."""
+    (pod,) = within(30, lambda: pods(api))
+    terminated = {"exitCode": code, "reason": "Error" if code else "Completed"}
+    container = {
+        "name": "driver",
+        "image": "x",
+        "imageID": "x",
+        "ready": False,
+        "restartCount": 0,
+        "state": {"terminated": terminated},
+    }
+    status = {"phase": "Failed" if code else "Succeeded", "containerStatuses": [container]}
+    client.CoreV1Api(api).patch_namespaced_pod_status(
+        pod.metadata.name, NAMESPACE, {"status": status}
+    )
+
+
+@pytest.fixture
+def run(api, monkeypatch) -> Callable[..., int]:
+    """submit's main, with the test's cluster for that of a stack."""
+    monkeypatch.setattr(submit, "connect", lambda stack: (api, PLACE))
+    return lambda *arguments: submit.main([*map(str, arguments)])
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_the_drivers_exit_code_is_the_commands_and_nothing_stays(api, run, script, code):
+    teller = threading.Thread(target=ends, args=(api, code))
+    teller.start()
+    assert run("--conf", "spark.x=1", script, "a b", "$(POD)") == code
+    teller.join()
+    assert within(30, lambda: not pods(api))
+    core = client.CoreV1Api(api)
+    left = {item.metadata.name for item in core.list_namespaced_config_map(NAMESPACE).items}
+    assert within(30, lambda: left - {"kube-root-ca.crt"} == set()) or left
+
+
+def test_what_is_made(api, run, script):
+    """The real API server takes the manifests; with --keep the Job stays to be looked at."""
+    teller = threading.Thread(target=ends, args=(api, 0))
+    teller.start()
+    try:
+        assert run("--keep", "--master", "kubernetes", script, "$(POD)") == 0
+        (job,) = client.BatchV1Api(api).list_namespaced_job(NAMESPACE).items
+        assert job.metadata.name.startswith("my-job-")
+        container = job.spec.template.spec.containers[0]
+        assert container.args[-2:] == ["/opt/tinderbox/app/My_job.py", "$$(POD)"]
+        (config_map,) = [
+            item
+            for item in client.CoreV1Api(api).list_namespaced_config_map(NAMESPACE).items
+            if item.metadata.name.startswith("my-job-")
+        ]
+        assert [owner.uid for owner in config_map.metadata.owner_references] == [job.metadata.uid]
+    finally:
+        teller.join()
+        client.BatchV1Api(api).delete_collection_namespaced_job(
+            NAMESPACE, propagation_policy="Background"
+        )
+        within(30, lambda: not pods(api))
+
+
+def test_a_driver_that_never_starts_is_given_up_with_the_reason(api, run, script, capsys):
+    quota = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
+    core: Any = client.CoreV1Api(api)
+    core.create_namespaced_resource_quota(NAMESPACE, quota)
+    try:
+        within(30, lambda: core.read_namespaced_resource_quota("none", NAMESPACE).status.hard)
+        assert run("--wait", "5", script) == 1
+    finally:
+        core.delete_namespaced_resource_quota("none", NAMESPACE)
+    said = capsys.readouterr().err
+    assert "no driver after 5 s" in said and "exceeded quota" in said
+    assert not client.BatchV1Api(api).list_namespaced_job(NAMESPACE).items
+
+
+def test_ctrl_c_takes_all_away(api, server, script, tmp_path):
+    """In a process of its own, with a real signal."""
+    program = tmp_path / "run.py"
+    program.write_text(
+        "import os, sys, yaml\n"
+        "from kubernetes import config\n"
+        "from components.application import Place\n"
+        "from console import submit\n"
+        "api = config.new_client_from_config_dict(yaml.safe_load(os.environ['CONFIG']))\n"
+        f"submit.connect = lambda stack: (api, {PLACE!r})\n"
+        f"sys.exit(submit.main([{str(script)!r}]))\n"
+    )
+    env = {**os.environ, "CONFIG": server.kubeconfig, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([sys.executable, program], env=env)
+    within(60, lambda: pods(api))
+    process.send_signal(signal.SIGINT)
+    assert process.wait(90) == 130
+    assert within(30, lambda: not pods(api))
+
+
+def may(api: client.ApiClient, verb: str, resource: str, namespace: str = NAMESPACE) -> bool:
+    """What `kubectl auth can-i VERB RESOURCE --as` Spark's account asks."""
+    resource, _, subresource = resource.partition("/")
+    name, _, group = resource.partition(".")
+    attributes = {
+        "namespace": namespace,
+        "verb": verb,
+        "group": group,
+        "resource": name,
+        "subresource": subresource,
+    }
+    review = {"spec": {"user": ACCOUNT, "resourceAttributes": attributes}}
+    authorization: Any = client.AuthorizationV1Api(api)
+    return authorization.create_subject_access_review(review).status.allowed
+
+
+def test_sparks_account_may_do_what_a_driver_does_and_no_more(api):
+    for verb in ("create", "get", "list", "watch", "patch", "delete", "deletecollection"):
+        for resource in ("pods", "services", "configmaps", "networkpolicies.networking.k8s.io"):
+            assert may(api, verb, resource), (verb, resource)
+    assert may(api, "get", "pods/log")
+    for verb, resource in (
+        ("get", "secrets"),
+        ("list", "secrets"),
+        ("create", "pods/exec"),
+        ("create", "persistentvolumeclaims"),
+        ("create", "jobs.batch"),
+        ("get", "nodes"),
+        ("create", "rolebindings.rbac.authorization.k8s.io"),
+        ("impersonate", "serviceaccounts"),
+    ):
+        assert not may(api, verb, resource), (verb, resource)
+    for verb in ("get", "list", "create", "delete"):
+        assert not may(api, verb, "pods", "kube-system")

@@ -1,0 +1,166 @@
+"""README and docs say what is so: settings, make targets, files, tests, messages, prices."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import json
+import re
+import subprocess
+import typing
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from components.settings import Settings, _key
+from tests.unit.plan import EXISTING, ROOT, planned
+
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+# What `make` and `python -m` write into a checkout.
+MADE = {".venv", ".tinderbox", "inventory.json"}
+
+
+def section(heading: str) -> str:
+    """The README from one heading to the next."""
+    found = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", README.read_text(), re.M | re.S)
+    assert found, heading
+    return found[1]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of all tables, without the lines of dashes."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [row for row in table if not set("".join(row)) <= set("-: ")]
+
+
+def code(text: str) -> list[str]:
+    """What stands in backticks on one line."""
+    return re.findall(r"`([^`\n]+)`", text)
+
+
+def settings() -> dict[str, Any]:
+    """Every key and its default."""
+    types = typing.get_type_hints(Settings)
+    return {
+        f"{_key(group)}.{_key(item)}": item.default
+        for group in dataclasses.fields(Settings)
+        for item in dataclasses.fields(types[group.name])
+    }
+
+
+def test_the_table_of_settings_is_complete_and_right():
+    table = {row[0].strip("`"): row[1] for row in rows(section("Settings")) if "." in row[0]}
+    shown = {
+        key: f"`{default if isinstance(default, str) else json.dumps(default)}`"
+        for key, default in settings().items()
+        if default is not None
+    }
+    assert {key: cell for key, cell in table.items() if cell.startswith("`")} == shown
+    assert set(table) == set(settings())
+
+
+def test_the_table_of_outputs_is_that_of_the_program():
+    listed = {name for row in rows(section("Outputs"))[1:] for name in code(row[0])}
+    assert listed == set(planned().exported)
+
+
+@pytest.mark.parametrize("config", [None, EXISTING])
+def test_the_stack_has_a_readme_whose_places_can_be_filled(config):
+    made = planned(config)
+    assert made.exported["readme"] == (ROOT / "Pulumi.README.md").read_text()
+    places = re.findall(r"\$\{outputs\.(\w+)[^}]*\}", made.exported["readme"])
+    assert places
+    assert set(places) <= set(made.exported) - made.secrets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_make_target_exists(page: Path):
+    targets = set(re.findall(r"^([a-z0-9]+):", (ROOT / "Makefile").read_text(), re.M))
+    named = re.findall(r"(?:^|`|&& |; )make ([a-z0-9]+)\b", page.read_text(), re.M)
+    assert set(named) <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path):
+    text = page.read_text()
+    headings = {
+        re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-")
+        for line in re.findall(r"^#+ (.*)$", text, re.M)
+    }
+    targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
+    for target in targets:
+        place, _, anchor = target.partition("#")
+        if re.match(r"https?:", target):
+            continue
+        assert not place or (page.parent / place).exists(), target
+        assert place or anchor in headings, target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_is_named_exists(page: Path):
+    """What is in backticks and begins with a folder or a file of the checkout."""
+    top = {place.name for place in ROOT.iterdir()} - MADE
+    for name in code(page.read_text()) + re.findall(r"\((tests/[\w/.]+)", page.read_text()):
+        path = name.split("::")[0].split(" ")[0].rstrip("/")
+        if path.split("/")[0] not in top or any(mark in path for mark in "*<…"):
+            continue
+        assert (ROOT / path).exists(), name
+
+
+def test_every_folder_of_the_checkout_is_on_the_map():
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    folders = {line.split("/")[0] for line in listed.stdout.splitlines() if "/" in line}
+    shown = {name.split("/")[0] for row in rows(section("Map")) for name in code(row[0])}
+    assert {folder for folder in folders if not folder.startswith(".")} <= shown
+
+
+def test_every_test_that_is_named_exists():
+    """As `tests/unit/test_x.py::test_y`, or further ones of the same file as `::test_z`."""
+    named = 0
+    for page in PAGES:
+        file = ""
+        for found in re.findall(r"`(tests/[\w/]+\.py)?::(\w+)`", page.read_text()):
+            file = found[0] or file
+            tree = ast.parse((ROOT / file).read_text())
+            functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+            assert found[1] in functions, f"{page.name}: {file}::{found[1]}"
+            named += 1
+    assert named > 10
+
+
+def test_the_messages_in_troubleshooting_are_the_programs():
+    """`…` stands for what differs; what is between is a text of the sources."""
+    folders = ("components", "console", "localcloud", "toolchain")
+    files = [file for folder in folders for file in (ROOT / folder).rglob("*.py")]
+    # Strings that are split over lines, and what is filled in.
+    sources = "\n".join(file.read_text() for file in files)
+    sources = re.sub(r'"\s*\n\s*f?"', "", sources)
+    messages = [code(row[0])[0] for row in rows(section("Troubleshooting"))[1:]]
+    assert len(messages) >= 5
+    for message in messages:
+        for piece in re.split(r"\s*…\s*", message):
+            assert piece.strip() in sources, piece
+
+
+def test_the_sum_of_the_costs_is_right():
+    table = rows(section("On AWS"))[1:]
+    parts, total = table[:-1], table[-1]
+    for column in (1, 2):
+        figures = [float(row[column]) for row in parts]
+        assert float(total[column]) == pytest.approx(sum(figures), abs=0.002 * column**4)
+    for row in table:
+        assert float(row[2]) == pytest.approx(float(row[1]) * 730, abs=0.4)
+
+
+def test_the_picture_is_well_formed_and_describes_itself():
+    picture = ElementTree.parse(ROOT / "docs" / "architecture.svg").getroot()
+    space = "{http://www.w3.org/2000/svg}"
+    assert picture.find(f"{space}title") is not None
+    assert picture.find(f"{space}desc") is not None
+    assert 'src="docs/architecture.svg"' in README.read_text()

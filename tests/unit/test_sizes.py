@@ -1,0 +1,100 @@
+"""Executors that no node can hold are refused before anything waits for room."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from components.application import ApplicationError, Role
+from components.sizes import Room, executor_size, quantity, require_room, spark_mib
+from tests.unit.test_application import NATIVE, PI, PLACE
+
+NODES = [Room(2, 3800, {"disk": "ssd"}), Room(4, 2000)]
+
+
+def with_conf(application, **conf):
+    """The application with more properties; _ stands for a dot."""
+    return dataclasses.replace(
+        application, conf={key.replace("_", "."): value for key, value in conf.items()}
+    )
+
+
+@pytest.mark.parametrize(
+    "application",
+    [
+        NATIVE,
+        dataclasses.replace(NATIVE, executor=Role(cores=2, memory_mib=3288)),  # and 512 beside
+        dataclasses.replace(NATIVE, executor=Role(cores=9, cpu_request="200m")),
+        dataclasses.replace(NATIVE, executor=Role(node_selector={"disk": "ssd"})),
+        with_conf(NATIVE, spark_executor_memory="3g"),
+        PI,
+        with_conf(PI, spark_executor_memory="1g", spark_executor_cores="2"),
+    ],
+)
+def test_what_fits(application):
+    require_room(application, PLACE, NODES)
+
+
+@pytest.mark.parametrize(
+    ("application", "said"),
+    [
+        (
+            dataclasses.replace(NATIVE, executor=Role(memory_mib=3289)),
+            "an executor of 1 CPU and 3801 MiB fits on no node: the largest has 2 CPU and 3800 MiB",
+        ),
+        # Either alone has a node.
+        (dataclasses.replace(NATIVE, executor=Role(cores=4, memory_mib=2000)), "fits on no node"),
+        (with_conf(NATIVE, spark_executor_memory="100g"), "102912 MiB fits on no node"),
+        (with_conf(NATIVE, spark_executor_memoryOverhead="4g"), "fits on no node"),
+        (
+            with_conf(
+                NATIVE, spark_memory_offHeap_enabled="true", spark_memory_offHeap_size="4294967296"
+            ),
+            "5632 MiB fits on no node",
+        ),
+        (
+            dataclasses.replace(NATIVE, executor=Role(node_selector={"disk": "tape"})),
+            "an executor fits on no node: none has the label disk=tape",
+        ),
+        (
+            dataclasses.replace(NATIVE, deploy_mode="cluster", driver=Role(memory_mib=8192)),
+            "the driver of .* fits on no node",
+        ),
+        (with_conf(PI, spark_executor_memory="2g"), "fits on no worker: one gives 2 CPU and 1024"),
+        (with_conf(PI, spark_executor_cores="3"), "an executor of 3 CPU .* fits on no worker"),
+        (with_conf(PI, spark_executor_memory="lots"), "spark.executor.memory=lots is no size"),
+        (with_conf(PI, spark_executor_cores="0"), "spark.executor.cores=0 must be above 0"),
+        (with_conf(PI, spark_executor_cores="two"), "'two' is no quantity"),
+    ],
+)
+def test_what_does_not(application, said):
+    with pytest.raises(ApplicationError, match=said):
+        require_room(application, PLACE, NODES)
+
+
+def test_nodes_that_nobody_knows_of_refuse_nothing():
+    require_room(dataclasses.replace(NATIVE, executor=Role(cores=99)), PLACE, [])
+
+
+def test_all_that_an_executors_pod_asks_for():
+    app = with_conf(NATIVE, spark_executor_pyspark_memory="256m")
+    assert executor_size(app, PLACE) == Room(1, 1024 + 512 + 256)
+    app = with_conf(NATIVE, spark_kubernetes_executor_request_cores="500m")
+    assert executor_size(app, PLACE).cores == 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "mib"),
+    [("512", 512), ("512m", 512), ("2g", 2048), ("2GB", 2048), ("1048576b", 1), ("1024k", 1)],
+)
+def test_sizes_as_spark_writes_them(text, mib):
+    assert spark_mib({"key": text}, "key", 0) == mib
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("500m", 0.5), ("2", 2), ("1.5", 1.5), ("3Gi", 3 * 2**30), ("1M", 1e6)],
+)
+def test_quantities_as_kubernetes_writes_them(text, number):
+    assert quantity(text) == number
