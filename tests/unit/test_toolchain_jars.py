@@ -84,7 +84,7 @@ def test_s3_is_pinned_whole_and_has_nothing_that_spark_has_itself() -> None:
     s3 = jars.pinned("s3")
     assert len(s3.digest) == 64
     assert {"software.amazon.awssdk:bundle", "io.netty:*"} <= set(s3.leave_out)
-    with pytest.raises(ToolchainError, match="no jars named nope; known: s3"):
+    with pytest.raises(ToolchainError, match="no jars named nope; known: s3, hdfs"):
         jars.pinned("nope")
 
 
@@ -93,3 +93,4 @@ def test_hadoop_aws_has_the_version_of_sparks_hadoop() -> None:
     (client,) = found.glob("hadoop-client-api-*.jar")
     version = client.stem.removeprefix("hadoop-client-api-")
     assert f"org.apache.hadoop:hadoop-aws:{version}" in jars.pinned("s3").packages
+    assert jars.pinned("hdfs").packages[0].endswith(f":{version}")
