@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.cluster import Cluster
 from components.settings import MASTERS, SHARED_PATH
+from components.units import spark_mib
 
 STANDALONE, KUBERNETES = MASTERS
 CLIENT, CLUSTER = "client", "cluster"
@@ -37,9 +39,13 @@ API_SERVER = "k8s://https://kubernetes.default.svc"
 FILES_PATH = "/opt/tinderbox/app"
 """Where the driver's pod has the files that came from here."""
 AUTH_PATH = "/opt/tinderbox/auth"
+DRIVER_MIB = 768
+"""Heap of drivers that ask for none, by the chart's default."""
 DRIVER_PORT, BLOCK_MANAGER_PORT = 7078, 7079
 
 DRIVER_CONTAINER, EXECUTOR_CONTAINER = "driver", "executor"
+RECEIVER, DONE = "files", ".done"
+"""The container that waits for files from here, and the file that tells it there are no more."""
 _DRIVER_POD = "$(POD)-driver"  # in cluster mode
 
 # A ConfigMap holds 1 MiB, and base64 is not spared.
@@ -184,10 +190,15 @@ class Place:
 
 @dataclass(frozen=True)
 class Manifests:
-    """What runs an application, in the order in which it is to be made. The Job has no name yet."""
+    """What runs an application, in the order in which it is to be made. The Job has no name yet.
+
+    uploads: files that the container RECEIVER of the Job's pod waits for, in FILES_PATH, and DONE
+    after them; only where they are too large for a ConfigMap.
+    """
 
     files: dict[str, Any] | None
     job: dict[str, Any]
+    uploads: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def is_master(name: str) -> bool:
@@ -206,25 +217,39 @@ def restricted() -> dict[str, Any]:
     return {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
-def manifests(application: Application, place: Place) -> Manifests:
-    """The ConfigMap and the Job. Raises ApplicationError for a file that is not there."""
+def manifests(application: Application, place: Place, *, can_upload: bool = False) -> Manifests:
+    """The ConfigMap and the Job. Raises ApplicationError for a file that is not there.
+
+    can_upload: the caller can bring `uploads`, so the files may be larger than a ConfigMap.
+    """
     carried = _carried(application)
     if application.is_native:
         carried[_EXECUTOR_TEMPLATE] = _as_json(_executor_template(application, place))
     if application.driver_is_apart:
         carried[_DRIVER_TEMPLATE] = _as_json(_driver_template(application, place))
         carried[_CLUSTER_DRIVER.name] = _CLUSTER_DRIVER.read_bytes()
-    config = _config_map(application, place, carried) if carried else None
+    size = sum(map(len, carried.values()))
+    is_large = size > LARGEST_BY_CONFIGMAP
+    if is_large and not can_upload:
+        raise ApplicationError(
+            f"the files of {application.name} have {size} bytes, and {LARGEST_BY_CONFIGMAP} can go"
+            f" along: put them below {SHARED_PATH} (local://), or behind a URL"
+        )
+    config = _config_map(application, place, carried) if carried and not is_large else None
+    source = {"configMap": {"name": config["metadata"]["name"]}} if config else {"emptyDir": {}}
+    template = _job_template(application, place, source if carried else None)
+    if is_large:
+        template["spec"]["initContainers"].insert(0, _receiver(place))
     job = {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {"namespace": place.namespace, "labels": _labels(application)},
         "spec": {
             "backoffLimit": application.retries,
-            "template": _job_template(application, place, config),
+            "template": template,
         },
     }
-    return Manifests(config, job)
+    return Manifests(config, job, carried if is_large else {})
 
 
 def submit_arguments(application: Application, place: Place) -> list[str]:
@@ -328,9 +353,12 @@ def _mib(size: int | None) -> str | None:
 
 
 def _job_template(
-    application: Application, place: Place, config: Mapping[str, Any] | None
+    application: Application, place: Place, files: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """The Job's pod: the driver's, or in cluster mode the one that submits it."""
+    """The Job's pod: the driver's, or in cluster mode the one that submits it.
+
+    files: the volume of the application's files, if there are any.
+    """
     apart = application.driver_is_apart
     role = Role(cpu_request="100m") if apart else application.driver
     container = _container(DRIVER_CONTAINER, role, place)
@@ -338,10 +366,10 @@ def _job_template(
     container["imagePullPolicy"] = role.pull_policy
     container["command"] = [_SUBMIT]
     container["args"] = submit_arguments(application, place)
-    memory = role.memory_mib or 768
+    memory = driver_memory(application)
     container["resources"] = {
-        "requests": {"cpu": role.cpu_request or str(role.cores or 1), "memory": "512Mi"},
-        "limits": {"memory": f"{memory + role.overhead_mib}Mi"},
+        "requests": {"cpu": role.cpu_request or str(role.cores or 1), "memory": memory["request"]},
+        "limits": {"memory": memory["limit"]},
     }
     container["env"] += [
         _from_field("POD", "metadata.name"),
@@ -358,8 +386,8 @@ def _job_template(
     pod = _pod(container, role, place)
     defaults = place.native_config if application.is_native else place.defaults_config
     _mount(pod, "defaults", "/opt/spark/conf", {"configMap": {"name": defaults}})
-    if config is not None:
-        _mount(pod, "app", FILES_PATH, {"configMap": {"name": config["metadata"]["name"]}})
+    if files is not None:
+        _mount(pod, "app", FILES_PATH, files)
     if application.is_native:
         _mount_auth(pod, place)
         pod |= _with_account(place)
@@ -369,6 +397,28 @@ def _job_template(
     pod["initContainers"] = list(application.init_containers)
     pod["volumes"] += application.volumes
     return {"metadata": _metadata(application, role), "spec": pod}
+
+
+def driver_memory(application: Application) -> dict[str, str]:
+    """Request and limit of the Job's pod; what a user asks for is reserved whole."""
+    if application.driver_is_apart:
+        return {"request": "512Mi", "limit": "1280Mi"}
+    role = application.driver
+    asked = spark_mib(application.conf, "spark.driver.memory", role.memory_mib or 0)
+    limit = f"{math.ceil(asked or DRIVER_MIB) + role.overhead_mib}Mi"
+    return {"request": limit if asked else "512Mi", "limit": limit}
+
+
+def _receiver(place: Place) -> dict[str, Any]:
+    """Waits for the files that whoever made the pod brings to it, half an hour at most."""
+    wait = f"until [ -e {FILES_PATH}/{DONE} ]; do sleep 0.2; done"
+    return {
+        "name": RECEIVER,
+        "image": place.image,
+        "command": ["timeout", "1800", "sh", "-c", wait],
+        "securityContext": restricted(),
+        "volumeMounts": [{"name": "app", "mountPath": FILES_PATH}],
+    }
 
 
 def _driver_template(application: Application, place: Place) -> dict[str, Any]:
@@ -532,12 +582,6 @@ def _carried(application: Application) -> dict[str, bytes]:
             raise ApplicationError(f"{name} can't be read: {error.strerror}") from None
         if carried.setdefault(file.name, content) != content:
             raise ApplicationError(f"{name}: another file here has the name {file.name}, too")
-    size = sum(map(len, carried.values()))
-    if size > LARGEST_BY_CONFIGMAP:
-        raise ApplicationError(
-            f"the files of {application.name} have {size} bytes, and {LARGEST_BY_CONFIGMAP} can go"
-            f" along: put them below {SHARED_PATH} (local://), or behind a URL"
-        )
     return carried
 
 

@@ -17,15 +17,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pulumi
 import urllib3
 import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
+from kubernetes.stream import stream
 
 from components.application import (
     CLIENT,
     CLUSTER,
+    DONE,
     DRIVER_CONTAINER,
+    FILES_PATH,
+    RECEIVER,
     STANDALONE,
     Application,
     ApplicationError,
@@ -34,7 +39,8 @@ from components.application import (
     literally,
     manifests,
 )
-from components.sizes import Room, quantity, require_room, spark_mib
+from components.sizes import Room, require_room
+from components.units import quantity, spark_mib
 from console.stack import ConsoleError, Stack
 from localcloud.errors import CloudError
 from toolchain.errors import ToolchainError
@@ -43,6 +49,9 @@ from toolchain.errors import ToolchainError
 _LOOK_EVERY = 1.0
 # Seconds in which a pod's end shows after that of its log.
 _ENDS_WITHIN = 60.0
+# Bytes of a message to a pod, and seconds until one file must be there.
+_PIECE = 2**18
+_UPLOADS_WITHIN = 600.0
 # Taints with these effects keep pods off a node.
 _KEEPS_OFF = ("NoSchedule", "NoExecute")
 
@@ -152,7 +161,7 @@ class Run:
         self.application = application
         self.place = place
         self.namespace = place.namespace
-        self.manifests = manifests(application, place)
+        self.manifests = manifests(application, place, can_upload=True)
         self.name = f"{application.name}-{secrets.token_hex(3)}"
 
     def rooms(self) -> list[Room]:
@@ -204,13 +213,16 @@ class Run:
         Raises ConsoleError with the reason, in Kubernetes' own words, where it does not start.
         """
         end = time.monotonic() + seconds
-        said = None
+        said, uploaded = None, False
         while True:
             pods = self.core.list_namespaced_pod(
                 self.namespace, label_selector=f"batch.kubernetes.io/job-name={self.name}"
             ).items
             if pods and pods[0].status.phase != "Pending":
                 return pods[0].metadata.name
+            if pods and not uploaded and _is_waiting_for_files(pods[0]):
+                self._upload(pods[0].metadata.name)
+                uploaded = True
             reason = _waits_for(pods[0]) if pods else self._refused()
             if reason and reason != said:
                 say(f"the driver's pod waits: {reason}")
@@ -218,6 +230,35 @@ class Run:
             if time.monotonic() > end:
                 raise ConsoleError(f"no driver after {seconds:.0f} s: {said or 'no reason known'}")
             time.sleep(_LOOK_EVERY)
+
+    def _upload(self, pod: str) -> None:
+        """Brings the files that are too large for a ConfigMap."""
+        files = self.manifests.uploads
+        say(f"bringing {sum(map(len, files.values())):,} bytes to the driver's pod")
+        for name, content in files.items():
+            # Of a websocket only one end can be closed, so the other must know how much to read.
+            script = 'head -c "$1" >"$0"'
+            self._run(pod, [f"{FILES_PATH}/{name}", str(len(content))], script, content)
+        self._run(pod, [f"{FILES_PATH}/{DONE}"], 'touch "$0"')
+
+    def _run(self, pod: str, arguments: list[str], script: str, input_: bytes = b"") -> None:
+        process = stream(
+            self.core.connect_get_namespaced_pod_exec,
+            pod,
+            self.namespace,
+            container=RECEIVER,
+            command=["sh", "-c", script, *arguments],
+            stdin=True,
+            stdout=True,
+            stderr=True,
+            tty=False,
+            _preload_content=False,
+        )
+        for start in range(0, len(input_), _PIECE):
+            process.write_stdin(input_[start : start + _PIECE])
+        process.run_forever(timeout=_UPLOADS_WITHIN)
+        if process.is_open() or process.returncode != 0:
+            raise ConsoleError(f"the files did not get to pod {pod}: {process.read_stderr()}")
 
     def _refused(self) -> str | None:
         """Why the Job has no pod: a quota, a policy."""
@@ -283,6 +324,11 @@ class Run:
             time.sleep(_LOOK_EVERY)
 
 
+def _is_waiting_for_files(pod: Any) -> bool:
+    statuses = pod.status.init_container_statuses or []
+    return any(status.name == RECEIVER and status.state.running for status in statuses)
+
+
 def _waits_for(pod: Any) -> str | None:
     """Why a pod does not run yet, in the scheduler's or the kubelet's words."""
     for condition in pod.status.conditions or []:
@@ -333,7 +379,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _stop)
     try:
         return submit(options)
-    except (ApplicationError, ConsoleError, CloudError, ToolchainError) as error:
+    except (pulumi.RunError, ConsoleError, CloudError, ToolchainError) as error:
         print(f"submit: {error}", file=sys.stderr)
     except ApiException as error:
         print(f"submit: {_message(error)}", file=sys.stderr)

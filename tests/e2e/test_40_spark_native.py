@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyspark
 import pytest
 
 from console.stack import ROOT
@@ -119,9 +120,11 @@ def test_ctrl_c_ends_driver_and_executors(up: Up, tmp_path: Path):
 
 def test_a_jar_and_a_program_from_a_url(up: Up, tmp_path: Path):
     class_ = "org.apache.spark.sql.hive.thriftserver.SparkSQLCLIDriver"
-    jar = "local:///opt/spark/jars/spark-hive-thriftserver_2.13-4.2.0.jar"
+    # Files here, together too large for a ConfigMap.
+    jars = Path(pyspark.__file__).parent / "jars"
+    jar, other = (jars / f"spark-{n}_2.13-4.2.0.jar" for n in ("hive-thriftserver", "graphx"))
     query = "SELECT concat('sum ', sum(id)) FROM range(101)"
-    done = submit("--name", "sql", "--class", class_, *SMALL, jar, "-e", query)
+    done = submit("--name", "sql", "--class", class_, "--jars", other, *SMALL, jar, "-e", query)
     assert done.returncode == 0 and "sum 5050" in done.stdout
     handler = functools.partial(
         http.server.SimpleHTTPRequestHandler, directory=str(ROOT / "spark_jobs")

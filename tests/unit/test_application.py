@@ -279,6 +279,20 @@ def test_files_that_no_config_map_takes(tmp_path, script):
         manifests(dataclasses.replace(PI, app=str(script)), PLACE)
 
 
+def test_larger_files_are_waited_for_where_somebody_brings_them(tmp_path):
+    jar = tmp_path / "large.jar"
+    jar.write_bytes(b"PK" * LARGEST_BY_CONFIGMAP)
+    app = dataclasses.replace(NATIVE, app=str(jar), main_class="Main")
+    made = manifests(app, PLACE, can_upload=True)
+    assert made.files is None
+    assert set(made.uploads) == {"large.jar", "executor-pod.json"}
+    (receiver,) = pod(made)["initContainers"]
+    (volume,) = [volume for volume in pod(made)["volumes"] if volume["name"] == "app"]
+    assert volume == {"name": "app", "emptyDir": {}}
+    assert receiver["volumeMounts"] == [{"name": "app", "mountPath": "/opt/tinderbox/app"}]
+    assert arguments(made)[-2] == "/opt/tinderbox/app/large.jar"
+
+
 def test_a_reference_to_no_secrets_key():
     with pytest.raises(ApplicationError, match="write SECRET:KEY"):
         manifests(dataclasses.replace(PI, driver=Role(secret_env={"TOKEN": "mine"})), PLACE)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import pulumi
 import pytest
 
-from components.application import ApplicationError, Role
-from components.sizes import Room, executor_size, quantity, require_room, spark_mib
+from components.application import Role, manifests
+from components.sizes import Room, executor_size, require_room
+from components.units import quantity, spark_mib
 from tests.unit.test_application import NATIVE, PI, PLACE
 
 NODES = [Room(2, 3800, {"disk": "ssd"}), Room(4, 2000)]
@@ -61,6 +63,7 @@ def test_what_fits(application):
             dataclasses.replace(NATIVE, deploy_mode="cluster", driver=Role(memory_mib=8192)),
             "the driver of .* fits on no node",
         ),
+        (with_conf(PI, spark_driver_memory="4g"), "the driver of .* 4864 MiB fits on no node"),
         (with_conf(PI, spark_executor_memory="2g"), "fits on no worker: one gives 2 CPU and 1024"),
         (with_conf(PI, spark_executor_cores="3"), "an executor of 3 CPU .* fits on no worker"),
         (with_conf(PI, spark_executor_memory="lots"), "spark.executor.memory=lots is no size"),
@@ -69,8 +72,22 @@ def test_what_fits(application):
     ],
 )
 def test_what_does_not(application, said):
-    with pytest.raises(ApplicationError, match=said):
+    with pytest.raises(pulumi.RunError, match=said):
         require_room(application, PLACE, NODES)
+
+
+def test_what_a_user_asks_for_the_driver_is_reserved():
+    def resources(application):
+        pod = manifests(application, PLACE).job["spec"]["template"]["spec"]
+        found = pod["containers"][0]["resources"]
+        return found["requests"]["memory"], found["limits"]["memory"]
+
+    driver = Role(overhead_mib=100)
+    assert resources(dataclasses.replace(PI, driver=driver)) == ("512Mi", "868Mi")
+    asked = dataclasses.replace(PI, driver=driver, conf={"spark.driver.memory": "1g"})
+    assert resources(asked) == ("1124Mi", "1124Mi")
+    asked = dataclasses.replace(PI, driver=dataclasses.replace(driver, memory_mib=300))
+    assert resources(asked) == ("400Mi", "400Mi")
 
 
 def test_nodes_that_nobody_knows_of_refuse_nothing():
