@@ -4,16 +4,17 @@ INPUT ?=
 APP ?= spark_jobs/pi.py
 ARGS ?=
 OPTIONS ?=
+RUN ?=
 export PYTHONDONTWRITEBYTECODE := 1
 
 python := .venv/bin/python
 console = $(python) -m console --stack $(STACK)
 
 .DEFAULT_GOAL := help
-.PHONY: help tools up destroy preview status outputs submit image jars lint test e2e
+.PHONY: help tools up destroy preview status opex opex-forward outputs usage submit image jars lint test e2e
 
 help: ## what there is
-	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 tools: ## Pulumi, helm, kubectl and the Python environment: found, downloaded or built
 	@python3 -m toolchain tools
@@ -30,6 +31,12 @@ destroy: tools ## takes the stack away, and with it its machines
 status: tools ## machines, nodes, pods, Spark, the last result
 	@$(console) status
 
+opex: tools ## CPU, memory and cost by namespace; waits for the first data
+	@$(console) opex
+
+opex-forward: tools ## a port of this machine to the cost analytics' own page
+	@$(console) opex-forward
+
 outputs: ## the stack's outputs as JSON
 	@python3 -m toolchain tools >&2
 	@$(console) outputs
@@ -37,11 +44,15 @@ outputs: ## the stack's outputs as JSON
 submit: ## one application: APP=spark_jobs/pi.py ARGS=100 OPTIONS="--master kubernetes"
 	@python3 -m toolchain tools >&2
 	@$(python) -m console.submit --stack $(STACK) $(OPTIONS) '$(APP)' $(ARGS)
+
 image: tools ## an image of your own (NAME= CONTEXT=a folder; REGISTRY=docker.io/me, else the local cloud's)
 	@$(python) -m console.image '$(NAME)' '$(CONTEXT)' $(if $(REGISTRY),--registry '$(REGISTRY)')
 
 jars: tools ## Java packages in .tinderbox/jars (NAME=s3, or any name and PACKAGES=GROUP:ARTIFACT:VERSION)
 	@python3 -m toolchain jars '$(or $(NAME),s3)' $(if $(PACKAGES),--packages '$(PACKAGES)')
+
+usage: tools ## what the last application on Spark used, with a picture (RUN=another one's id)
+	@$(console) usage $(if $(RUN),--run '$(RUN)')
 
 lint: tools ## ruff, types, shellcheck, actionlint, helm lint
 	@./toolchain/lint.sh

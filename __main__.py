@@ -10,6 +10,7 @@ from components.inventory import write_inventory
 from components.kubeadm import KubeadmArgs, KubeadmBootstrap
 from components.network import NetworkArgs, NetworkStack
 from components.nodes import KubeNodes, NodesArgs, find_machine
+from components.opex import OpexArgs, OpexRelease
 from components.provider import aws_provider
 from components.settings import Settings
 from components.spark import SparkArgs, SparkRelease
@@ -39,6 +40,8 @@ else:
 
 spark = SparkRelease(name, SparkArgs(cluster, settings, depends_on=network_ready))
 word_count = WordCountJob("wordcount", WordCountArgs(cluster, spark, settings.word_count, text))
+if settings.opex.engine is not None:
+    pulumi.export("opex", OpexRelease(name, OpexArgs(cluster, settings, network_ready)).result)
 
 pulumi.export("kubeconfig", cluster.kubeconfig)
 pulumi.export("sparkMasterUrl", spark.master_url)

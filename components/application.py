@@ -25,6 +25,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from components import usage
 from components.cluster import Cluster
 from components.settings import MASTERS, SHARED_PATH
 from components.units import spark_mib
@@ -98,6 +99,7 @@ class Application:
     master: standalone or kubernetes, which means the place's own; or the URL of another.
     arguments: as Kubernetes writes them: $(POD) and $(JOB) are filled in; see `literally`.
     files, py_files, jars, archives: files here (they go along), or URLs as above.
+    output: a folder on the volume that the application makes; usage.json goes into it, too.
     retries: how often a failed driver is started again.
     init_containers, volumes: more for the driver's pod, as manifests.
     """
@@ -116,6 +118,7 @@ class Application:
     instances: int | None = None
     driver: Role = field(default_factory=lambda: Role(overhead_mib=768, cpu_request="100m"))
     executor: Role = field(default_factory=Role)
+    output: str | None = None
     retries: int = 0
     init_containers: tuple[Mapping[str, Any], ...] = ()
     volumes: tuple[Mapping[str, Any], ...] = ()
@@ -168,10 +171,10 @@ class Place:
     """Where applications run: a namespace with what they need in it, made by the stack.
 
     claim: of the shared volume. auth_secret: with the key `secret`. defaults_config, native_config:
-    ConfigMaps, Spark's conf folder for drivers on either kind of master. service_account: for
-    drivers that make pods. workers: of the standalone cluster, each of which gives worker_cores and
-    worker_memory_mib to executors. s3_secret: with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, for
-    drivers and for executors that are pods.
+    ConfigMaps, Spark's conf folder for drivers on either kind of master. usage_config: one with the
+    programs of usage.py. service_account: for drivers that make pods. workers: of the standalone
+    cluster, each of which gives worker_cores and worker_memory_mib to executors. s3_secret: with
+    AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, for drivers and for executors that are pods.
     """
 
     namespace: str
@@ -181,6 +184,7 @@ class Place:
     auth_secret: str
     defaults_config: str
     native_config: str
+    usage_config: str
     service_account: str
     workers: int
     worker_cores: int
@@ -364,7 +368,7 @@ def _job_template(
     container = _container(DRIVER_CONTAINER, role, place)
     container["image"] = role.image or place.image
     container["imagePullPolicy"] = role.pull_policy
-    container["command"] = [_SUBMIT]
+    container["command"] = usage.measured(application.output)
     container["args"] = submit_arguments(application, place)
     memory = driver_memory(application)
     container["resources"] = {
@@ -388,6 +392,7 @@ def _job_template(
     _mount(pod, "defaults", "/opt/spark/conf", {"configMap": {"name": defaults}})
     if files is not None:
         _mount(pod, "app", FILES_PATH, files)
+    _mount(pod, "usage", usage.PROGRAMS, {"configMap": {"name": place.usage_config}})
     if application.is_native:
         _mount_auth(pod, place)
         pod |= _with_account(place)
@@ -435,6 +440,7 @@ def _executor_template(application: Application, place: Place) -> dict[str, Any]
     # that they are there; what is named so is taken for a Java option of theirs.
     option = {"name": "SPARK_JAVA_OPT_999", "value": f"-Dspark.master={API_SERVER}"}
     pod["containers"][0]["env"].append(option)
+    _add_sampler(pod, application.executor.image or place.image, place)
     metadata = _metadata(application, application.executor)
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
 
@@ -514,6 +520,26 @@ def _mount(pod: dict[str, Any], name: str, path: str, source: Mapping[str, Any])
 
 def _mount_auth(pod: dict[str, Any], place: Place) -> None:
     _mount(pod, "auth", AUTH_PATH, {"secret": {"secretName": place.auth_secret}})
+
+
+def _add_sampler(pod: dict[str, Any], image: str, place: Place) -> None:
+    """A container that samples the executor: it sees the processes of the pod's others."""
+    pod["shareProcessNamespace"] = True
+    pod["volumes"].append({"name": "usage", "configMap": {"name": place.usage_config}})
+    mounts = {"shared": SHARED_PATH, "usage": usage.PROGRAMS}
+    pod["containers"].append(
+        {
+            "name": "sampler",
+            "image": image,
+            "command": usage.POD_SAMPLER,
+            "resources": {
+                "requests": {"cpu": "10m", "memory": "32Mi"},
+                "limits": {"memory": "64Mi"},
+            },
+            "securityContext": restricted(),
+            "volumeMounts": [{"name": name, "mountPath": at} for name, at in mounts.items()],
+        }
+    )
 
 
 def _from_field(name: str, path: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import json
+import math
 import re
 import types
 import typing
@@ -113,7 +114,7 @@ class NodesSettings:
     def __post_init__(self) -> None:
         _require_at_least("nodes.count", self.count, 1)
         _require_at_least("nodes.diskGiB", self.disk_gib, 10)
-        if self.price is not None and not self.price > 0:
+        if self.price is not None and not 0 < self.price < math.inf:
             raise SettingsError("nodes.price", self.price, "the USD an hour of one node, above 0")
 
 
@@ -258,7 +259,9 @@ class WordCountSettings:
                 f"a file or a folder here, a path below {SHARED_PATH} on the volume, or"
                 " s3a://BUCKET/KEY",
             )
-        if self.output is not None and not _is_s3(self.output):
+        # It goes through a shell, too.
+        plain = r"s3a://[a-z0-9][-\w.+=@:/]*[-\w.+=@]"
+        if self.output is not None and not re.fullmatch(plain, self.output, re.ASCII):
             raise SettingsError("wordCount.output", self.output, "s3a://BUCKET/FOLDER, or not set")
 
     @property
@@ -270,6 +273,47 @@ class WordCountSettings:
     def uses_s3(self) -> bool:
         """True when the text or the counts are in S3."""
         return _is_s3(self.input) or self.output is not None
+
+
+OPEX_ENGINES = ("kube-opex-analytics", "kube-resource-report")
+_COST_MODELS = ("CHARGE_BACK", "CUMULATIVE_RATIO", "RATIO")
+
+
+@dataclass(frozen=True)
+class OpexSettings:
+    """`opex`: cost analytics. Without an engine there are none.
+
+    chart: a folder, an archive's URL or oci://, with the values of charts/opex. image: instead of
+    the engine's own. cost_model: of kube-opex-analytics; only CHARGE_BACK is about money.
+    """
+
+    engine: str | None = None
+    chart: str = "./charts/opex"
+    image: str | None = None
+    cost_model: str = "CHARGE_BACK"
+
+    def __post_init__(self) -> None:
+        if self.engine is None:
+            return
+        if self.engine not in OPEX_ENGINES:
+            raise SettingsError("opex.engine", self.engine, f"one of {', '.join(OPEX_ENGINES)}")
+        if self.cost_model not in _COST_MODELS:
+            raise SettingsError(
+                "opex.costModel", self.cost_model, f"one of {', '.join(_COST_MODELS)}"
+            )
+        remote = self.chart.startswith(("oci://", "https://", "http://"))
+        if not remote and not _exists(f"{self.chart}/Chart.yaml"):
+            wanted = "a folder with a Helm chart, or the URL of one (oci://, https://)"
+            raise SettingsError("opex.chart", self.chart, wanted)
+        if self.image is not None and ":" not in self.image.rsplit("/", 1)[-1]:
+            raise SettingsError("opex.image", self.image, "an image with a tag")
+
+    @property
+    def needs_price(self) -> bool:
+        """Whether the engine counts with `nodes.price`."""
+        if self.engine == "kube-opex-analytics":
+            return self.cost_model == "CHARGE_BACK"
+        return self.engine is not None
 
 
 @dataclass(frozen=True)
@@ -285,8 +329,12 @@ class Settings:
     spark: SparkSettings = field(default_factory=SparkSettings)
     s3: S3Settings = field(default_factory=S3Settings)
     word_count: WordCountSettings = field(default_factory=WordCountSettings)
+    opex: OpexSettings = field(default_factory=OpexSettings)
 
     def __post_init__(self) -> None:
+        if self.opex.needs_price and self.nodes.price is None:
+            wanted = f"the USD an hour of one node, above 0: {self.opex.engine} counts with it"
+            raise SettingsError("nodes.price", self.nodes.price, wanted)
         _require_s3(self)
         if self.cluster.kubeconfig is not None:
             return  # no network and no nodes are made, so none have to be right

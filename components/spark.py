@@ -191,6 +191,7 @@ def spark_place(
         auth_secret=f"{_RELEASE}-auth",
         defaults_config=f"{_RELEASE}-defaults",
         native_config=f"{_RELEASE}-native",
+        usage_config=f"{_RELEASE}-usage",
         service_account=_RELEASE,
         workers=_workers(settings, worker_nodes),
         worker_cores=settings.worker_cores,
@@ -213,11 +214,16 @@ def spark_values(
     # Executors fetch an application's s3a:// files by themselves, with the worker's environment;
     # only for data does the driver hand them its keys.
     s3_secret = _s3_secret(settings.s3)
+    price = {} if settings.nodes.price is None else {"nodePrice": settings.nodes.price}
     return {
         "image": {"repository": repository, "tag": tag},
         "volume": {"claimName": claim_name, "mountPath": SharedVolume.mount_path},
         # One application may use all there is.
-        "app": {"coresMax": workers * spark.worker_cores, **({"conf": conf} if conf else {})},
+        "app": {
+            "coresMax": workers * spark.worker_cores,
+            **price,
+            **({"conf": conf} if conf else {}),
+        },
         "worker": {
             "replicas": workers,
             "cores": spark.worker_cores,

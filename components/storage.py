@@ -73,11 +73,17 @@ class VolumeOutputs(TypedDict):
 
 @dataclass
 class VolumeArgs:
-    """The cluster, the namespace of the claim, and the size that it asks for."""
+    """The cluster, the namespace of the claim, and the size that it asks for.
+
+    folder: the part of the shared file system that it is about; empty for all of it.
+    size_gib: other than `storage.sizeGiB`.
+    """
 
     cluster: Cluster
     namespace: pulumi.Input[str]
     settings: StorageSettings
+    folder: str = ""
+    size_gib: int | None = None
 
 
 class SharedVolume(pulumi.ComponentResource):
@@ -98,10 +104,13 @@ class SharedVolume(pulumi.ComponentResource):
         super().__init__("tinderbox:index:SharedVolume", name, {}, opts)
         core = kubernetes.core.v1
         inside = args.cluster.options(parent=self)
-        size = {"storage": f"{args.settings.size_gib}Gi"}
-        claim_name = f"{name}-shared"
+        size = {"storage": f"{args.size_gib or args.settings.size_gib}Gi"}
+        path = f"{SHARED_PATH}/{args.folder}".rstrip("/")
+        storage_class = args.settings.storage_class
+        # By class: a claim that still waits for one would take a volume that is for its name.
+        claim_name = f"{name}-{storage_class or 'shared'}"
         volume_name: pulumi.Input[str] | None = None
-        if args.settings.storage_class is None:
+        if storage_class is None:
             volume = core.PersistentVolume(
                 f"{name}-volume",
                 metadata={"name": claim_name},
@@ -111,7 +120,7 @@ class SharedVolume(pulumi.ComponentResource):
                     # What is on the volume is the file system's, not the claim's, to keep.
                     persistent_volume_reclaim_policy="Retain",
                     storage_class_name="",
-                    host_path=core.HostPathVolumeSourceArgs(path=SHARED_PATH, type="Directory"),
+                    host_path=core.HostPathVolumeSourceArgs(path=path, type="Directory"),
                     claim_ref=core.ObjectReferenceArgs(namespace=args.namespace, name=claim_name),
                 ),
                 opts=inside,
@@ -123,10 +132,12 @@ class SharedVolume(pulumi.ComponentResource):
             spec=core.PersistentVolumeClaimSpecArgs(
                 access_modes=["ReadWriteMany"],
                 resources=core.VolumeResourceRequirementsArgs(requests=size),
-                storage_class_name=args.settings.storage_class or "",
+                storage_class_name=storage_class or "",
                 volume_name=volume_name,
             ),
-            opts=inside,
+            opts=pulumi.ResourceOptions.merge(
+                inside, pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="2m"))
+            ),
         )
         self.claim_name = claim.metadata.name
         outputs: VolumeOutputs = {"claimName": self.claim_name}

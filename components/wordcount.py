@@ -8,7 +8,6 @@ folder of its own (<output>/<job>/<pod>), and the one with _SUCCESS is the resul
 from __future__ import annotations
 
 import base64
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -17,6 +16,7 @@ import pulumi
 import pulumi_command as command
 import pulumi_kubernetes as kubernetes
 
+from components import usage
 from components.application import (
     LARGEST_BY_CONFIGMAP,
     STANDALONE,
@@ -39,15 +39,23 @@ _INPUTS = f"{SHARED_PATH}/wordcount/inputs"
 _RUNS = f"{SHARED_PATH}/wordcount/runs"
 
 # Prints the summary: the line of JSON in the logs of the job's attempts, which only the one that
-# succeeded has. Its folder, which is named after its pod, goes in as "output". The kubeconfig is on
-# no command line, and in no file that others can read or that stays; kubectl opens it more than
-# once, so it can't come by a pipe.
+# succeeded has, with its folder, which is named after its pod, as "output"; then what that attempt
+# used, which measured.py wrote there. The kubeconfig is on no command line, and in no file that
+# others can read or that stays; kubectl opens it more than once, so it can't come by a pipe.
 _READ_LOG = """config=$(mktemp)
 trap 'rm -f "$config"' EXIT
 printf %s "$KUBECONFIG_TEXT" >"$config"
 kubectl --kubeconfig "$config" --namespace {namespace} logs --container driver --tail -1 --prefix \\
-  --selector batch.kubernetes.io/job-name={job} | grep '^\\[[^ ]*\\] {{' | tail -n 1 |
-  sed 's|^\\[pod/\\([^/]*\\)/[^ ]*\\] {{|{{"output": "{runs}/{job}/\\1", |'
+  --selector batch.kubernetes.io/job-name={job} | awk '
+    {{ text = substr($0, length($1) + 2) }}
+    text ~ /^[{{]/ {{ attempt = $1; summary = substr(text, 2) }}
+    text ~ /^usage: [{{]/ {{ usage[$1] = substr(text, 8) }}
+    END {{
+      if (!attempt) exit 1
+      split(attempt, name, "/")
+      print "{{\\"output\\": \\"{runs}/{job}/" name[2] "\\", " summary
+      print usage[attempt]
+    }}'
 """
 
 
@@ -90,7 +98,8 @@ def options(settings: WordCountSettings) -> list[str]:
 class WordCountJob(pulumi.ComponentResource):
     """One word count. Another text, script or option runs it again, and only it.
 
-    Outputs: result, {input, output, words, distinct, top, seconds, sparkVersion}.
+    Outputs: result, {input, output, words, distinct, top, seconds, sparkVersion, usage}; usage is
+    what charts/spark/files/usage.py tells.
     """
 
     result: pulumi.Output[dict[str, Any]]
@@ -104,7 +113,7 @@ class WordCountJob(pulumi.ComponentResource):
 
         job = self._create_job(self._bring_text())
         printed = self._read_result(job)
-        self.result = printed.apply(lambda line: {**json.loads(line), "input": args.settings.input})
+        self.result = printed.apply(lambda text: _result(args.settings.input, text))
         outputs: WordCountOutputs = {"result": self.result}
         self.register_outputs(dict(outputs))
 
@@ -152,16 +161,18 @@ class WordCountJob(pulumi.ComponentResource):
         return _Text(target, after=(made,), init_containers=(unpack,), volumes=(volume,))
 
     def _create_job(self, text: _Text) -> kubernetes.batch.v1.Job:
+        output = f"{literally(self._args.settings.output or _RUNS)}/$(JOB)/$(POD)"
         application = Application(
             name=self._name,
             app=str(_SCRIPT),
             arguments=(
                 literally(text.path),
-                f"{literally(self._args.settings.output or _RUNS)}/$(JOB)/$(POD)",
+                output,
                 *map(literally, options(self._args.settings)),
             ),
             master=self._args.settings.master,
             executor=self._executor(),
+            output=output if self._args.settings.output is None else None,
             retries=2,
             init_containers=text.init_containers,
             volumes=text.volumes,
@@ -190,7 +201,7 @@ class WordCountJob(pulumi.ComponentResource):
         )
 
     def _read_result(self, job: kubernetes.batch.v1.Job) -> pulumi.Output[str]:
-        """The summary, as the one line of JSON that the job printed and wrote."""
+        """Two lines of JSON that the job printed and wrote: summary and usage."""
         node = self._args.cluster.control_plane
         if node is not None and self._args.settings.output is None:
             return run_step(
@@ -204,7 +215,10 @@ class WordCountJob(pulumi.ComponentResource):
         read = command.local.Command(
             f"{self._name}-result",
             create=pulumi.Output.format(
-                _READ_LOG, namespace=job.metadata.namespace, job=job.metadata.name, runs=_RUNS
+                _READ_LOG,
+                namespace=job.metadata.namespace,
+                job=job.metadata.name,
+                runs=self._args.settings.output or _RUNS,
             ),
             interpreter=["/bin/bash", "-euo", "pipefail", "-c"],
             environment={"KUBECONFIG_TEXT": self._args.cluster.kubeconfig},
@@ -213,3 +227,8 @@ class WordCountJob(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         return read.stdout
+
+
+def _result(input_: str, printed: str) -> dict[str, Any]:
+    summary, used = usage.read_result(printed)
+    return {**summary, "input": input_, "usage": used}

@@ -7,7 +7,7 @@ import json
 import sys
 import time
 
-from console import report, status, timings
+from console import opex, report, status, timings, usage
 from console.stack import ROOT, ConsoleError, Stack, find_input
 from localcloud.errors import CloudError
 from toolchain.errors import ToolchainError
@@ -41,7 +41,8 @@ def up(stack: Stack, input_: str | None) -> None:
     total = time.time() - started
     run = {"wordCount": result, "phases": timings.as_json(phases), "seconds": round(total, 1)}
     (stack.folder / "last-run.json").write_text(json.dumps(run, indent=2) + "\n")
-    print(f"\n{report.top_words(result)}\n\nWhere {total:.0f} s went (phases overlap):")
+    print(f"\n{report.top_words(result)}\n\n{report.used(result['usage'])}")
+    print(f"\nWhere {total:.0f} s went (phases overlap):")
     print(timings.chart(phases))
     print(f"\nThe same as JSON: {(stack.folder / 'last-run.json').relative_to(ROOT)}")
 
@@ -64,9 +65,11 @@ def destroy(stack: Stack) -> None:
 def main() -> int:
     """Runs one verb; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m console", description=__doc__)
-    parser.add_argument("verb", choices=["up", "destroy", "preview", "status", "outputs"])
+    verbs = ["up", "destroy", "preview", "status", "outputs", "usage", "opex", "opex-forward"]
+    parser.add_argument("verb", choices=verbs)
     parser.add_argument("--stack", default="local")
     parser.add_argument("--input", help="the text to count: a file or a folder")
+    parser.add_argument("--run", help="an application's id; by default that of the latest one")
     options = parser.parse_args()
     try:
         stack = Stack(options.stack)
@@ -79,6 +82,12 @@ def main() -> int:
             stack.preview("--diff")
         elif options.verb == "status":
             status.show(stack)
+        elif options.verb == "usage":
+            usage.show(stack, options.run)
+        elif options.verb == "opex":
+            opex.show(stack)
+        elif options.verb == "opex-forward":
+            opex.forward(stack)
         else:
             print(json.dumps(stack.outputs(), indent=2))
     except (ConsoleError, CloudError, ToolchainError) as error:

@@ -1,4 +1,4 @@
-"""What a person sees at the end: the top words as a table."""
+"""What a person sees at the end: the top words as a table, and what the count used."""
 
 from __future__ import annotations
 
@@ -23,3 +23,29 @@ def top_words(result: dict[str, Any], width: int = 30) -> str:
         bar = "█" * max(1, round(count / most * width))
         lines.append(f"  {shown.ljust(longest)}  {count:>{digits},}  {bar}")
     return "\n".join(lines)
+
+
+def used(usage: dict[str, Any] | None) -> str:
+    """What an application used, in two lines; one where it is not known."""
+    if usage is None:
+        return "What it used is not known: see the log of the job's pod."
+    executors = usage["executors"]
+    peaks = [e["peakMemoryMiB"] for e in executors if e["peakMemoryMiB"] is not None]
+    memory = f", up to {max(peaks):.0f} MiB of memory each" if peaks else ""
+    cost = usage["cost"]
+    price = "no nodes.price is set" if cost["usd"] is None else f"{cost['usd']:.6f} USD"
+    return (
+        f"Used by {len(executors)} executors: {usage['executorCpuSeconds']:.1f} s of CPU in"
+        f" {usage['executorRunSeconds']:.1f} s of tasks{memory};"
+        f" {_bytes(usage['bytesRead'])} read, {_bytes(usage['shuffleBytesWritten'])} shuffled.\n"
+        f"Reserved with the driver: {cost['nodeHours']:.5f} node-hours ({price})."
+    )
+
+
+def _bytes(count: int) -> str:
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"

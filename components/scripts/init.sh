@@ -48,6 +48,13 @@ kind: KubeletConfiguration
 # Serving certificates are signed by the cluster; approve-serving-certificates.sh approves them.
 serverTLSBootstrap: true
 rotateCertificates: true
+# By default pods have to go when 15% of the disk are left: on a large one that is still a lot.
+evictionHard:
+  memory.available: 100Mi
+  nodefs.available: 1Gi
+  nodefs.inodesFree: 5%
+  imagefs.available: 1Gi
+  imagefs.inodesFree: 5%
 $(cgroup_settings)
 ---
 apiVersion: kubeproxy.config.k8s.io/v1alpha1

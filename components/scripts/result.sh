@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Prints the summary of the attempt that succeeded, and its folder as "output", in one line.
+# Prints the summary of the attempt that succeeded with its folder as "output", and what it used, in
+# a line each; the second is empty where that is not known.
 # RUN: folder of the job's attempts on the shared volume
 set -euo pipefail
 
@@ -7,6 +8,8 @@ for attempt in "$RUN"/*/; do
   if [[ -e ${attempt}_SUCCESS && -e ${attempt}summary.json ]]; then
     printf '{"output": "%s", ' "${attempt%/}"
     tr -d '\n' <"${attempt}summary.json" | sed 's/^{//'
+    echo
+    [[ ! -e ${attempt}usage.json ]] || cat "${attempt}usage.json"
     exit 0
   fi
 done

@@ -37,3 +37,5 @@ mountpoint -q "$shared" || fail "$shared is not a mount point: what is written t
 install -d -m 0755 "$shared" "$shared/wordcount"
 install -d -m 2775 -o "$SUDO_UID" -g 185 "$shared/wordcount/inputs"
 install -d -m 2775 -o 185 -g 185 "$shared/wordcount/runs" "$shared/spark" "$shared/spark/events" "$shared/spark/recovery"
+# Both engines of the cost analytics run as uid 4583, that of kube-opex-analytics' image.
+install -d -m 2775 -o 4583 -g 4583 "$shared/opex"

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -99,6 +100,12 @@ def catalogue() -> list[Image]:
             stage=stage_spark,
             pinned=spark_version(),
         ),
+        Image(
+            "docker.io/hjacobs/kube-resource-report",
+            "21.2.1",
+            "kube-resource-report",
+            stage=stage_resource_report,
+        ),
     ]
 
 
@@ -154,6 +161,31 @@ def _link_tree(source: Path, target: Path, leave_out: Iterable[str] = ()) -> Non
         return {name for name in names if name in here or name == "__pycache__"}
 
     shutil.copytree(source, target, copy_function=link, ignore=ignore)
+
+
+# ---- kube-resource-report, from PyPI, with what it imports
+
+
+def stage_resource_report(context: Path) -> None:
+    """Lay out the packages of the image's requirements.txt as site/, for Debian's Python."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"),
+            *("--only-binary", ":all:", "--implementation", "cp", "--python-version", "3.13"),
+            *(
+                "--requirement",
+                str(context / "requirements.txt"),
+                "--target",
+                str(context / "site"),
+            ),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise CloudError(f"pip install failed: {done.stderr.strip().splitlines()[-1]}")
+    # Started by module; its scripts would name this host's Python.
+    shutil.rmtree(context / "site" / "bin")
 
 
 # ---- buildah

@@ -16,7 +16,7 @@ import sys
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,13 @@ from tests.charts.conftest import Objects
 
 CHECKOUT = Path(__file__).parents[2]
 PROGRAM = str(CHECKOUT / "spark_jobs" / "wordcount.py")
+#: What the chart mounts at /opt/tinderbox/usage.
+PROGRAMS = CHECKOUT / "charts" / "spark" / "files"
 SPARK_HOME = Path(pyspark.__file__).parent
 #: Loopback addresses of the master, the workers and drivers: each has all ports to itself.
 MASTER, *WORKERS = "127.77.0.1", "127.77.0.2", "127.77.0.3"
 DRIVER = "127.77.0.9"
+PRICE = 0.048
 
 
 def wait_for(what: str, condition: Callable[[], Any], seconds: float = 60) -> Any:
@@ -66,6 +69,7 @@ class Standalone:
     def here(self, script: str, address: str) -> str:
         """A script of the chart with what a pod has and this machine has not."""
         script = script.replace("/opt/spark", str(SPARK_HOME)).replace("spark-master", MASTER)
+        script = script.replace("/opt/tinderbox/usage", str(PROGRAMS))
         script = script.replace("/tmp/work", str(self.folder / f"work-{address}"))
         return script.replace("127.0.0.1", address)
 
@@ -111,12 +115,16 @@ class Standalone:
         alive = [w for w in state.get("workers", []) if w["state"] == "ALIVE"]
         return state.get("status") == "ALIVE" and len(alive) == len(WORKERS)
 
-    def submit(self, *args: str, secret: str | None = None) -> subprocess.Popen[bytes]:
-        """A driver, configured as README.md of the chart says."""
+    def submit(
+        self, *args: str, secret: str | None = None, measured: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
+        """A driver, configured as README.md of the chart says, below measured.py."""
         env = self.environment(DRIVER, "defaults")
         if secret is not None:
             env["_SPARK_AUTH_SECRET"] = secret
         command = [str(SPARK_HOME / "bin" / "spark-submit"), "--master", f"spark://{MASTER}:7077"]
+        if measured:
+            command = [sys.executable, str(PROGRAMS / "measured.py"), *measured, "--", *command]
         command += ["--conf", f"spark.driver.host={DRIVER}", *args]
         return self.spawn(command, env, "driver.log")
 
@@ -152,7 +160,8 @@ def spark(
     render: Callable[..., Objects], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Standalone]:
     folder = tmp_path_factory.mktemp("shared")
-    objects = render(f'volume={{"claimName":"spark","mountPath":"{folder}"}}')
+    volume = f'volume={{"claimName":"spark","mountPath":"{folder}"}}'
+    objects = render(volume, f"app.nodePrice={PRICE}")
     standalone = Standalone(objects, folder)
     try:
         # Workers first: they wait for the master.
@@ -203,7 +212,49 @@ def test_word_count_on_all_workers(spark: Standalone) -> None:
     assert counted == {word: 8 * n for word, n in Counter(text.split()).items()}
     for address in WORKERS:
         assert list(spark.folder.glob(f"work-{address}/app-*/*/stderr")), "no executor here"
-    assert list(spark.folder.glob("spark/events/*")), "no event log"
+
+
+def test_usage_of_driver_and_executors(spark: Standalone) -> None:
+    """By the chart's own sampler in the workers, and measured.py around the driver."""
+    (spark.folder / "used.txt").write_text("to be or not to be\n" * 400_000)
+    output = spark.folder / "runs" / "used"
+    shared = str(spark.folder / "spark")
+    driver = spark.submit(
+        *("--conf", "spark.sql.files.maxPartitionBytes=1000000"),
+        *(PROGRAM, str(spark.folder / "used.txt"), str(output)),
+        measured=["--beside", str(output), shared, "pod-1"],
+    )
+    assert driver.wait(timeout=120) == 0, (spark.folder / "driver.log").read_text()
+    usage = json.loads((output / "usage.json").read_text())
+    app = usage["application"]
+    kept = spark.folder / "spark" / "usage" / app
+    assert usage == json.loads((kept / "usage.json").read_text())
+    last = (spark.folder / "driver.log").read_text().splitlines()[-1]
+    assert last == f"usage: {json.dumps(usage)}"
+    assert list(spark.folder.glob(f"spark/events/eventlog_v2_{app}/events_1_{app}.zstd"))
+
+    assert {executor["host"] for executor in usage["executors"]} == set(WORKERS)
+    assert usage["bytesRead"] >= (spark.folder / "used.txt").stat().st_size
+    assert usage["shuffleBytesWritten"] > 0
+    assert (usage["run"], usage["failedTasks"]) == ("pod-1", 0)
+    reserved = usage["seconds"] + sum(e["cores"] * e["seconds"] for e in usage["executors"])
+    assert usage["cost"]["nodePrice"] == PRICE
+    assert usage["cost"]["usd"] == pytest.approx(PRICE * reserved / os.cpu_count() / 3600, rel=1e-4)
+
+    files = {file.stem: file for file in kept.glob("*.jsonl")}
+    assert set(files) == {"driver", "executor-0", "executor-1"}
+    for executor in usage["executors"]:
+        sampled = usage["sampled"][f"executor {executor['id']}"]
+        # All of the process; of its last second nothing is known.
+        assert sampled["cpuSeconds"] > executor["cpuSeconds"] - executor["cores"]
+        # It starts before it joins the application.
+        driver_seconds = usage["sampled"]["driver"]["seconds"]
+        assert executor["seconds"] - 2 < sampled["seconds"] < driver_seconds
+        assert sampled["samples"] >= sampled["seconds"] / 2
+        assert sampled["peakMemoryMiB"] == pytest.approx(executor["peakMemoryMiB"], rel=0.2)
+    # Each process's own share: CPU that was lost would show here.
+    cpu = sum(process["cpuSeconds"] for process in usage["sampled"].values())
+    assert cpu < os.cpu_count() * (usage["sampled"]["driver"]["seconds"] + 1)
 
 
 def test_unreadable_for_executors_names_the_file(spark: Standalone) -> None:

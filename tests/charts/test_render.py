@@ -50,6 +50,7 @@ def test_names(objects: Objects) -> None:
         "ConfigMap/spark-daemons",
         "ConfigMap/spark-defaults",
         "ConfigMap/spark-native",
+        "ConfigMap/spark-usage",
         "Service/spark-master",
         MASTER,
         WORKER,
@@ -125,10 +126,26 @@ def test_secret_goes_in_by_environment(objects: Objects, workload: str, render: 
 @BOTH
 def test_claim(render: Render, objects: Objects, workload: str) -> None:
     mounts = {m["name"]: m["mountPath"] for m in container(objects, workload)["volumeMounts"]}
-    assert mounts == {"conf": "/opt/spark/conf", "scratch": "/tmp", "shared": "/srv/shared"}
+    usage = {"usage": "/opt/tinderbox/usage"} if workload == WORKER else {}
+    assert mounts == {
+        "conf": "/opt/spark/conf",
+        "scratch": "/tmp",
+        "shared": "/srv/shared",
+        **usage,
+    }
     volumes = {v["name"]: v for v in pod(objects, workload)["volumes"]}
     assert volumes["shared"]["persistentVolumeClaim"]["claimName"] == "shared"
-    assert {v["name"] for v in pod(render(), workload)["volumes"]} == {"conf", "scratch"}
+    without = {v["name"] for v in pod(render(), workload)["volumes"]}
+    assert without == {"conf", "scratch", *usage}
+
+
+def test_workers_sample_where_there_is_an_event_log(render: Render, objects: Objects) -> None:
+    programs = objects["ConfigMap/spark-usage"]["data"]
+    assert programs == {file.name: file.read_text() for file in CHART.glob("files/*.py")}
+    sampled = "python3 /opt/tinderbox/usage/sampler.py /srv/shared/spark/usage &\nexec "
+    assert sampled in container(objects, WORKER)["args"][0]
+    for without in (render(), render(CLAIM, "app.eventLog=false")):
+        assert "sampler.py" not in container(without, WORKER)["args"][0]
 
 
 def test_without_a_claim_nothing_points_at_it(render: Render) -> None:
@@ -152,11 +169,16 @@ def test_native_drivers_have_the_same_defaults_without_a_masters(objects: Object
 def test_drivers_defaults(render: Render, objects: Objects) -> None:
     defaults = conf(objects, "spark-defaults")
     assert defaults["spark.eventLog.dir"] == "file:///srv/shared/spark/events"
+    assert defaults["spark.eventLog.rolling.enabled"] == "true"
+    assert defaults["spark.eventLog.compression.codec"] == "zstd"
+    assert "spark.tinderbox.nodePrice" not in defaults
     assert defaults["spark.cores.max"] == "4"
     assert defaults["spark.executor.memory"] == "1024m"
-    own = render(CLAIM, 'app={"coresMax":9,"executorMemoryMiB":600,"conf":{"spark.a.b":"c d"}}')
+    app = '"coresMax":9,"executorMemoryMiB":600,"nodePrice":0.00125,"conf":{"spark.a.b":"c d"}'
+    own = render(CLAIM, f"app={{{app}}}")
     changed = conf(own, "spark-defaults")
     assert changed["spark.cores.max"] == "9"
+    assert float(changed["spark.tinderbox.nodePrice"]) == 0.00125
     assert changed["spark.executor.memory"] == "600m"
     assert changed["spark.a.b"] == "c d"
 

@@ -34,6 +34,7 @@ PLACE = Place(
     auth_secret="auth",
     defaults_config="defaults",
     native_config="native",
+    usage_config="usage",
     service_account="spark",
     workers=2,
     worker_cores=2,
@@ -86,8 +87,19 @@ def script(tmp_path: Path) -> Path:
     return file
 
 
+def core_of(api: client.ApiClient) -> Any:
+    """The core API; the client's own types have None for whatever is not required."""
+    return client.CoreV1Api(api)
+
+
+def jobs_of(api: client.ApiClient) -> Any:
+    """The API of Jobs."""
+    return client.BatchV1Api(api)
+
+
 def pods(api: client.ApiClient) -> list[Any]:
-    return client.CoreV1Api(api).list_namespaced_pod(NAMESPACE).items
+    """All of the namespace."""
+    return core_of(api).list_namespaced_pod(NAMESPACE).items
 
 
 def within(seconds: float, found: Callable[[], Any]) -> Any:
@@ -112,9 +124,7 @@ def ends(api: client.ApiClient, code: int) -> None:
         "state": {"terminated": terminated},
     }
     status = {"phase": "Failed" if code else "Succeeded", "containerStatuses": [container]}
-    client.CoreV1Api(api).patch_namespaced_pod_status(
-        pod.metadata.name, NAMESPACE, {"status": status}
-    )
+    core_of(api).patch_namespaced_pod_status(pod.metadata.name, NAMESPACE, {"status": status})
 
 
 @pytest.fixture
@@ -131,7 +141,7 @@ def test_the_drivers_exit_code_is_the_commands_and_nothing_stays(api, run, scrip
     assert run("--conf", "spark.x=1", script, "a b", "$(POD)") == code
     teller.join()
     assert within(30, lambda: not pods(api))
-    core = client.CoreV1Api(api)
+    core = core_of(api)
     left = {item.metadata.name for item in core.list_namespaced_config_map(NAMESPACE).items}
     assert within(30, lambda: left - {"kube-root-ca.crt"} == set()) or left
 
@@ -142,27 +152,25 @@ def test_what_is_made(api, run, script):
     teller.start()
     try:
         assert run("--keep", "--master", "kubernetes", script, "$(POD)") == 0
-        (job,) = client.BatchV1Api(api).list_namespaced_job(NAMESPACE).items
+        (job,) = jobs_of(api).list_namespaced_job(NAMESPACE).items
         assert job.metadata.name.startswith("my-job-")
         container = job.spec.template.spec.containers[0]
         assert container.args[-2:] == ["/opt/tinderbox/app/My_job.py", "$$(POD)"]
         (config_map,) = [
             item
-            for item in client.CoreV1Api(api).list_namespaced_config_map(NAMESPACE).items
+            for item in core_of(api).list_namespaced_config_map(NAMESPACE).items
             if item.metadata.name.startswith("my-job-")
         ]
         assert [owner.uid for owner in config_map.metadata.owner_references] == [job.metadata.uid]
     finally:
         teller.join()
-        client.BatchV1Api(api).delete_collection_namespaced_job(
-            NAMESPACE, propagation_policy="Background"
-        )
+        jobs_of(api).delete_collection_namespaced_job(NAMESPACE, propagation_policy="Background")
         within(30, lambda: not pods(api))
 
 
 def test_a_driver_that_never_starts_is_given_up_with_the_reason(api, run, script, capsys):
     quota = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
-    core: Any = client.CoreV1Api(api)
+    core = core_of(api)
     core.create_namespaced_resource_quota(NAMESPACE, quota)
     try:
         within(30, lambda: core.read_namespaced_resource_quota("none", NAMESPACE).status.hard)
@@ -171,7 +179,7 @@ def test_a_driver_that_never_starts_is_given_up_with_the_reason(api, run, script
         core.delete_namespaced_resource_quota("none", NAMESPACE)
     said = capsys.readouterr().err
     assert "no driver after 5 s" in said and "exceeded quota" in said
-    assert not client.BatchV1Api(api).list_namespaced_job(NAMESPACE).items
+    assert not jobs_of(api).list_namespaced_job(NAMESPACE).items
 
 
 def test_ctrl_c_takes_all_away(api, server, script, tmp_path):

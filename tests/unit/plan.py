@@ -203,7 +203,8 @@ def _printed(name: str) -> str:
     if name.endswith("-kubeconfig"):
         return "apiVersion: v1"
     if name == "wordcount-result":
-        return json.dumps({"input": "x", "output": "y", "words": 3, "distinct": 2, "top": []})
+        summary = {"input": "x", "output": "y", "words": 3, "distinct": 2, "top": []}
+        return f"{json.dumps(summary)}\n{json.dumps({'executorCpuSeconds': 1.5})}\n"
     return ""
 
 

@@ -28,6 +28,7 @@ PLACE = Place(
     auth_secret="auth",
     defaults_config="defaults",
     native_config="native",
+    usage_config="usage",
     service_account="robot",
     workers=4,
     worker_cores=2,
@@ -155,8 +156,9 @@ def test_executors_have_the_volume_the_secret_and_no_rights():
     spec = executor_template(manifests(NATIVE, PLACE))["spec"]
     assert spec["automountServiceAccountToken"] is False
     assert spec["securityContext"]["runAsUser"] == 185
-    (container,) = spec["containers"]
-    assert container["securityContext"]["allowPrivilegeEscalation"] is False
+    container, sampler = spec["containers"]
+    for each in (container, sampler):
+        assert each["securityContext"]["allowPrivilegeEscalation"] is False
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
     assert mounts == {"shared": "/srv/shared", "auth": "/opt/tinderbox/auth"}
     sources = {volume["name"]: volume for volume in spec["volumes"]}
@@ -202,6 +204,29 @@ def test_in_cluster_mode_the_jobs_pod_submits_and_the_driver_has_one_of_its_own(
     assert driver["spec"]["securityContext"]["runAsUser"] == 185
 
 
+def test_a_driver_is_measured():
+    made = manifests(dataclasses.replace(PI, output="/srv/shared/out"), PLACE)
+    (container,) = pod(made)["containers"]
+    measured = ["python3", "/opt/tinderbox/usage/measured.py", "--beside", "/srv/shared/out"]
+    where = ["/srv/shared/spark", "$(POD)", "--", "/opt/spark/bin/spark-submit"]
+    assert container["command"] == [*measured, *where]
+    assert {"name": "usage", "mountPath": "/opt/tinderbox/usage"} in container["volumeMounts"]
+    assert {"name": "usage", "configMap": {"name": "usage"}} in pod(made)["volumes"]
+
+
+def test_an_executors_pod_is_sampled_by_a_container_that_sees_it_and_can_not_fail():
+    spec = executor_template(manifests(NATIVE, PLACE))["spec"]
+    assert spec["shareProcessNamespace"] is True
+    executor, sampler = spec["containers"]
+    assert executor["name"] == "executor"
+    assert sampler["command"][-1].startswith("python3 /opt/tinderbox/usage/sampler.py --pod ")
+    assert sampler["command"][-1].endswith(" || true")
+    volumes = {volume["name"] for volume in spec["volumes"]}
+    assert {mount["name"] for mount in sampler["volumeMounts"]} <= volumes
+    # Where there is a quota, Kubernetes refuses a pod without them.
+    assert {"requests", "limits"} == set(sampler["resources"])
+
+
 def test_driver_and_executors_have_each_their_own():
     toleration = {"key": "gpu", "operator": "Exists"}
     app = dataclasses.replace(
@@ -228,7 +253,8 @@ def test_driver_and_executors_have_each_their_own():
     assert executor["metadata"]["annotations"] == {"why": "test"}
     assert executor["spec"]["tolerations"] == [toleration]
     assert executor["spec"]["priorityClassName"] == "batch"
-    (container,) = executor["spec"]["containers"]
+    container, sampler = executor["spec"]["containers"]
+    assert sampler["image"] == "e:1"
     assert {"name": "secret-0", "mountPath": "/secrets"} in container["volumeMounts"]
 
 

@@ -352,6 +352,7 @@ def test_init_is_configured_as_asked(node, tmp_path):
     assert cluster["apiServer"]["certSANs"] == ["cp.internal", "10.42.0.5", "198.18.1.1"]
     assert kubelet["serverTLSBootstrap"] is True
     assert kubelet["cgroupDriver"] == "systemd"
+    assert kubelet["evictionHard"]["nodefs.available"] == "1Gi"
     assert "conntrack" in proxy
     assert "10.42.0.5 cp.internal" in node.file("/etc/hosts").read_text()
     mode = node.file("/etc/kubernetes/tinderbox.yaml").stat().st_mode
@@ -719,8 +720,12 @@ def test_the_result_is_of_the_attempt_that_succeeded(sandbox):
     sandbox.file(f"{runs}/a/summary.json", '{"words": 1}\n')
     sandbox.file(f"{runs}/b/summary.json", '{"words": 2}\n')
     sandbox.file(f"{runs}/b/_SUCCESS", "")
-    ran = sandbox.step("result.sh", RUN=runs)
-    assert json.loads(ran.stdout) == {"words": 2, "output": str(sandbox.file(f"{runs}/b"))}
+    summary = {"words": 2, "output": str(sandbox.file(f"{runs}/b"))}
+    lines = sandbox.step("result.sh", RUN=runs).stdout.splitlines()
+    assert list(map(json.loads, lines)) == [summary]
+    sandbox.file(f"{runs}/b/usage.json", '{"tasks": 4}\n')
+    lines = sandbox.step("result.sh", RUN=runs).stdout.splitlines()
+    assert list(map(json.loads, lines)) == [summary, {"tasks": 4}]
 
 
 def test_no_attempt_that_succeeded_is_an_error(sandbox):

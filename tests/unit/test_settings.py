@@ -80,6 +80,12 @@ def test_every_default():
             "pattern": None,
             "top": 10,
         },
+        "opex": {
+            "engine": None,
+            "chart": "./charts/opex",
+            "image": None,
+            "cost_model": "CHARGE_BACK",
+        },
     }
 
 
@@ -175,7 +181,7 @@ def test_an_optional_setting_may_be_null():
 def test_an_unknown_object_is_named():
     assert refused(node={"count": 3}) == (
         "tinderbox:node is not a setting; known here:"
-        " aws, cluster, mirror, network, nodes, s3, spark, storage, wordCount"
+        " aws, cluster, mirror, network, nodes, opex, s3, spark, storage, wordCount"
     )
 
 
@@ -266,7 +272,8 @@ def test_s3_that_could_not_work_is_refused(jars, tmp_path):
     message = refused(s3={**region, "secretKey": "s3cr3t"}, spark={"jars": jars})
     assert message.startswith("tinderbox:s3.accessKey is not right") and "s3cr3t" not in message
     assert "s3.endpoint" in refused(s3={**region, "endpoint": "store:9000"})
-    assert "wordCount.output" in refused(wordCount={"output": "/tmp/out"})
+    for output in ("/tmp/out", "s3a://b/out/", "s3a://b/$(id)", "s3a://b/a'b", "s3a://"):
+        assert "wordCount.output" in refused(wordCount={"output": output})
     (tmp_path / "none").mkdir()
     for folder in (str(tmp_path / "none"), str(tmp_path / "nowhere")):
         assert "with .jar files" in refused(spark={"jars": folder})

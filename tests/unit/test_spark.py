@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from components.settings import Settings, SettingsError, SparkSettings
+from components.settings import (
+    ClusterSettings,
+    NodesSettings,
+    Settings,
+    SettingsError,
+    SparkSettings,
+)
 from components.spark import spark_place, spark_values
-from tests.unit.plan import EXISTING, MINIMAL, ROOT, plan, planned
+from tests.unit.plan import EXISTING, ROOT, plan, planned
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 NAMESPACE = "kubernetes:core/v1:Namespace"
@@ -28,14 +34,23 @@ def test_a_cluster_that_exists_gets_two():
 
 
 def test_all_values_of_the_chart():
-    spark = {"image": "host:5000/a/spark:1.2", "workerCores": 3, "workerMemoryMiB": 2048}
-    settings = Settings.parse({**MINIMAL, "spark": spark})
+    spark = SparkSettings(image="host:5000/a/spark:1.2", worker_cores=3, worker_memory_mib=2048)
+    settings = Settings(
+        cluster=ClusterSettings(kubeconfig=EXISTING["cluster"]["kubeconfig"]),
+        nodes=NodesSettings(price=0.048),
+        spark=spark,
+    )
     assert spark_values(settings, 4, "claim") == {
         "image": {"repository": "host:5000/a/spark", "tag": "1.2"},
         "volume": {"claimName": "claim", "mountPath": "/srv/shared"},
-        "app": {"coresMax": 12},
+        "app": {"coresMax": 12, "nodePrice": 0.048},
         "worker": {"replicas": 4, "cores": 3, "memoryMiB": 2048},
     }
+
+
+@pytest.mark.parametrize("config", [{}, EXISTING])
+def test_without_a_price_the_chart_is_told_none(config):
+    assert "nodePrice" not in planned(config).one("spark", RELEASE).inputs["values"]["app"]
 
 
 def test_the_chart_is_named_by_a_path_that_every_clone_has():

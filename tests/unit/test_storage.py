@@ -60,6 +60,8 @@ def test_a_class_makes_the_volume_of_a_cluster_that_exists():
     assert not plan.of(VOLUME)
     (claim,) = plan.of(CLAIM)
     assert claim.inputs["spec"]["storageClassName"] == "efs"
+    # While it waits for its class it must not take what is made for a claim without one.
+    assert claim.inputs["metadata"]["name"] == "spark-efs"
     assert "volumeName" not in claim.inputs["spec"]
     assert claim.inputs["spec"]["resources"]["requests"] == {"storage": "20Gi"}
 

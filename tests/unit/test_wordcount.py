@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from components import wordcount
+from components import usage, wordcount
 from components.application import LARGEST_BY_CONFIGMAP
 from components.settings import SettingsError, WordCountSettings
 from components.wordcount import options
@@ -41,7 +41,7 @@ def pod(plan: Plan) -> dict:
 def arguments(plan: Plan) -> list[str]:
     """What the driver's spark-submit is called with."""
     (driver,) = pod(plan)["containers"]
-    assert driver["command"] == ["/opt/spark/bin/spark-submit"]
+    assert driver["command"][-1] == "/opt/spark/bin/spark-submit"
     return driver["args"]
 
 
@@ -169,12 +169,14 @@ def test_the_pod_has_volume_script_and_defaults():
         "shared": "/srv/shared",
         "app": "/opt/tinderbox/app",
         "defaults": "/opt/spark/conf",
+        "usage": "/opt/tinderbox/usage",
     }
     sources = {volume.pop("name"): volume for volume in map(dict, spec["volumes"])}
     assert sources == {
         "shared": {"persistentVolumeClaim": {"claimName": "spark-shared"}},
         "app": {"configMap": {"name": script}},
         "defaults": {"configMap": {"name": "spark-defaults"}},
+        "usage": {"configMap": {"name": "spark-usage"}},
     }
 
 
@@ -227,6 +229,26 @@ def test_the_output_tells_the_text_by_the_users_own_name(text):
     made = plan(of(text))
     assert made.exported["wordCount"]["input"] == str(text)
     assert (made.exported["wordCount"]["words"], made.exported["wordCount"]["distinct"]) == (3, 2)
+    assert made.exported["wordCount"]["usage"]["executorCpuSeconds"] == 1.5
+
+
+def test_the_driver_is_measured_and_its_usage_lies_beside_the_summary(text):
+    (driver,) = pod(plan(of(text)))["containers"]
+    output = "/srv/shared/wordcount/runs/$(JOB)/$(POD)"
+    measured = ["python3", "/opt/tinderbox/usage/measured.py"]
+    where = ["--beside", output, "/srv/shared/spark", "$(POD)", "--", "/opt/spark/bin/spark-submit"]
+    assert driver["command"] == [*measured, *where]
+    assert output in driver["args"]
+
+
+@pytest.mark.parametrize("printed", ['{"words": 3}', '{"words": 3}\n', '{"words": 3}\n\n'])
+def test_a_result_whose_usage_is_not_known(printed):
+    assert usage.read_result(printed) == ({"words": 3}, None)
+
+
+def test_another_price_counts_nothing_again(text):
+    price = {"nodes": {"price": 0.05}}
+    assert changed(plan(of(text)), plan({**of(text), **price})) == {"spark"}
 
 
 # What another text, script or option changes.
@@ -332,7 +354,7 @@ def test_the_result_of_a_cluster_that_exists_is_read_from_the_log(text, tmp_path
     made = existing(text).one("wordcount-result", "command:local:Command")
     assert "environment" in made.secrets
     assert "s3cr3t" not in made.inputs["create"]
-    summary = {"words": 3}
+    summary, used = {"words": 3}, {"executors": [{"id": "0"}]}
     bin_ = tmp_path / "bin"
     bin_.mkdir()
     kubectl = bin_ / "kubectl"
@@ -340,9 +362,12 @@ def test_the_result_of_a_cluster_that_exists_is_read_from_the_log(text, tmp_path
         f"""#!/bin/bash
         echo "$@" >{tmp_path}/called
         cat "$2" >{tmp_path}/first; cat "$2" >{tmp_path}/second; stat -c %a "$2" >{tmp_path}/mode
+        echo '[pod/wordcount-1a2b-x6/driver] usage: {{"of": "an attempt that failed"}}'
         echo '[pod/wordcount-1a2b-x7/driver] WARN about to count'
         echo '[pod/wordcount-1a2b-x7/driver] {json.dumps(summary)}'
         echo '[pod/wordcount-1a2b-x7/driver] WARN shutting down'
+        echo '[pod/wordcount-1a2b-x7/driver] usage: {json.dumps(used)}'
+        echo '[pod/wordcount-1a2b-x8/driver] usage: {{"of": "another attempt that failed"}}'
         """
     )
     kubectl.chmod(0o755)
@@ -359,7 +384,7 @@ def test_the_result_of_a_cluster_that_exists_is_read_from_the_log(text, tmp_path
         check=True,
     )
     output = "/srv/shared/wordcount/runs/wordcount-1a2b/wordcount-1a2b-x7"
-    assert json.loads(ran.stdout) == {**summary, "output": output}
+    assert usage.read_result(ran.stdout) == ({**summary, "output": output}, used)
     kubeconfig = EXISTING["cluster"]["kubeconfig"]
     assert (tmp_path / "first").read_text() == (tmp_path / "second").read_text() == kubeconfig
     assert (tmp_path / "mode").read_text() == "600\n"

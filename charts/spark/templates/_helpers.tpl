@@ -183,5 +183,5 @@ metrics.properties: |
 
 {{/* Changes when the daemons have to start anew to see their configuration. */}}
 {{- define "spark.daemonsChecksum" -}}
-{{ include "spark.daemonsConf" . | sha256sum }}
+{{ print (include "spark.daemonsConf" .) (.Files.Get "files/sampler.py") | sha256sum }}
 {{- end }}

@@ -1,0 +1,49 @@
+"""How a Spark application is run so that it says afterwards what it used.
+
+charts/spark/files/measured.py runs spark-submit in the driver's own container, samples it, and then
+reads the finished event log: there Spark's own code is at hand, on any cluster, also on one without
+a node to log in to. The last line of the container's log and usage.json on the volume tell it.
+Executors are sampled where they run: by the worker that starts them, or beside them in their pod.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from components.settings import SHARED_PATH
+
+#: Spark's folder on the volume: events/ and usage/ in it.
+FOLDER = f"{SHARED_PATH}/spark"
+#: Where containers have the programs of the chart's ConfigMap spark-usage.
+PROGRAMS = "/opt/tinderbox/usage"
+
+#: The command of the container beside an executor. Spark takes an executor for failed if any
+#: container of its pod is, and no sample is worth that.
+POD_SAMPLER = ["/bin/bash", "-c", f"python3 {PROGRAMS}/sampler.py --pod {FOLDER}/usage || true"]
+
+
+def measured(output: str | None = None) -> list[str]:
+    """The command of a driver's container; its args are spark-submit's.
+
+    The container must have its pod's name as POD, the volume at SHARED_PATH, and PROGRAMS.
+    output: a folder that the application makes; usage.json goes into it, too.
+    """
+    return [
+        "python3",
+        f"{PROGRAMS}/measured.py",
+        *([] if output is None else ["--beside", output]),
+        FOLDER,
+        "$(POD)",
+        "--",
+        "/opt/spark/bin/spark-submit",
+    ]
+
+
+def read_result(printed: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """(summary, usage) from two lines of JSON; usage is None where that line is missing or empty.
+
+    It is so where the volume gave no event log: a result is worth more than what is known of it.
+    """
+    summary, _, usage = printed.strip().partition("\n")
+    return json.loads(summary), json.loads(usage) if usage.strip() else None

@@ -1,0 +1,157 @@
+"""`make usage`: what an application on Spark used, from the volume, as numbers and as a picture."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from console import report
+from console.stack import ROOT, ConsoleError, Stack
+from console.status import kubeconfig, kubectl
+
+# The programs that run in the cluster read these files there, too.
+sys.path.append(str(ROOT / "charts" / "spark" / "files"))
+from usage import rates, read_samples  # noqa: E402
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Samples by process, as `read_samples` gives them.
+Samples = dict[str, list[dict[str, Any]]]
+
+_FOLDER = "/srv/shared/spark/usage"
+# The master's pod has the volume, on any cluster. Prints usage.json in a line, then the samples.
+_READ = """cd "$0"
+run=${1:-$(ls -t -- */usage.json 2>/dev/null | head -n 1)}
+run=${run%/usage.json}
+[[ -n $run ]] || { echo "no application has told yet what it used" >&2; exit 1; }
+[[ -e $run/usage.json ]] || { echo "there is no usage of $run; there is: $(echo */)" >&2; exit 1; }
+cat "$run/usage.json" "$run"/*.jsonl
+"""
+# Told apart also by those who see colours otherwise (Okabe and Ito); the driver is black.
+_COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442"]
+#: With more processes than this a legend would hide the picture.
+_MOST_NAMED = 16
+
+
+def show(stack: Stack, run: str | None) -> None:
+    """Prints what a run used, and draws it; ConsoleError where there is none."""
+    with kubeconfig(stack) as config:
+        command = ["bash", "-euc", _READ, _FOLDER, *([run] if run else [])]
+        where = ["--namespace", "spark", "exec", "statefulset/spark-master", "--"]
+        first, _, rest = kubectl(stack, config, *where, *command).partition("\n")
+    usage, samples = json.loads(first), read_samples(rest)
+    print(f"{usage['name']} ({usage['application']}), {usage['seconds']:.1f} s\n")
+    print(f"{table(usage)}\n\n{report.used(usage)}\n")
+    folder = stack.folder / "usage"
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in save(draw(usage, samples), folder / usage["application"]):
+        print(f"Picture: {file.relative_to(ROOT)}")
+
+
+def table(usage: dict[str, Any]) -> str:
+    """A row for each process: what the event log tells, and what was sampled."""
+    head = ["process", "cores", "s", "tasks", "task CPU s", "all CPU s", "peak cores", "peak MiB"]
+    rows = [head]
+    for process in [usage["driver"], *usage["executors"]]:
+        name = f"executor {process['id']}" if "id" in process else "driver"
+        sampled = usage["sampled"].get(name, {})
+        rows.append(
+            [
+                name,
+                str(process["cores"]),
+                f"{process['seconds']:.1f}",
+                str(process.get("tasks", "")),
+                _number(process.get("cpuSeconds")),
+                _number(sampled.get("cpuSeconds")),
+                _number(sampled.get("peakCores"), 2),
+                _number(sampled.get("peakMemoryMiB"), 0),
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
+    )
+
+
+def _number(value: float | None, digits: int = 1) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def draw(usage: dict[str, Any], samples: Samples) -> Figure:
+    """CPU and memory of driver and executors over the run. Raises ConsoleError without samples."""
+    if not samples:
+        raise ConsoleError(f"{usage['application']} was not sampled, so there is nothing to draw")
+    # It takes half a second to import, which nothing else here should wait for.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 6.4), layout="constrained")
+    cpu, memory = figure.subplots(2, sharex=True)
+    start = min(rows[0]["at"] for rows in samples.values())
+    colours = iter(_COLOURS * len(samples))
+    for name in sorted(samples, key=_order):
+        rows = samples[name]
+        style: dict[str, Any] = {"label": name, "linewidth": 1.6, "color": "black"}
+        if name != "driver":
+            style["color"] = next(colours)
+        used = rates(rows)
+        # The rate holds for the whole second before it, so steps tell it as it was measured.
+        cpu.step(
+            [rows[0]["at"] - start, *(at - start for at, _ in used)],
+            [0.0, *(cores for _, cores in used)],
+            where="pre",
+            **style,
+        )
+        seen = [row for row in rows if row["memory"]]
+        memory.plot(
+            [row["at"] - start for row in seen], [row["memory"] / 2**20 for row in seen], **style
+        )
+    _dress(cpu, "CPU (cores)")
+    _dress(memory, "Memory, resident (MiB)")
+    memory.set_xlabel("Seconds since the driver's start")
+    for axes in (cpu, memory):
+        begin = usage["started"] - start
+        axes.axvspan(begin, begin + usage["seconds"], color="#0072B2", alpha=0.06, linewidth=0)
+    if len(samples) <= _MOST_NAMED:
+        named = cpu.get_legend_handles_labels()
+        figure.legend(*named, loc="outside lower center", ncols=6, frameon=False)
+    title = f"{usage['name']}: CPU and memory over the run"
+    cpu.set_title(title, loc="left", fontsize=13, fontweight="bold", pad=24)
+    above: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    cpu.annotate(_subtitle(usage), (0, 1), xytext=(0, 9), fontsize=9.5, color="#444444", **above)
+    return figure
+
+
+def _order(name: str) -> tuple[bool, int, str]:
+    """The driver first, executors by number."""
+    number = name.rpartition(" ")[2]
+    return name != "driver", int(number) if number.isdecimal() else 0, name
+
+
+def _subtitle(usage: dict[str, Any]) -> str:
+    cost = usage["cost"]["usd"]
+    price = "" if cost is None else f", {cost:.6f} USD"
+    return (
+        f"{usage['application']}; shaded: the Spark application, {usage['seconds']:.1f} s;"
+        f" {usage['executorCpuSeconds']:.1f} s of CPU in tasks{price}"
+    )
+
+
+def _dress(axes: Axes, label: str) -> None:
+    axes.set_ylabel(label)
+    axes.set_ylim(bottom=0)
+    axes.set_xlim(left=0)
+    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Writes `stem`.png and `stem`.svg, whichever was there."""
+    files = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "svg")]
+    for file in files:
+        figure.savefig(file, dpi=150)
+    return files

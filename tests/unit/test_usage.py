@@ -1,0 +1,161 @@
+"""charts/spark/files/usage.py and measured.py, without Spark: the sums, and what may go wrong."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import measured
+import pytest
+import usage
+
+GIB = 1 << 30
+
+
+def event(name: str, at: float | None = None, **more: Any) -> dict[str, Any]:
+    """As Spark logs it; `at` in seconds."""
+    time_ = {} if at is None else {"Timestamp": at * 1000}
+    return {"Event": f"SparkListener{name}", **time_, **more}
+
+
+def added(id_: str, at: float, cores: int) -> dict[str, Any]:
+    info = {"Host": f"10.0.0.{id_}", "Total Cores": cores}
+    return event("ExecutorAdded", at, **{"Executor ID": id_, "Executor Info": info})
+
+
+def task(executor: str, run: float, cpu: float, resident: int, **more: Any) -> dict[str, Any]:
+    metrics = {"Executor Run Time": run * 1e3, "Executor CPU Time": cpu * 1e9, "JVM GC Time": 10}
+    return event(
+        "TaskEnd",
+        **{
+            "Task End Reason": {"Reason": "Success"},
+            "Task Info": {"Executor ID": executor, "Finish Time": 0},
+            "Task Metrics": {**metrics, **more},
+            "Task Executor Metrics": {"ProcessTreeJVMRSSMemory": resident, "JVMHeapMemory": 1},
+        },
+    )
+
+
+PRICED: dict[str, Any] = {"Spark Properties": [["spark.tinderbox.nodePrice", "0.1"]]}
+START = event("ApplicationStart", 1000, **{"App ID": "app-1", "App Name": "it"})
+SHUFFLED: dict[str, Any] = {"Shuffle Read Metrics": {"Remote Bytes Read": 5, "Local Bytes Read": 7}}
+FAILED: dict[str, Any] = {"Task End Reason": {"Reason": "ExceptionFailure"}, "Task Metrics": None}
+EVENTS = [
+    START,
+    event("EnvironmentUpdate", **PRICED),
+    added("0", 1010, 4),
+    added("1", 1010, 2),
+    task("0", 8, 6, GIB),
+    task("0", 4, 3, 3 * GIB),
+    task("1", 2, 1, GIB, **{"Input Metrics": {"Bytes Read": 100}}, **SHUFFLED),
+    task("1", 9, 9, GIB) | FAILED,
+    event("ExecutorRemoved", 1020, **{"Executor ID": "1"}),
+    added("2", 1030, 2),
+    event("ApplicationEnd", 1100),
+]
+
+
+def test_sums_by_executor_and_over_all() -> None:
+    found = usage.summarize(EVENTS, 4)
+    assert (found["seconds"], found["tasks"], found["failedTasks"]) == (100, 4, 1)
+    assert (found["executorRunSeconds"], found["executorCpuSeconds"]) == (14, 10)
+    assert (found["bytesRead"], found["shuffleBytesRead"]) == (100, 12)
+    rows = [(e["id"], e["host"], e["tasks"], e["cpuSeconds"]) for e in found["executors"]]
+    assert rows == [("0", "10.0.0.0", 2, 9), ("1", "10.0.0.1", 2, 1), ("2", "10.0.0.2", 0, 0)]
+    assert [e["peakMemoryMiB"] for e in found["executors"]] == [3072, 1024, None]
+
+
+def test_the_cost_is_of_cores_for_as_long_as_they_were_held() -> None:
+    cost = usage.summarize(EVENTS, 4)["cost"]
+    # driver 1 x 100, then 4 x 90, 2 x 10 (it left) and 2 x 70 core-seconds, on nodes of 4 cores
+    hours = (100 + 360 + 20 + 140) / 4 / 3600
+    assert cost["nodeHours"] == pytest.approx(hours, abs=1e-9)
+    assert cost["usd"] == pytest.approx(hours * 0.1, abs=1e-9)
+    assert usage.summarize(EVENTS, 4, 0.2)["cost"]["usd"] == pytest.approx(hours * 0.2, abs=1e-9)
+
+
+def test_without_a_price_there_is_no_cost_but_node_hours() -> None:
+    cost = usage.summarize([e for e in EVENTS if "Spark Properties" not in e], 4)["cost"]
+    assert (cost["usd"], cost["nodePrice"]) == (None, None)
+    assert cost["nodeHours"] > 0
+
+
+@pytest.mark.parametrize("events", [[], EVENTS[1:]])
+def test_a_log_without_a_beginning(events: list[dict[str, Any]]) -> None:
+    with pytest.raises(usage.UsageError, match="no beginning"):
+        usage.summarize(events, 4)
+
+
+def test_samples_by_process_and_no_line_that_was_cut_off() -> None:
+    rows = [
+        {"process": "executor 0", "at": at, "cpu": cpu, "memory": memory << 20}
+        for at, cpu, memory in ((10, 0, 0), (11, 0.5, 100), (11.1, 0.6, 300), (12.1, 2.6, 200))
+    ]
+    text = "\n".join(json.dumps(row) for row in reversed(rows))
+    found = usage.sampled(usage.read_samples(f'{text}\n{{"process": "executor 0", "at": 1'))
+    # From 11 to 12.1: what lies half a second or less behind another point is not told apart.
+    assert found == {
+        "executor 0": {
+            "samples": 4,
+            "seconds": 2.1,
+            "cpuSeconds": 2.6,
+            "peakCores": round(2.1 / 1.1, 2),
+            "peakMemoryMiB": 300,
+        }
+    }
+
+
+def run_measured(folder: Path, *command: str) -> subprocess.Popen[str]:
+    words = [sys.executable, measured.__file__, "--every", "0.1", str(folder), "pod", "--"]
+    return subprocess.Popen([*words, *command], stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("code", [0, 2])
+def test_the_exit_code_is_the_drivers_though_nothing_is_known(tmp_path: Path, code: int) -> None:
+    (tmp_path / "events").mkdir()
+    # The command takes --conf RUN_PROPERTY, as spark-submit does.
+    script = tmp_path / "submit"
+    script.write_text(
+        f'#!/bin/sh\n[ "$1 $2 $3" = "--conf spark.tinderbox.run=pod x" ]\nexit {code}'
+    )
+    script.chmod(0o755)
+    with run_measured(tmp_path, str(script), "x") as run:
+        assert run.wait(20) == code
+        assert run.stderr is not None
+        (line,) = run.stderr.read().splitlines()
+    assert line.startswith("usage: not known: ")
+    assert line.endswith("no event log has spark.tinderbox.run=pod")
+    assert not list(tmp_path.rglob("*.jsonl"))
+
+
+def test_a_volume_that_cannot_be_written_costs_no_result(tmp_path: Path) -> None:
+    (tmp_path / "usage").write_text("in the way")
+    script = tmp_path / "submit"
+    script.write_text("#!/bin/sh\nsleep 0.5; exit 3")
+    script.chmod(0o755)
+    with run_measured(tmp_path, str(script)) as run:
+        assert run.stderr is not None
+        first, second = run.stderr.read().splitlines()
+        assert run.wait(20) == 3
+    assert first.startswith("usage: the driver is not sampled any more: ")
+    assert second.startswith("usage: not known: ")
+
+
+def test_a_signal_goes_on_to_the_driver(tmp_path: Path) -> None:
+    script = tmp_path / "submit"
+    script.write_text(
+        f"#!/bin/sh\ntrap 'exit 7' TERM\ntouch {tmp_path}/up\nwhile :; do sleep .1; done"
+    )
+    script.chmod(0o755)
+    with run_measured(tmp_path, str(script)) as run:
+        limit = time.monotonic() + 20
+        while not (tmp_path / "up").exists():
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+        run.send_signal(signal.SIGTERM)
+        assert run.wait(20) == 7
