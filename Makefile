@@ -11,7 +11,7 @@ python := .venv/bin/python
 console = $(python) -m console --stack $(STACK)
 
 .DEFAULT_GOAL := help
-.PHONY: help tools up destroy preview status opex opex-forward outputs usage submit image jars lint test e2e
+.PHONY: help tools up destroy preview status ui opex opex-forward outputs usage submit image jars lint test e2e
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ destroy: tools ## takes the stack away, and with it its machines
 
 status: tools ## machines, nodes, pods, Spark, the last result
 	@$(console) status
+
+ui: tools ## forwards the web pages (Spark, history, drivers, costs) to this machine
+	@$(console) ui
 
 opex: tools ## CPU, memory and cost by namespace; waits for the first data
 	@$(console) opex

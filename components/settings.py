@@ -180,6 +180,7 @@ class SparkSettings:
     """`spark`: the standalone cluster. Without `workers` there is one for each worker node.
 
     jars: a folder here; each application's driver and executors have its jars on their class path.
+    history: the history server. history_days: how long it keeps event logs.
     """
 
     image: str = "docker.io/apache/spark:4.2.0-python3"
@@ -187,11 +188,14 @@ class SparkSettings:
     workers: int | None = None
     worker_cores: int = 2
     worker_memory_mib: int = field(default=1024, metadata=_named("workerMemoryMiB"))
+    history: bool = True
+    history_days: int = 14
 
     def __post_init__(self) -> None:
         if self.workers is not None:
             _require_at_least("spark.workers", self.workers, 1)
         _require_at_least("spark.workerCores", self.worker_cores, 1)
+        _require_at_least("spark.historyDays", self.history_days, 1)
         # Spark itself refuses an executor of less than 450 MiB.
         _require_at_least("spark.workerMemoryMiB", self.worker_memory_mib, 512)
         if ":" not in self.image.rsplit("/", 1)[-1]:

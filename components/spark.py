@@ -230,6 +230,7 @@ def spark_values(
             "memoryMiB": spark.worker_memory_mib,
             **({"envFromSecret": s3_secret} if s3_secret else {}),
         },
+        "history": {"enabled": spark.history, "retainDays": spark.history_days},
     }
 
 

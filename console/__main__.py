@@ -7,7 +7,7 @@ import json
 import sys
 import time
 
-from console import opex, report, status, timings, usage
+from console import opex, report, status, timings, ui, usage
 from console.stack import ROOT, ConsoleError, Stack, find_input
 from localcloud.errors import CloudError
 from toolchain.errors import ToolchainError
@@ -65,7 +65,8 @@ def destroy(stack: Stack) -> None:
 def main() -> int:
     """Runs one verb; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m console", description=__doc__)
-    verbs = ["up", "destroy", "preview", "status", "outputs", "usage", "opex", "opex-forward"]
+    verbs = ["up", "destroy", "preview", "status", "ui", "outputs", "usage"]
+    verbs += ["opex", "opex-forward"]
     parser.add_argument("verb", choices=verbs)
     parser.add_argument("--stack", default="local")
     parser.add_argument("--input", help="the text to count: a file or a folder")
@@ -82,6 +83,8 @@ def main() -> int:
             stack.preview("--diff")
         elif options.verb == "status":
             status.show(stack)
+        elif options.verb == "ui":
+            ui.serve(stack)
         elif options.verb == "usage":
             usage.show(stack, options.run)
         elif options.verb == "opex":

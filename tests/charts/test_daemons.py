@@ -6,153 +6,32 @@ the very scripts that the chart puts into the containers, with PyPI's pyspark as
 
 from __future__ import annotations
 
-import base64
 import json
 import os
-import signal
 import socket
 import subprocess
-import sys
-import time
-import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator
 
-import pyspark
 import pytest
 
 from tests.charts.conftest import Objects
+from tests.charts.standalone import (
+    CHECKOUT,
+    MASTER,
+    MASTERS,
+    WORKER_PODS,
+    WORKERS,
+    Standalone,
+    command_line,
+    descendants,
+    fetch,
+    standalone,
+    wait_for,
+)
 
-CHECKOUT = Path(__file__).parents[2]
 PROGRAM = str(CHECKOUT / "spark_jobs" / "wordcount.py")
-#: What the chart mounts at /opt/tinderbox/usage.
-PROGRAMS = CHECKOUT / "charts" / "spark" / "files"
-SPARK_HOME = Path(pyspark.__file__).parent
-#: Loopback addresses of the master, the workers and drivers: each has all ports to itself.
-MASTER, *WORKERS = "127.77.0.1", "127.77.0.2", "127.77.0.3"
-DRIVER = "127.77.0.9"
 PRICE = 0.048
-
-
-def wait_for(what: str, condition: Callable[[], Any], seconds: float = 60) -> Any:
-    """The condition's first true value."""
-    limit = time.monotonic() + seconds
-    while time.monotonic() < limit:
-        if value := condition():
-            return value
-        time.sleep(0.1)
-    raise AssertionError(f"{what}: not within {seconds} s")
-
-
-class Standalone:
-    """The chart's pods as processes. Logs and the shared volume lie in `folder`."""
-
-    def __init__(self, objects: Objects, folder: Path) -> None:
-        self.objects = objects
-        self.folder = folder
-        self.running: list[subprocess.Popen[bytes]] = []
-        #: The latest daemon of each address.
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        secret = objects["Secret/spark-auth"]["data"]["secret"]
-        self.secret = base64.b64decode(secret).decode()
-        for name in ("daemons", "defaults"):
-            (folder / name).mkdir()
-            for file, text in objects[f"ConfigMap/spark-{name}"]["data"].items():
-                (folder / name / file).write_text(text)
-
-    def container(self, workload: str) -> Any:
-        return self.objects[workload]["spec"]["template"]["spec"]["containers"][0]
-
-    def here(self, script: str, address: str) -> str:
-        """A script of the chart with what a pod has and this machine has not."""
-        script = script.replace("/opt/spark", str(SPARK_HOME)).replace("spark-master", MASTER)
-        script = script.replace("/opt/tinderbox/usage", str(PROGRAMS))
-        script = script.replace("/tmp/work", str(self.folder / f"work-{address}"))
-        return script.replace("127.0.0.1", address)
-
-    def environment(self, address: str, conf: str) -> dict[str, str]:
-        own = {"POD_IP": address, "SPARK_LOCAL_IP": address, "_SPARK_AUTH_SECRET": self.secret}
-        own |= {"SPARK_CONF_DIR": str(self.folder / conf), "PYSPARK_PYTHON": sys.executable}
-        return os.environ | own | {"SPARK_DAEMON_MEMORY": "256m"}
-
-    def spawn(self, command: list[str], env: dict[str, str], log: str) -> subprocess.Popen[bytes]:
-        with (self.folder / log).open("ab") as out:
-            process = subprocess.Popen(
-                command, env=env, stdout=out, stderr=out, start_new_session=True
-            )
-        self.running.append(process)
-        return process
-
-    def start(self, workload: str, address: str) -> subprocess.Popen[bytes]:
-        container = self.container(workload)
-        command = [*container["command"], self.here(container["args"][0], address)]
-        env = self.environment(address, "daemons")
-        self.processes[address] = self.spawn(command, env, f"{address}.log")
-        return self.processes[address]
-
-    def started(self, address: str) -> bool:
-        """The workers' startup probe."""
-        *shell, script = self.container("Deployment/spark-worker")["startupProbe"]["exec"][
-            "command"
-        ]
-        probe = subprocess.run([*shell, self.here(script, address)], stderr=subprocess.DEVNULL)
-        return probe.returncode == 0
-
-    def state(self) -> dict[str, Any]:
-        """What the master tells at the path that its probes ask for; {} if it does not answer."""
-        path = self.container("StatefulSet/spark-master")["readinessProbe"]["httpGet"]["path"]
-        try:
-            with urllib.request.urlopen(f"http://{MASTER}:8080{path}", timeout=5) as answer:
-                return json.load(answer)
-        except OSError:
-            return {}
-
-    def is_whole(self) -> bool:
-        state = self.state()
-        alive = [w for w in state.get("workers", []) if w["state"] == "ALIVE"]
-        return state.get("status") == "ALIVE" and len(alive) == len(WORKERS)
-
-    def submit(
-        self, *args: str, secret: str | None = None, measured: Sequence[str] = ()
-    ) -> subprocess.Popen[bytes]:
-        """A driver, configured as README.md of the chart says, below measured.py."""
-        env = self.environment(DRIVER, "defaults")
-        if secret is not None:
-            env["_SPARK_AUTH_SECRET"] = secret
-        command = [str(SPARK_HOME / "bin" / "spark-submit"), "--master", f"spark://{MASTER}:7077"]
-        if measured:
-            command = [sys.executable, str(PROGRAMS / "measured.py"), *measured, "--", *command]
-        command += ["--conf", f"spark.driver.host={DRIVER}", *args]
-        return self.spawn(command, env, "driver.log")
-
-    def end(self) -> None:
-        """End every process and what it started."""
-        for process in self.running:
-            for pid in descendants(process.pid):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            process.wait()
-
-
-def descendants(pid: int) -> list[int]:
-    """A process and all below it."""
-    try:
-        below = Path(f"/proc/{pid}/task").glob("*/children")
-        children = [int(child) for file in below for child in file.read_text().split()]
-    except OSError:
-        return []
-    return [pid, *(other for child in children for other in descendants(child))]
-
-
-def command_line(pid: int) -> bytes:
-    """Empty for a process that has ended."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
 
 
 @pytest.fixture(scope="module")
@@ -160,19 +39,8 @@ def spark(
     render: Callable[..., Objects], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Standalone]:
     folder = tmp_path_factory.mktemp("shared")
-    volume = f'volume={{"claimName":"spark","mountPath":"{folder}"}}'
-    objects = render(volume, f"app.nodePrice={PRICE}")
-    standalone = Standalone(objects, folder)
-    try:
-        # Workers first: they wait for the master.
-        for address in WORKERS:
-            standalone.start("Deployment/spark-worker", address)
-        standalone.start("StatefulSet/spark-master", MASTER)
-        for address in WORKERS:
-            wait_for(f"worker {address}", lambda address=address: standalone.started(address))
-        yield standalone
-    finally:
-        standalone.end()
+    with standalone(render, folder, f"app.nodePrice={PRICE}") as running:
+        yield running
 
 
 def test_master_has_its_workers(spark: Standalone) -> None:
@@ -188,14 +56,13 @@ def test_rest_submission_is_off(spark: Standalone) -> None:
 
 def test_metrics(spark: Standalone) -> None:
     for workload, address, port in (
-        ("StatefulSet/spark-master", MASTER, 8080),
-        ("Deployment/spark-worker", WORKERS[0], 8081),
+        (MASTERS, MASTER, 8080),
+        (WORKER_PODS, WORKERS[0], 8081),
     ):
         annotations = spark.objects[workload]["spec"]["template"]["metadata"]["annotations"]
         path = annotations["prometheus.io/path"]
         assert annotations["prometheus.io/port"] == str(port)
-        with urllib.request.urlopen(f"http://{address}:{port}{path}", timeout=5) as answer:
-            assert "_Value{type=" in answer.read().decode()
+        assert "_Value{type=" in fetch(f"http://{address}:{port}{path}")
 
 
 def test_word_count_on_all_workers(spark: Standalone) -> None:
@@ -310,7 +177,7 @@ def test_a_worker_that_goes_lets_its_tasks_finish(spark: Standalone) -> None:
         return any("Running task" in log.read_text() for log in logs)
 
     wait_for("a task on the worker", counts_here)
-    hook = spark.container("Deployment/spark-worker")["lifecycle"]["preStop"]["exec"]["command"]
+    hook = spark.container(WORKER_PODS)["lifecycle"]["preStop"]["exec"]["command"]
     # In its container the worker is process 1.
     script = hook[-1].replace("-PWR 1\n", f"-PWR {leaving.pid}\n")
     assert str(leaving.pid) in script
@@ -324,7 +191,7 @@ def test_a_worker_that_goes_lets_its_tasks_finish(spark: Standalone) -> None:
     summary = json.loads((output / "summary.json").read_text())
     assert summary["top"] == [{"word": "a", "count": lines * letters}]
 
-    spark.start("Deployment/spark-worker", WORKERS[0])
+    spark.start(WORKER_PODS, WORKERS[0])
     wait_for("the worker", lambda: spark.started(WORKERS[0]))
 
 
@@ -333,6 +200,6 @@ def test_master_recovers(spark: Standalone) -> None:
     before = {w["id"] for w in spark.state()["workers"] if w["state"] == "ALIVE"}
     master.kill()
     master.wait()
-    spark.start("StatefulSet/spark-master", MASTER)
+    spark.start(MASTERS, MASTER)
     wait_for("the workers", spark.is_whole, seconds=90)
     assert before <= {worker["id"] for worker in spark.state()["workers"]}

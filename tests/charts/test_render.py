@@ -15,7 +15,9 @@ Helm = Callable[..., subprocess.CompletedProcess[str]]
 Render = Callable[..., Objects]
 CLAIM = 'volume.claimName="shared"'
 MASTER, WORKER = "StatefulSet/spark-master", "Deployment/spark-worker"
+HISTORY = "Deployment/spark-history"
 BOTH = pytest.mark.parametrize("workload", [MASTER, WORKER])
+ALL = pytest.mark.parametrize("workload", [MASTER, WORKER, HISTORY])
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +57,9 @@ def test_names(objects: Objects) -> None:
         MASTER,
         WORKER,
         "PodDisruptionBudget/spark-worker",
+        "ConfigMap/spark-history",
+        "Service/spark-history",
+        HISTORY,
     }
 
 
@@ -65,7 +70,7 @@ def test_another_release_has_other_names(render: Render) -> None:
     assert conf(objects, "other-defaults")["spark.master"] == "spark://other-master:7077"
 
 
-@BOTH
+@ALL
 def test_pods_are_restricted(objects: Objects, workload: str) -> None:
     spec = pod(objects, workload)
     assert spec["automountServiceAccountToken"] is False
@@ -123,7 +128,7 @@ def test_secret_goes_in_by_environment(objects: Objects, workload: str, render: 
     assert not any(name.startswith("Secret/") for name in given)
 
 
-@BOTH
+@ALL
 def test_claim(render: Render, objects: Objects, workload: str) -> None:
     mounts = {m["name"]: m["mountPath"] for m in container(objects, workload)["volumeMounts"]}
     usage = {"usage": "/opt/tinderbox/usage"} if workload == WORKER else {}
@@ -135,8 +140,9 @@ def test_claim(render: Render, objects: Objects, workload: str) -> None:
     }
     volumes = {v["name"]: v for v in pod(objects, workload)["volumes"]}
     assert volumes["shared"]["persistentVolumeClaim"]["claimName"] == "shared"
-    without = {v["name"] for v in pod(render(), workload)["volumes"]}
-    assert without == {"conf", "scratch", *usage}
+    if workload != HISTORY:
+        without = {v["name"] for v in pod(render(), workload)["volumes"]}
+        assert without == {"conf", "scratch", *usage}
 
 
 def test_workers_sample_where_there_is_an_event_log(render: Render, objects: Objects) -> None:
@@ -152,6 +158,28 @@ def test_without_a_claim_nothing_points_at_it(render: Render) -> None:
     objects = render()
     assert "/srv/shared" not in str(objects)
     assert "spark.eventLog.enabled" not in conf(objects, "spark-defaults")
+    assert HISTORY not in objects
+
+
+@pytest.mark.parametrize("value", ["history.enabled=false", "app.eventLog=false"])
+def test_no_history_without_event_logs(render: Render, value: str) -> None:
+    assert not [name for name in render(CLAIM, value) if "history" in name]
+
+
+def test_history(render: Render, objects: Objects) -> None:
+    own = render(CLAIM, 'history={"retainDays":3,"conf":{"spark.history.ui.x":"y"}}')
+    properties = conf(own, "spark-history")
+    drivers = conf(own, "spark-defaults")["spark.eventLog.dir"]
+    assert properties["spark.history.fs.logDirectory"] == drivers
+    assert properties["spark.history.fs.cleaner.enabled"] == "true"
+    assert properties["spark.history.fs.cleaner.maxAge"] == "3d"
+    assert properties["spark.history.ui.x"] == "y"
+    # It needs none of Spark's secret, and its settings restart no worker.
+    assert "_SPARK_AUTH_SECRET" not in str(own[HISTORY])
+    assert own[WORKER] == objects[WORKER] and own[HISTORY] != objects[HISTORY]
+    # helm --wait counts what may be unavailable as ready.
+    assert own[HISTORY]["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 1
+    assert own[HISTORY]["spec"]["replicas"] == 1
 
 
 def test_native_drivers_have_the_same_defaults_without_a_masters(objects: Objects) -> None:
@@ -286,6 +314,7 @@ def test_service(objects: Objects) -> None:
         ('app.conf={"not.spark":"x"}', "not.spark"),
         ('app.conf={"spark.x":"a\\nspark.authenticate false"}', "conf"),
         ("app.coresMax=0", "coresMax"),
+        ("history.retainDays=0", "retainDays"),
         ("app.executorMemoryMiB=4000", "executorMemoryMiB"),
         ('nonsense="x"', "nonsense"),
     ],

@@ -70,6 +70,8 @@ def test_every_default():
             "workers": None,
             "worker_cores": 2,
             "worker_memory_mib": 1024,
+            "history": True,
+            "history_days": 14,
         },
         "s3": {"region": None, "endpoint": None, "access_key": None, "secret_key": None},
         "word_count": {

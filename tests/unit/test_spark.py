@@ -34,7 +34,9 @@ def test_a_cluster_that_exists_gets_two():
 
 
 def test_all_values_of_the_chart():
-    spark = SparkSettings(image="host:5000/a/spark:1.2", worker_cores=3, worker_memory_mib=2048)
+    spark = SparkSettings(
+        image="host:5000/a/spark:1.2", worker_cores=3, worker_memory_mib=2048, history_days=3
+    )
     settings = Settings(
         cluster=ClusterSettings(kubeconfig=EXISTING["cluster"]["kubeconfig"]),
         nodes=NodesSettings(price=0.048),
@@ -45,6 +47,7 @@ def test_all_values_of_the_chart():
         "volume": {"claimName": "claim", "mountPath": "/srv/shared"},
         "app": {"coresMax": 12, "nodePrice": 0.048},
         "worker": {"replicas": 4, "cores": 3, "memoryMiB": 2048},
+        "history": {"enabled": True, "retainDays": 3},
     }
 
 

@@ -46,6 +46,9 @@ spark.storage.decommission.rddBlocks.enabled true
 spark.storage.decommission.shuffleBlocks.enabled true
 spark.storage.decommission.replicationReattemptInterval 5s
 spark.ui.killEnabled false
+# The master's web pages lead to those of workers and applications, whose own addresses only pods
+# can reach.
+spark.ui.reverseProxy true
 {{- end }}
 
 {{/* log4j2.properties. Takes the level. */}}
@@ -132,15 +135,15 @@ securityContext:
 {{- end }}
 {{- end }}
 
-{{/* Volumes for spark.mounts. Takes (list context size-of-scratch). */}}
+{{/* Volumes for spark.mounts. Takes (list context last-part-of-the-ConfigMap's-name size-of-scratch). */}}
 {{- define "spark.volumes" -}}
 {{- $root := index . 0 -}}
 - name: conf
   configMap:
-    name: {{ include "spark.name" $root }}-daemons
+    name: {{ include "spark.name" $root }}-{{ index . 1 }}
 - name: scratch
   emptyDir:
-    sizeLimit: {{ index . 1 }}
+    sizeLimit: {{ index . 2 }}
 {{- with $root.Values.volume.claimName }}
 - name: shared
   persistentVolumeClaim:
@@ -179,6 +182,29 @@ metrics.properties: |
   master.sink.prometheusServlet.path=/metrics/master/prometheus
   applications.sink.prometheusServlet.path=/metrics/applications/prometheus
   *.source.jvm.class=org.apache.spark.metrics.source.JvmSource
+{{- end }}
+
+{{/* Whether there is a history server: without a volume there are no event logs. */}}
+{{- define "spark.hasHistory" -}}
+{{- if and .Values.history.enabled .Values.app.eventLog .Values.volume.claimName }}yes{{ end }}
+{{- end }}
+
+{{/* The files in the conf folder of the history server. */}}
+{{- define "spark.historyConf" -}}
+spark-defaults.conf: |
+  spark.history.fs.logDirectory file://{{ include "spark.folder" . }}/events
+  spark.history.fs.update.interval 10s
+  spark.history.fs.cleaner.enabled true
+  spark.history.fs.cleaner.interval 1h
+  spark.history.fs.cleaner.maxAge {{ int .Values.history.retainDays }}d
+  spark.history.fs.cleaner.maxNum {{ int .Values.history.maxApplications }}
+  # Kept on disk, what it has read needs no heap.
+  spark.history.store.path /tmp/history
+  {{- range $key, $value := .Values.history.conf }}
+  {{ $key }} {{ $value }}
+  {{- end }}
+log4j2.properties: |
+  {{- include "spark.log4j2" .Values.daemons.logLevel | nindent 2 }}
 {{- end }}
 
 {{/* Changes when the daemons have to start anew to see their configuration. */}}
