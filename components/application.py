@@ -226,7 +226,7 @@ def manifests(application: Application, place: Place, *, can_upload: bool = Fals
 
     can_upload: the caller can bring `uploads`, so the files may be larger than a ConfigMap.
     """
-    carried = _carried(application)
+    carried = read_files(application)
     if application.is_native:
         carried[_EXECUTOR_TEMPLATE] = _as_json(_executor_template(application, place))
     if application.driver_is_apart:
@@ -589,8 +589,11 @@ def _inside(name: str) -> str:
     return f"{FILES_PATH}/{Path(path).name}{mark}{alias}"
 
 
-def _carried(application: Application) -> dict[str, bytes]:
-    """The content of all files here that the application needs, by name."""
+def read_files(application: Application) -> dict[str, bytes]:
+    """The content of all files here that the application needs, by name.
+
+    Raises ApplicationError for one that is not there, or has a name that can't be taken along.
+    """
     names = [application.app, *(n for names in _dependencies(application).values() for n in names)]
     carried: dict[str, bytes] = {}
     for name in names:

@@ -38,6 +38,7 @@ from components.application import (
     Role,
     literally,
     manifests,
+    read_files,
 )
 from components.sizes import Room, require_room
 from components.units import quantity, spark_mib
@@ -184,28 +185,32 @@ class Run:
     def create(self) -> None:
         """Makes the Job and its files; these belong to the Job and go with it."""
         files = self.manifests.files
-        if files is not None:
-            try:
-                self.core.create_namespaced_config_map(self.namespace, files)
-            except ApiException as error:
-                # The same files, of a run at the same time: they get a second owner.
-                if error.status != 409:
-                    raise
-        job = {**self.manifests.job}
-        job["metadata"] = {**job["metadata"], "name": self.name}
-        made = self.batch.create_namespaced_job(self.namespace, job)
-        if files is not None:
-            owner = {
-                "apiVersion": "batch/v1",
-                "kind": "Job",
-                "name": self.name,
-                "uid": made.metadata.uid,
-            }
-            self.core.patch_namespaced_config_map(
-                files["metadata"]["name"],
-                self.namespace,
-                {"metadata": {"ownerReferences": [owner]}},
-            )
+        made = files is not None and self._create_files(files)
+        try:
+            job = {**self.manifests.job}
+            job["metadata"] = {**job["metadata"], "name": self.name}
+            uid = self.batch.create_namespaced_job(self.namespace, job).metadata.uid
+            if files is not None:
+                owner = {"apiVersion": "batch/v1", "kind": "Job", "name": self.name, "uid": uid}
+                self.core.patch_namespaced_config_map(
+                    files["metadata"]["name"],
+                    self.namespace,
+                    {"metadata": {"ownerReferences": [owner]}},
+                )
+        except BaseException:
+            if made and files is not None:
+                self.core.delete_namespaced_config_map(files["metadata"]["name"], self.namespace)
+            raise
+
+    def _create_files(self, files: dict[str, Any]) -> bool:
+        """False where they are there: of a run at the same time. Then they get a second owner."""
+        try:
+            self.core.create_namespaced_config_map(self.namespace, files)
+        except ApiException as error:
+            if error.status != 409:
+                raise
+            return False
+        return True
 
     def wait_for_pod(self, seconds: float) -> str:
         """The name of the Job's pod, once it runs or has run.
@@ -355,6 +360,7 @@ def connect(stack: Stack) -> tuple[client.ApiClient, Place]:
 def submit(options: argparse.Namespace) -> int:
     """Runs the application; its exit code."""
     application = describe(options)
+    read_files(application)  # before the stack is asked, which takes seconds
     api, place = connect(Stack(options.stack))
     run = Run(api, place, application)
     require_room(application, place, run.rooms())

@@ -191,6 +191,8 @@ def test_native_drivers_have_the_same_defaults_without_a_masters(objects: Object
         "spark.driver.bindAddress",
         "spark.master",
     }
+    # Its pages are not behind a master's.
+    assert native.pop("spark.ui.reverseProxy") == "false"
     assert native.items() <= standalone.items()
 
 

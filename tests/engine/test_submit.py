@@ -182,6 +182,21 @@ def test_a_driver_that_never_starts_is_given_up_with_the_reason(api, run, script
     assert not jobs_of(api).list_namespaced_job(NAMESPACE).items
 
 
+def test_a_job_that_is_refused_leaves_no_files(api, run, script, capsys):
+    quota = {"metadata": {"name": "none"}, "spec": {"hard": {"count/jobs.batch": "0"}}}
+    core = core_of(api)
+    core.create_namespaced_resource_quota(NAMESPACE, quota)
+    try:
+        within(30, lambda: core.read_namespaced_resource_quota("none", NAMESPACE).status.hard)
+        assert run(script) == 1
+    finally:
+        core.delete_namespaced_resource_quota("none", NAMESPACE)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("submit: ") and "exceeded quota" in line
+    left = {item.metadata.name for item in core.list_namespaced_config_map(NAMESPACE).items}
+    assert left == {"kube-root-ca.crt"}
+
+
 def test_ctrl_c_takes_all_away(api, server, script, tmp_path):
     """In a process of its own, with a real signal."""
     program = tmp_path / "run.py"

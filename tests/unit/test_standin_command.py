@@ -15,6 +15,7 @@ import pytest
 from tests.unit.ssh_server import Server, ssh_server
 from tests.unit.standin_engine import Engine, Failed, engine_for
 from toolchain.standins.base import UNKNOWN, Archive, Asset, Secret
+from toolchain.standins.command import connection
 from toolchain.standins.command.local import matching_files
 from toolchain.standins.command.provider import CommandProvider
 
@@ -352,7 +353,11 @@ def test_a_wrong_connection_is_refused_by_path(engine: Engine) -> None:
     assert engine.check(REMOTE, {})[1][0][0] == "connection"
 
 
-def test_connections_are_shared_and_dialled_anew_when_lost(engine: Engine) -> None:
+def test_connections_are_shared_and_dialled_anew_when_lost(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One that was used just now is not asked whether it lives, and it hears of its end a bit later.
+    monkeypatch.setattr(connection, "_FRESH", 0)
     with ssh_server() as server:
         for _ in range(3):
             engine.make(REMOTE, connection=server.connection(), create="true")

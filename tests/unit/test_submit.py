@@ -1,0 +1,102 @@
+"""The command line of `make submit`: what becomes of it, and what is refused in one line."""
+
+from __future__ import annotations
+
+import pulumi
+import pytest
+
+from components.application import Application
+from console import submit
+from console.stack import ConsoleError
+
+
+def described(*arguments: str) -> Application:
+    """The application of a command line."""
+    return submit.describe(submit.parser().parse_args(list(arguments)))
+
+
+@pytest.mark.parametrize(
+    ("app", "name"),
+    [
+        ("spark_jobs/pi.py", "pi"),
+        ("/tmp/My_Job.2.py", "my-job-2"),
+        ("http://host:80/a/b/3d.py", "app-3d"),
+        ("local:///opt/_.py", "app"),
+        ("x" * 40 + ".py", "x" * 32),
+        ("x" * 31 + "-y.py", "x" * 31),
+    ],
+)
+def test_an_application_is_named_after_its_file(app, name):
+    assert described(app).name == name
+
+
+def test_options_are_those_of_spark_submit():
+    app = described(
+        *("--master", "kubernetes", "--deploy-mode", "cluster", "--name", "mine"),
+        *("--class", "a.B", "--conf", "spark.x=1=2", "--conf", "spark.y=$(POD)"),
+        *("--jars", "a.jar,s3a://b/c.jar", "--py-files", "d.py", "--files", "e,f"),
+        *("--archives", "g.zip#env", "--num-executors", "3", "--executor-cores", "2"),
+        *("--executor-memory", "2g", "--driver-memory", "512m", "--image", "host/mine:1"),
+        "app.jar",
+    )
+    assert (app.master, app.deploy_mode, app.name) == ("kubernetes", "cluster", "mine")
+    assert app.main_class == "a.B"
+    assert app.conf == {"spark.x": "1=2", "spark.y": "$(POD)"}
+    assert app.jars == ("a.jar", "s3a://b/c.jar") and app.py_files == ("d.py",)
+    assert app.files == ("e", "f") and app.archives == ("g.zip#env",)
+    assert (app.instances, app.executor.cores, app.executor.memory_mib) == (3, 2, 2048)
+    assert app.driver.memory_mib == 512
+    assert app.driver.image == app.executor.image == "host/mine:1"
+
+
+def test_what_follows_the_application_is_its_own():
+    app = described("--name", "pi", "pi.py", "--name", "x", "$HOME", "a b")
+    assert app.name == "pi"
+    assert app.arguments == ("--name", "x", "$$HOME", "a b")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--conf", "spark.x", "pi.py"], "--conf spark.x: write spark.PROPERTY=VALUE"),
+        (["--conf", "x=1", "pi.py"], "--conf x=1: write spark.PROPERTY=VALUE"),
+        (["--num-executors", "0", "pi.py"], "--num-executors 0 must be at least 1"),
+        (["--executor-cores", "-1", "pi.py"], "--executor-cores -1 must be at least 1"),
+        (["--executor-memory", "much", "pi.py"], "--executor-memory=much is no size"),
+        (["--master", "local[2]", "pi.py"], r"there is no master 'local\[2\]'"),
+        (["pi.sh"], "pi.sh is none of .py, .jar and .R"),
+        (["pi.jar"], r"say which class to run \(--class\)"),
+    ],
+)
+def test_what_is_refused(arguments, said):
+    with pytest.raises(pulumi.RunError, match=said):
+        described(*arguments)
+
+
+def test_a_stack_without_spark_says_what_makes_it(monkeypatch, capsys):
+    class Stack:
+        name = "local"
+
+        def __init__(self, name: str) -> None:
+            self.there = name == "half"
+
+        def exists(self) -> bool:
+            return self.there
+
+        def outputs(self, *, secrets: bool) -> dict:
+            return {"kubeconfig": "x"}
+
+    monkeypatch.setattr(submit, "Stack", Stack)
+    assert submit.main(["spark_jobs/pi.py"]) == 1
+    assert capsys.readouterr().err == "submit: there is no stack local; `make up` makes one\n"
+    assert submit.main(["--stack", "half", "spark_jobs/pi.py"]) == 1
+    assert "has no Spark; `make up` brings it" in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_there_is_said_before_the_stack_is_asked(capsys, monkeypatch):
+    def connect(stack):
+        raise ConsoleError("the stack was asked")
+
+    monkeypatch.setattr(submit, "connect", connect)
+    assert submit.main(["no/such.py"]) == 1
+    assert "no/such.py can't be read: No such file" in capsys.readouterr().err
