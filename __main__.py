@@ -8,10 +8,12 @@ from components.addons import AddonsArgs, ClusterAddons
 from components.cluster import existing_cluster
 from components.inventory import write_inventory
 from components.kubeadm import KubeadmArgs, KubeadmBootstrap
+from components.namespaces import NamespaceArgs, SparkNamespace
 from components.network import NetworkArgs, NetworkStack
 from components.nodes import KubeNodes, NodesArgs, find_machine
 from components.opex import OpexArgs, OpexRelease
 from components.provider import aws_provider
+from components.queues import SparkQueues
 from components.settings import Settings
 from components.spark import SparkArgs, SparkRelease
 from components.storage import FileSystemArgs, SharedFileSystem
@@ -39,6 +41,11 @@ else:
     pulumi.export("inventory", write_inventory(name, network, nodes))
 
 spark = SparkRelease(name, SparkArgs(cluster, settings, depends_on=network_ready))
+SparkQueues(name, cluster)
+namespaces = {
+    namespace: SparkNamespace(namespace, NamespaceArgs(cluster, settings, network_ready))
+    for namespace in settings.namespaces
+}
 word_count = WordCountJob("wordcount", WordCountArgs(cluster, spark, settings.word_count, text))
 if settings.opex.engine is not None:
     pulumi.export("opex", OpexRelease(name, OpexArgs(cluster, settings, network_ready)).result)
@@ -46,5 +53,7 @@ if settings.opex.engine is not None:
 pulumi.export("kubeconfig", cluster.kubeconfig)
 pulumi.export("sparkMasterUrl", spark.master_url)
 pulumi.export("spark", spark.where())
+if namespaces:
+    pulumi.export("namespaces", {key: made.where() for key, made in namespaces.items()})
 pulumi.export("wordCount", word_count.result)
 pulumi.export("readme", Path("Pulumi.README.md").read_text())  # Pulumi's web console shows it

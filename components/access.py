@@ -56,8 +56,8 @@ class SparkAccess(pulumi.ComponentResource):
         kubernetes.core.v1.ServiceAccount(
             f"{name}-account",
             metadata=metadata,
-            # Only the pods that make others get a token.
-            automount_service_account_token=False,
+            # Its pods get its token, also those that others than this program make (spark-submit
+            # from outside, an operator): only drivers have this account.
             opts=inside,
         )
         rbac.Role(

@@ -27,6 +27,7 @@ import pulumi_kubernetes as kubernetes
 
 from components import usage
 from components.cluster import Cluster
+from components.properties import driver_role
 from components.settings import MASTERS, SHARED_PATH
 from components.units import spark_mib
 
@@ -44,6 +45,9 @@ DRIVER_MIB = 768
 """Heap of drivers that ask for none, by the chart's default."""
 DRIVER_PORT, BLOCK_MANAGER_PORT = 7078, 7079
 
+SAMPLER = {"cpu": "10m", "memory": "32Mi"}
+"""What the container beside an executor requests."""
+
 DRIVER_CONTAINER, EXECUTOR_CONTAINER = "driver", "executor"
 RECEIVER, DONE = "files", ".done"
 """The container that waits for files from here, and the file that tells it there are no more."""
@@ -52,12 +56,21 @@ _DRIVER_POD = "$(POD)-driver"  # in cluster mode
 # A ConfigMap holds 1 MiB, and base64 is not spared.
 LARGEST_BY_CONFIGMAP = 700 * 1024
 
+# Where a driver's metrics are. Those of its executors are at the same port, by /metrics/executors.
+_METRICS = {
+    "prometheus.io/scrape": "true",
+    "prometheus.io/port": "4040",
+    "prometheus.io/path": "/metrics/prometheus/",
+}
 _DRIVER_TEMPLATE, _EXECUTOR_TEMPLATE = "driver-pod.json", "executor-pod.json"
-_CLUSTER_DRIVER = Path(__file__).parent / "programs" / "cluster_driver.py"
+_PROGRAMS = Path(__file__).parent / "programs"
+_CLUSTER_DRIVER, _FIRST_EXECUTOR = (
+    _PROGRAMS / name for name in ("cluster_driver.py", "first_executor.py")
+)
 _SUBMIT = "/opt/spark/bin/spark-submit"
 # In cluster mode spark-submit brings the files here, and the driver finds them.
 _UPLOADS = f"{SHARED_PATH}/spark/uploads/$(POD)"
-_OWN_FILES = (_DRIVER_TEMPLATE, _EXECUTOR_TEMPLATE, _CLUSTER_DRIVER.name)
+_OWN_FILES = (_DRIVER_TEMPLATE, _EXECUTOR_TEMPLATE, _CLUSTER_DRIVER.name, _FIRST_EXECUTOR.name)
 _LANGUAGES = {".py": "Python", ".jar": "Java", ".R": "R", ".r": "R"}
 _SCHEMES = ("local", "file", "http", "https", "s3a", "hdfs")
 
@@ -101,6 +114,7 @@ class Application:
     files, py_files, jars, archives: files here (they go along), or URLs as above.
     output: a folder on the volume that the application makes; usage.json goes into it, too.
     retries: how often a failed driver is started again.
+    start_within: seconds until the first executor runs, from when Kubernetes is asked for it.
     init_containers, volumes: more for the driver's pod, as manifests.
     """
 
@@ -120,6 +134,7 @@ class Application:
     executor: Role = field(default_factory=Role)
     output: str | None = None
     retries: int = 0
+    start_within: int = 300
     init_containers: tuple[Mapping[str, Any], ...] = ()
     volumes: tuple[Mapping[str, Any], ...] = ()
 
@@ -165,6 +180,11 @@ class Application:
         """True where the driver has a pod of its own, beside the Job's."""
         return self.deploy_mode == CLUSTER
 
+    @property
+    def is_watched(self) -> bool:
+        """True where the Job's pod looks for the first executor; an image for R has no Python."""
+        return self.is_native and (self.driver_is_apart or self.language == "Python")
+
 
 @dataclass(frozen=True)
 class Place:
@@ -173,7 +193,8 @@ class Place:
     claim: of the shared volume. auth_secret: with the key `secret`. defaults_config, native_config:
     ConfigMaps, Spark's conf folder for drivers on either kind of master. usage_config: one with the
     programs of usage.py. service_account: for drivers that make pods. workers: of the standalone
-    cluster, each of which gives worker_cores and worker_memory_mib to executors. s3_secret: with
+    cluster, each of which gives worker_cores and worker_memory_mib to executors. quota: {resource:
+    quantity}, what all pods there may request together; None without a quota. s3_secret: with
     AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, for drivers and for executors that are pods.
     """
 
@@ -189,6 +210,7 @@ class Place:
     workers: int
     worker_cores: int
     worker_memory_mib: int
+    quota: Mapping[str, str] | None = None
     s3_secret: str | None = None
 
 
@@ -232,6 +254,8 @@ def manifests(application: Application, place: Place, *, can_upload: bool = Fals
     if application.driver_is_apart:
         carried[_DRIVER_TEMPLATE] = _as_json(_driver_template(application, place))
         carried[_CLUSTER_DRIVER.name] = _CLUSTER_DRIVER.read_bytes()
+    if application.is_watched:
+        carried[_FIRST_EXECUTOR.name] = _FIRST_EXECUTOR.read_bytes()
     size = sum(map(len, carried.values()))
     is_large = size > LARGEST_BY_CONFIGMAP
     if is_large and not can_upload:
@@ -364,11 +388,13 @@ def _job_template(
     files: the volume of the application's files, if there are any.
     """
     apart = application.driver_is_apart
-    role = Role(cpu_request="100m") if apart else application.driver
+    role = Role(cpu_request="100m") if apart else driver_role(application.driver, application.conf)
     container = _container(DRIVER_CONTAINER, role, place)
     container["image"] = role.image or place.image
     container["imagePullPolicy"] = role.pull_policy
-    container["command"] = usage.measured(application.output)
+    # An image for R has no Python, which measures.
+    is_r = application.language == "R" and not apart
+    container["command"] = [_SUBMIT] if is_r else usage.measured(application.output)
     container["args"] = submit_arguments(application, place)
     memory = driver_memory(application)
     container["resources"] = {
@@ -387,6 +413,10 @@ def _job_template(
             _from_field("POD_UID", "metadata.uid"),
             {"name": "UPLOADS", "value": _UPLOADS},
         ]
+    if application.is_watched:
+        watch = ["python3", f"{FILES_PATH}/{_FIRST_EXECUTOR.name}"]
+        limit = ["--within", str(application.start_within), "--"]
+        container["command"] = [*watch, *limit, *container["command"]]
     pod = _pod(container, role, place)
     defaults = place.native_config if application.is_native else place.defaults_config
     _mount(pod, "defaults", "/opt/spark/conf", {"configMap": {"name": defaults}})
@@ -401,7 +431,8 @@ def _job_template(
         container["env"].append(_from_secret("_SPARK_AUTH_SECRET", f"{place.auth_secret}:secret"))
     pod["initContainers"] = list(application.init_containers)
     pod["volumes"] += application.volumes
-    return {"metadata": _metadata(application, role), "spec": pod}
+    metadata = _metadata(application, role)
+    return {"metadata": metadata if apart else _with_metrics(metadata), "spec": pod}
 
 
 def driver_memory(application: Application) -> dict[str, str]:
@@ -429,7 +460,7 @@ def _receiver(place: Place) -> dict[str, Any]:
 def _driver_template(application: Application, place: Place) -> dict[str, Any]:
     """In cluster mode, what Spark makes the driver's pod from."""
     pod = _native_pod(DRIVER_CONTAINER, application.driver, place) | _with_account(place)
-    metadata = _metadata(application, application.driver)
+    metadata = _with_metrics(_metadata(application, application.driver))
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
 
 
@@ -448,6 +479,11 @@ def _executor_template(application: Application, place: Place) -> dict[str, Any]
 def _metadata(application: Application, role: Role) -> dict[str, Any]:
     labels = {**_labels(application), **role.labels}
     return {"labels": labels, "annotations": dict(role.annotations)}
+
+
+def _with_metrics(metadata: dict[str, Any]) -> dict[str, Any]:
+    """The metadata of a driver's pod; what its role says comes on top."""
+    return {**metadata, "annotations": {**_METRICS, **metadata["annotations"]}}
 
 
 def _labels(application: Application) -> dict[str, str]:
@@ -533,7 +569,7 @@ def _add_sampler(pod: dict[str, Any], image: str, place: Place) -> None:
             "image": image,
             "command": usage.POD_SAMPLER,
             "resources": {
-                "requests": {"cpu": "10m", "memory": "32Mi"},
+                "requests": SAMPLER,
                 "limits": {"memory": "64Mi"},
             },
             "securityContext": restricted(),
@@ -667,6 +703,9 @@ class SparkApplicationJob(pulumi.ComponentResource):
         self, name: str, args: SparkApplicationArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("tinderbox:index:SparkApplicationJob", name, {}, opts)
+        from components.quota import require_quota  # which knows applications, too
+
+        require_quota(args.application, args.place)
         made = manifests(args.application, args.place)
         inside = args.cluster.options(parent=self)
         before = list(args.depends_on)

@@ -34,6 +34,7 @@ _LARGEST_VPC, _SMALLEST_VPC = 16, 24
 # kubeadm takes no others.
 _LARGEST_PODS, _SMALLEST_PODS = 8, 22
 _LARGEST_SERVICES, _SMALLEST_SERVICES = 12, 28
+_TAKEN_NAMESPACES = ("default", "spark", "opex")
 _DOCUMENTATION = [
     ipaddress.IPv4Network(net) for net in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
 ]
@@ -321,6 +322,15 @@ class OpexSettings:
 
 
 @dataclass(frozen=True)
+class NamespaceSettings:
+    """`namespaces.NAME`: a namespace for applications, and what its pods may request together."""
+
+    cpu: float = 2.0
+    memory_mib: int = field(default=4096, metadata=_named("memoryMiB"))
+    pods: int = 10
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings of a stack, checked one by one and against each other."""
 
@@ -334,8 +344,10 @@ class Settings:
     s3: S3Settings = field(default_factory=S3Settings)
     word_count: WordCountSettings = field(default_factory=WordCountSettings)
     opex: OpexSettings = field(default_factory=OpexSettings)
+    namespaces: Mapping[str, NamespaceSettings] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        _require_namespaces(self.namespaces)
         if self.opex.needs_price and self.nodes.price is None:
             wanted = f"the USD an hour of one node, above 0: {self.opex.engine} counts with it"
             raise SettingsError("nodes.price", self.nodes.price, wanted)
@@ -371,28 +383,42 @@ class Settings:
         types_ = typing.get_type_hints(cls)
         return cls(
             **{
-                item.name: _section(key, types_[item.name], config[key])
+                item.name: _sections(key, types_[item.name], config[key])
                 for key, item in sections.items()
                 if key in config
             }
         )
 
 
+def _sections(name: str, kind: Any, values: object) -> Any:
+    """One dataclass; or one for each name, where the field's type is a mapping to them."""
+    if typing.get_origin(kind) is not Mapping:
+        return _section(name, kind, values)
+    _, each = typing.get_args(kind)
+    named = _object(name, values)
+    return {key: _section(f"{name}.{key}", each, value) for key, value in named.items()}
+
+
 def _section(name: str, kind: Any, values: object) -> Any:
     """One dataclass from one configuration object; `name` is the object's key."""
-    if not isinstance(values, Mapping):
-        # Not the value: there may be a secret in it.
-        found = type(values).__name__
-        raise SettingsError(name, found, f"an object: pulumi config set --path {name}.KEY VALUE")
+    found = _object(name, values)
     fields = {_key(item): item for item in dataclasses.fields(kind)}
-    _refuse_unknown(f"{name}.", values, fields)
+    _refuse_unknown(f"{name}.", found, fields)
     types_ = typing.get_type_hints(kind)
     return kind(
         **{
             fields[key].name: _typed(f"{name}.{key}", types_[fields[key].name], value)
-            for key, value in values.items()
+            for key, value in found.items()
         }
     )
+
+
+def _object(name: str, values: object) -> Mapping[str, Any]:
+    if not isinstance(values, Mapping):
+        # Not the value: there may be a secret in it.
+        found = type(values).__name__
+        raise SettingsError(name, found, f"an object: pulumi config set --path {name}.KEY VALUE")
+    return values
 
 
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
@@ -476,6 +502,20 @@ def _require_disjoint(ranges: Mapping[str, str]) -> None:
         for other_key, other in items[index + 1 :]:
             if ipaddress.IPv4Network(value).overlaps(ipaddress.IPv4Network(other)):
                 raise SettingsError(key, value, f"apart from {PROJECT}:{other_key} ({other})")
+
+
+def _require_namespaces(namespaces: Mapping[str, NamespaceSettings]) -> None:
+    """Names that Kubernetes takes, and that are not the stack's or the cluster's already."""
+    for name, quota in namespaces.items():
+        key = f"namespaces.{name}"
+        if not re.fullmatch(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?", name):
+            raise SettingsError("namespaces", name, "names of up to 40 of a-z, 0-9 and -")
+        if name in _TAKEN_NAMESPACES or name.startswith("kube-"):
+            raise SettingsError("namespaces", name, "names that are not taken")
+        if not quota.cpu > 0:
+            raise SettingsError(f"{key}.cpu", quota.cpu, "a number of cores above 0")
+        _require_at_least(f"{key}.memoryMiB", quota.memory_mib, 512)
+        _require_at_least(f"{key}.pods", quota.pods, 2)  # a driver and an executor
 
 
 def _require_room(settings: Settings) -> None:

@@ -26,11 +26,16 @@ from components.storage import SharedVolume, VolumeArgs
 from components.text import LocalFiles, read_local
 from components.upload import upload
 
-_CHART = "./charts/spark"  # relative, so that the state is the same for every clone
+CHART = "./charts/spark"  # relative, so that the state is the same for every clone
 # The chart names its objects after the release: spark-master, spark-worker, spark-defaults.
 _RELEASE = "spark"
 _NAMESPACE = "spark"
 _JARS = f"{SHARED_PATH}/spark/jars"
+# Kubernetes itself refuses what is privileged beside the user's jobs.
+POD_SECURITY = {
+    "pod-security.kubernetes.io/enforce": "baseline",
+    "pod-security.kubernetes.io/warn": "restricted",
+}
 # What the chart adds to a worker's memory: what executors need beside their heap, and its own.
 _BESIDE_MIB = 512 + 384
 
@@ -68,19 +73,11 @@ class SparkRelease(pulumi.ComponentResource):
         settings, s3 = args.settings.spark, args.settings.s3
         if args.cluster.control_plane is not None:
             require_fit(settings, args.cluster.control_plane.machine)
-        jars = None if settings.jars is None else read_local("spark.jars", settings.jars)
         self.place = spark_place(settings, args.cluster.worker_count, _s3_secret(s3))
         inside = args.cluster.options(parent=self)
         namespace = kubernetes.core.v1.Namespace(
             "spark-namespace",
-            metadata={
-                "name": _NAMESPACE,
-                # Kubernetes itself refuses what is privileged beside the user's jobs.
-                "labels": {
-                    "pod-security.kubernetes.io/enforce": "baseline",
-                    "pod-security.kubernetes.io/warn": "restricted",
-                },
-            },
+            metadata={"name": _NAMESPACE, "labels": POD_SECURITY},
             opts=inside,
         )
         self.namespace = namespace.metadata.name
@@ -97,15 +94,15 @@ class SparkRelease(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         auth = self._create_auth_secret(inside)
-        before = [*args.depends_on, *self._bring_jars(jars, args.cluster)]
+        before = [*args.depends_on, *self._bring_jars(settings, args.cluster)]
         before += self._create_s3_secret(s3, inside)
         release = kubernetes.helm.v3.Release(
             "spark",
             name=_RELEASE,
-            chart=_CHART,
+            chart=CHART,
             namespace=self.namespace,
             values={
-                **spark_values(args.settings, args.cluster.worker_count, volume.claim_name, jars),
+                **spark_values(args.settings, args.cluster.worker_count, volume.claim_name),
                 "auth": {"existingSecret": auth.metadata.name},
             },
             atomic=True,
@@ -138,9 +135,9 @@ class SparkRelease(pulumi.ComponentResource):
             ),
         )
 
-    def _bring_jars(self, jars: LocalFiles | None, cluster: Cluster) -> list[pulumi.Resource]:
+    def _bring_jars(self, settings: SparkSettings, cluster: Cluster) -> list[pulumi.Resource]:
         """Puts the jars on the volume, where every driver and executor has them."""
-        node = cluster.control_plane
+        jars, node = _jars(settings), cluster.control_plane
         if jars is None or node is None:
             return []
         return [upload("spark-jars", jars, f"{_JARS}/{jars.digest}", cluster, node, self)]
@@ -201,16 +198,13 @@ def spark_place(
 
 
 def spark_values(
-    settings: Settings,
-    worker_nodes: int | None,
-    claim_name: pulumi.Input[str],
-    jars: LocalFiles | None = None,
+    settings: Settings, worker_nodes: int | None, claim_name: pulumi.Input[str]
 ) -> dict[str, pulumi.Input[object]]:
     """The chart's values; as many workers as there are nodes for them, unless the stack says."""
     spark = settings.spark
     repository, tag = spark.image.rsplit(":", 1)
     workers = _workers(spark, worker_nodes)
-    conf = {**_s3_conf(settings.s3), **_jars_conf(jars)}
+    conf = app_conf(settings)
     # Executors fetch an application's s3a:// files by themselves, with the worker's environment;
     # only for data does the driver hand them its keys.
     s3_secret = _s3_secret(settings.s3)
@@ -244,6 +238,15 @@ def _s3_secret(s3: S3Settings) -> str | None:
         return None
     digest = hashlib.sha256(f"{s3.access_key}\0{s3.secret_key}".encode()).hexdigest()
     return f"{_RELEASE}-s3-{digest[:8]}"
+
+
+def app_conf(settings: Settings) -> dict[str, str]:
+    """The properties that applications have by the settings, beside the chart's own."""
+    return {**_s3_conf(settings.s3), **_jars_conf(_jars(settings.spark))}
+
+
+def _jars(settings: SparkSettings) -> LocalFiles | None:
+    return None if settings.jars is None else read_local("spark.jars", settings.jars)
 
 
 def _s3_conf(s3: S3Settings) -> dict[str, str]:

@@ -40,6 +40,7 @@ from components.application import (
     manifests,
     read_files,
 )
+from components.quota import require_quota
 from components.sizes import Room, require_room
 from components.units import quantity, spark_mib
 from console.stack import ConsoleError, Stack
@@ -86,6 +87,22 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--executor-cores", type=int)
     made.add_argument("--executor-memory", metavar="512m")
     made.add_argument("--driver-memory", metavar="512m")
+    made.add_argument("--namespace", metavar="NAME", help="one of the setting `namespaces`")
+    made.add_argument("--priority-class", metavar="NAME", help="batch or interactive")
+    made.add_argument(
+        "--toleration",
+        action="append",
+        default=[],
+        type=_toleration,
+        metavar="KEY[=VALUE][:EFFECT]",
+        help="of a taint, for driver and executors",
+    )
+    made.add_argument(
+        "--start-within",
+        type=int,
+        default=300,
+        help="seconds until the first executor runs (of its own pods)",
+    )
     made.add_argument("--image", help="of driver and executors, instead of the stack's")
     made.add_argument(
         "--wait", type=float, default=300, help="seconds that it may take until the driver runs"
@@ -100,6 +117,18 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name for name in text.split(",") if name)
 
 
+def _toleration(text: str) -> dict[str, str]:
+    """As kubectl writes taints."""
+    found = re.fullmatch(r"([^=:\s]+)(?:=([^=:\s]*))?(?::([A-Za-z]+))?", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text} is none: write KEY[=VALUE][:EFFECT]")
+    key, value, effect = found.groups()
+    toleration = {"key": key, "operator": "Exists" if value is None else "Equal"}
+    if value is not None:
+        toleration["value"] = value
+    return toleration if effect is None else toleration | {"effect": effect}
+
+
 def describe(options: argparse.Namespace) -> Application:
     """The application that the command line tells of. Raises ApplicationError."""
     conf: dict[str, str] = {}
@@ -112,7 +141,11 @@ def describe(options: argparse.Namespace) -> Application:
         number = getattr(options, option)
         if number is not None and number < 1:
             raise ApplicationError(f"--{option.replace('_', '-')} {number} must be at least 1")
-    image = options.image or conf.get("spark.kubernetes.container.image")
+    both: dict[str, Any] = {
+        "image": options.image or conf.get("spark.kubernetes.container.image"),
+        "tolerations": tuple(options.toleration),
+        "priority_class": options.priority_class,
+    }
     return Application(
         name=options.name or _name_of(options.app),
         app=options.app,
@@ -130,13 +163,14 @@ def describe(options: argparse.Namespace) -> Application:
             memory_mib=_size("--driver-memory", options.driver_memory),
             overhead_mib=768,
             cpu_request="100m",
-            image=image,
+            **both,
         ),
         executor=Role(
             cores=options.executor_cores,
             memory_mib=_size("--executor-memory", options.executor_memory),
-            image=image,
+            **both,
         ),
+        start_within=options.start_within,
     )
 
 
@@ -175,7 +209,10 @@ class Run:
             raise
         rooms = []
         for node in nodes:
-            if any(taint.effect in _KEEPS_OFF for taint in node.spec.taints or []):
+            keeps_off = [taint for taint in node.spec.taints or [] if taint.effect in _KEEPS_OFF]
+            # Which toleration is for which taint, the scheduler knows best.
+            tolerates = self.application.executor.tolerations
+            if any(taint.key not in {item.get("key") for item in tolerates} for taint in keeps_off):
                 continue
             has = node.status.allocatable
             memory = quantity(has["memory"]) / 2**20
@@ -346,22 +383,31 @@ def _waits_for(pod: Any) -> str | None:
     return None
 
 
-def connect(stack: Stack) -> tuple[client.ApiClient, Place]:
-    """The stack's cluster, and where applications run in it."""
+def connect(stack: Stack, namespace: str | None) -> tuple[client.ApiClient, Place]:
+    """The stack's cluster, and where applications run in it: with Spark, or in that namespace."""
     if not stack.exists():
         raise ConsoleError(f"there is no stack {stack.name}; `make up` makes one")
     outputs = stack.outputs(secrets=True)
     if not outputs.get("kubeconfig") or not outputs.get("spark"):
         raise ConsoleError(f"stack {stack.name} has no Spark; `make up` brings it")
     api = config.new_client_from_config_dict(yaml.safe_load(outputs["kubeconfig"]))
-    return api, Place(**outputs["spark"])
+    if namespace is None:
+        return api, Place(**outputs["spark"])
+    if namespace not in outputs.get("namespaces", {}):
+        known = ", ".join(outputs.get("namespaces", {})) or "none"
+        raise ConsoleError(
+            f"stack {stack.name} has made no namespace {namespace} (it has: {known}); the setting"
+            f" makes one: pulumi config set --path namespaces.{namespace}.cpu 2, then `make up`"
+        )
+    return api, Place(**outputs["namespaces"][namespace])
 
 
 def submit(options: argparse.Namespace) -> int:
     """Runs the application; its exit code."""
     application = describe(options)
     read_files(application)  # before the stack is asked, which takes seconds
-    api, place = connect(Stack(options.stack))
+    api, place = connect(Stack(options.stack), options.namespace)
+    require_quota(application, place)
     run = Run(api, place, application)
     require_room(application, place, run.rooms())
     code: int | None = None

@@ -42,3 +42,10 @@ def render(helm: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[..
         return {f"{d['kind']}/{d['metadata']['name']}": d for d in documents}
 
     return call
+
+
+def conf(objects: Objects, name: str) -> dict[str, str]:
+    """The properties of a ConfigMap's spark-defaults.conf."""
+    text = objects[f"ConfigMap/{name}"]["data"]["spark-defaults.conf"]
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return dict(line.split(" ", 1) for line in lines)

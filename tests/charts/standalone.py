@@ -23,9 +23,11 @@ CHECKOUT = Path(__file__).parents[2]
 #: What the chart mounts at /opt/tinderbox/usage.
 PROGRAMS = CHECKOUT / "charts" / "spark" / "files"
 SPARK_HOME = Path(pyspark.__file__).parent
-#: Loopback addresses in place of pods: each has all ports to itself.
-MASTER, *WORKERS = "127.77.0.1", "127.77.0.2", "127.77.0.3"
-HISTORY, DRIVER = "127.77.0.4", "127.77.0.9"
+# Loopback addresses of this process: tests of two checkouts may run at once.
+_NETWORK = f"127.{64 + os.getpid() // 256 % 128}.{os.getpid() % 256}"
+#: In place of pods: each has all ports to itself.
+MASTER, *WORKERS = f"{_NETWORK}.1", f"{_NETWORK}.2", f"{_NETWORK}.3"
+HISTORY, DRIVER = f"{_NETWORK}.4", f"{_NETWORK}.9"
 #: The objects of the daemons.
 MASTERS, WORKER_PODS, HISTORIES = (
     "StatefulSet/spark-master",

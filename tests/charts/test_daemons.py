@@ -12,6 +12,7 @@ import socket
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +33,11 @@ from tests.charts.standalone import (
 
 PROGRAM = str(CHECKOUT / "spark_jobs" / "wordcount.py")
 PRICE = 0.048
+
+
+def executors(worker: int) -> list[int]:
+    """The Java processes below a worker."""
+    return [pid for pid in descendants(worker)[1:] if b"-cp" in command_line(pid)]
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +97,7 @@ def test_usage_of_driver_and_executors(spark: Standalone) -> None:
         *(PROGRAM, str(spark.folder / "used.txt"), str(output)),
         measured=["--beside", str(output), shared, "pod-1"],
     )
-    assert driver.wait(timeout=120) == 0, (spark.folder / "driver.log").read_text()
+    assert driver.wait(timeout=240) == 0, (spark.folder / "driver.log").read_text()
     usage = json.loads((output / "usage.json").read_text())
     app = usage["application"]
     kept = spark.folder / "spark" / "usage" / app
@@ -118,10 +124,18 @@ def test_usage_of_driver_and_executors(spark: Standalone) -> None:
         driver_seconds = usage["sampled"]["driver"]["seconds"]
         assert executor["seconds"] - 2 < sampled["seconds"] < driver_seconds
         assert sampled["samples"] >= sampled["seconds"] / 2
-        assert sampled["peakMemoryMiB"] == pytest.approx(executor["peakMemoryMiB"], rel=0.2)
-    # Each process's own share: CPU that was lost would show here.
-    cpu = sum(process["cpuSeconds"] for process in usage["sampled"].values())
-    assert cpu < os.cpu_count() * (usage["sampled"]["driver"]["seconds"] + 1)
+        # Spark looks while tasks run; the process goes on a little. 1536 is what a worker gives.
+        assert 0.8 * executor["peakMemoryMiB"] < sampled["peakMemoryMiB"] < 1536
+
+    # A worker's process counts the CPU of all its executors, of this and of earlier runs, when they
+    # have ended; of their last second the samples know nothing.
+    workers = [spark.processes[address].pid for address in WORKERS]
+    wait_for("the executors' end", lambda: not any(map(executors, workers)))
+    stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in workers]
+    counted = sum(int(field) for stat in stats for field in stat[13:15]) / os.sysconf("SC_CLK_TCK")
+    samples = list(spark.folder.glob("spark/usage/*/executor-*.jsonl"))
+    last = [json.loads(file.read_text().splitlines()[-1])["cpu"] for file in samples]
+    assert -0.5 <= counted - sum(last) <= 2 + 2 * len(last)
 
 
 def test_unreadable_for_executors_names_the_file(spark: Standalone) -> None:
@@ -184,8 +198,7 @@ def test_a_worker_that_goes_lets_its_tasks_finish(spark: Standalone) -> None:
     env = spark.environment(WORKERS[0], "daemons")
     subprocess.run([*hook[:-1], script], env=env, timeout=90)
     assert leaving.poll() is None
-    executors = [p for p in descendants(leaving.pid) if b"-cp" in command_line(p)]
-    assert executors == [leaving.pid], "an executor is left"
+    assert not executors(leaving.pid)
     leaving.terminate()
     assert driver.wait(timeout=120) == 0, (spark.folder / "driver.log").read_text()
     summary = json.loads((output / "summary.json").read_text())

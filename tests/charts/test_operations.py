@@ -9,6 +9,7 @@ import json
 import os
 import re
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.charts.conftest import Objects
+from tests.charts.conftest import Objects, conf
 from tests.charts.standalone import (
     CHECKOUT,
     DRIVER,
@@ -223,23 +224,30 @@ def test_executors_come_with_the_load_and_go(spark: Standalone, start: Start) ->
 
 
 def test_history(spark: Standalone) -> None:
-    """Finished applications can be looked at; a log older than the limit goes."""
+    """Applications that have ended can be looked at; a log older than the limit goes."""
     logs = {log.name: log for log in (spark.folder / "spark" / "events").iterdir()}
+    ended = [name for name, log in logs.items() if not list(log.glob("*.inprogress"))]
+    old, *kept = sorted(ended)
+    days = int(conf(spark.objects, "spark-history")["spark.history.fs.cleaner.maxAge"][:-1])
+    written = time.time() - (days + 1) * 86400
+    for file in logs[old].iterdir():
+        os.utime(file, times=(written, written))
+    with (spark.folder / "history" / "spark-defaults.conf").open("a") as properties:
+        properties.write("spark.history.fs.cleaner.interval 1s\n")
     spark.start(HISTORIES, HISTORY)
     applications = f"http://{HISTORY}:18080/api/v1/applications"
 
     def listed() -> list[dict[str, Any]]:
         try:
             return json.loads(fetch(applications))
-        except OSError:
+        except (OSError, json.JSONDecodeError):  # "Spark is starting up."
             return []
 
-    ended = [log for log in logs if not list(spark.folder.glob(f"spark/events/{log}/*.inprogress"))]
-    shown = wait_for("the applications", lambda: len(listed()) == len(logs) and listed())
+    shown = wait_for("the applications", lambda: len(listed()) == len(logs) - 1 and listed())
+    assert not logs[old].exists() and all(logs[name].exists() for name in kept)
     assert {app["name"] for app in shown} == {"slow.py"}
-    assert len([app for app in shown if app["attempts"][0]["completed"]]) == len(ended)
-    newest = next(app["id"] for app in shown if app["attempts"][0]["completed"])
-    stages = json.loads(fetch(f"{applications}/{newest}/stages"))
+    completed = [app["id"] for app in shown if app["attempts"][0]["completed"]]
+    assert sorted(f"eventlog_v2_{id_}" for id_ in completed) == kept
+    stages = json.loads(fetch(f"{applications}/{completed[0]}/stages"))
     assert {stage["status"] for stage in stages} == {"COMPLETE"}
-    page = fetch(f"http://{HISTORY}:18080/history/{newest}/jobs/")
-    assert "Spark Jobs" in page
+    assert "Spark Jobs" in fetch(f"http://{HISTORY}:18080/history/{completed[0]}/jobs/")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.charts.conftest import CHART, Objects
+from tests.charts.conftest import CHART, Objects, conf
 
 Helm = Callable[..., subprocess.CompletedProcess[str]]
 Render = Callable[..., Objects]
@@ -32,13 +32,6 @@ def pod(objects: Objects, workload: str) -> Any:
 def container(objects: Objects, workload: str) -> Any:
     (only,) = pod(objects, workload)["containers"]
     return only
-
-
-def conf(objects: Objects, name: str) -> dict[str, str]:
-    """The properties of a ConfigMap's spark-defaults.conf."""
-    text = objects[f"ConfigMap/{name}"]["data"]["spark-defaults.conf"]
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    return dict(line.split(" ", 1) for line in lines)
 
 
 def test_lint(helm: Helm) -> None:
@@ -325,3 +318,12 @@ def test_bad_values_are_refused(helm: Helm, value: str, named: str) -> None:
     done = helm("template", "spark", str(CHART), "--set-json", value)
     assert done.returncode != 0
     assert named in done.stderr
+
+
+def test_without_standalone_only_the_drivers_configuration_is_left(render: Render) -> None:
+    values = ['auth={"existingSecret": "mine"}', 'volume={"claimName": "files"}']
+    objects = render("standalone=false", *values, release="team")
+    assert set(objects) == {"ConfigMap/team-native", "ConfigMap/team-usage"}
+    assert (
+        "spark.authenticate true" in objects["ConfigMap/team-native"]["data"]["spark-defaults.conf"]
+    )

@@ -254,6 +254,7 @@ def test_the_other_kinds_apply_as_they_are(provider):
         },
         "PodDisruptionBudget": {"spec": {"maxUnavailable": 1, "selector": selector}},
         "NetworkPolicy": {"spec": {"podSelector": selector, "policyTypes": ["Ingress"]}},
+        "LimitRange": {"spec": {"limits": [{"type": "Container", "max": {"cpu": "1"}}]}},
         "PriorityClass": {"value": 7, "description": "for tests"},
         "Service": {"spec": {"clusterIP": "None", "selector": {"app": "kinds"}}},
     }.items():

@@ -130,7 +130,7 @@ def ends(api: client.ApiClient, code: int) -> None:
 @pytest.fixture
 def run(api, monkeypatch) -> Callable[..., int]:
     """submit's main, with the test's cluster for that of a stack."""
-    monkeypatch.setattr(submit, "connect", lambda stack: (api, PLACE))
+    monkeypatch.setattr(submit, "connect", lambda stack, namespace: (api, PLACE))
     return lambda *arguments: submit.main([*map(str, arguments)])
 
 
@@ -206,7 +206,7 @@ def test_ctrl_c_takes_all_away(api, server, script, tmp_path):
         "from components.application import Place\n"
         "from console import submit\n"
         "api = config.new_client_from_config_dict(yaml.safe_load(os.environ['CONFIG']))\n"
-        f"submit.connect = lambda stack: (api, {PLACE!r})\n"
+        f"submit.connect = lambda stack, namespace: (api, {PLACE!r})\n"
         f"sys.exit(submit.main([{str(script)!r}]))\n"
     )
     env = {**os.environ, "CONFIG": server.kubeconfig, "PYTHONPATH": str(ROOT)}

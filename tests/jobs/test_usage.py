@@ -113,7 +113,8 @@ def test_samples_agree_with_spark(run: Run) -> None:
     assert run.usage["executorCpuSeconds"] < sampled["cpuSeconds"]
     assert sampled["cpuSeconds"] < sampled["seconds"] * os.cpu_count()
     assert sampled["seconds"] > run.usage["seconds"]
-    assert sampled["peakMemoryMiB"] == pytest.approx(run.usage["driver"]["peakMemoryMiB"], rel=0.25)
+    # Spark looks while tasks run; the process goes on a little.
+    assert sampled["peakMemoryMiB"] > 0.8 * run.usage["driver"]["peakMemoryMiB"]
 
 
 def test_the_log_is_compressed_and_its_price_may_be_another(run: Run) -> None:

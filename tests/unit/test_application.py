@@ -177,7 +177,7 @@ def test_in_cluster_mode_the_jobs_pod_submits_and_the_driver_has_one_of_its_own(
     made = manifests(app, PLACE)
     (container,) = pod(made)["containers"]
     assert container["image"] == "host/spark:1"  # it needs Python, whatever the driver's has
-    assert container["command"] == [
+    assert container["command"][5:] == [  # behind first_executor.py
         "python3",
         "/opt/tinderbox/app/cluster_driver.py",
         "/opt/tinderbox/app/driver-pod.json",
@@ -322,3 +322,29 @@ def test_larger_files_are_waited_for_where_somebody_brings_them(tmp_path):
 def test_a_reference_to_no_secrets_key():
     with pytest.raises(ApplicationError, match="write SECRET:KEY"):
         manifests(dataclasses.replace(PI, driver=Role(secret_env={"TOKEN": "mine"})), PLACE)
+
+
+@pytest.mark.parametrize("mode", ["client", "cluster"])
+def test_the_jobs_pod_looks_for_the_first_executor(mode):
+    app = dataclasses.replace(NATIVE, start_within=45, deploy_mode=mode)
+    made = manifests(app, PLACE)
+    command = pod(made)["containers"][0]["command"]
+    program = "/opt/tinderbox/app/first_executor.py"
+    assert command[:5] == ["python3", program, "--within", "45", "--"]
+    assert command[-1] == "/opt/spark/bin/spark-submit"
+    assert made.files and "first_executor.py" in made.files["data"]
+
+
+def test_a_standalone_driver_is_left_alone():
+    command = pod(manifests(PI, PLACE))["containers"][0]["command"]
+    assert not any("first_executor" in word for word in command)
+
+
+def test_drivers_pods_tell_where_their_metrics_are():
+    made = manifests(dataclasses.replace(PI, driver=Role(annotations={"why": "test"})), PLACE)
+    assert made.job["spec"]["template"]["metadata"]["annotations"] == {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": "4040",
+        "prometheus.io/path": "/metrics/prometheus/",
+        "why": "test",
+    }

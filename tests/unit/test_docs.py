@@ -18,7 +18,7 @@ from components.settings import Settings, _key
 from tests.unit.plan import EXISTING, ROOT, planned
 
 README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 # What `make` and `python -m` write into a checkout.
 MADE = {".venv", ".tinderbox", "inventory.json"}
 
@@ -45,11 +45,14 @@ def code(text: str) -> list[str]:
 def settings() -> dict[str, Any]:
     """Every key and its default."""
     types = typing.get_type_hints(Settings)
-    return {
-        f"{_key(group)}.{_key(item)}": item.default
-        for group in dataclasses.fields(Settings)
-        for item in dataclasses.fields(types[group.name])
-    }
+    found = {}
+    for group in dataclasses.fields(Settings):
+        # A mapping has names of the user's choice before its keys.
+        named = typing.get_args(types[group.name])
+        prefix = f"{_key(group)}.NAME" if named else _key(group)
+        for item in dataclasses.fields(named[-1] if named else types[group.name]):
+            found[f"{prefix}.{_key(item)}"] = item.default
+    return found
 
 
 def test_the_table_of_settings_is_complete_and_right():

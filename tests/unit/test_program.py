@@ -31,6 +31,7 @@ def test_how_many_there_are_of_each(count):
                 "ClusterAddons",
                 "SharedVolume",
                 "SparkAccess",
+                "SparkQueues",
                 "SparkRelease",
                 "SparkApplicationJob",
                 "WordCountJob",
@@ -64,6 +65,7 @@ def test_how_many_there_are_of_each(count):
         "kubernetes:core/v1:ServiceAccount": 1,
         "kubernetes:rbac.authorization.k8s.io/v1:Role": 1,
         "kubernetes:rbac.authorization.k8s.io/v1:RoleBinding": 1,
+        "kubernetes:scheduling.k8s.io/v1:PriorityClass": 2,
         "kubernetes:helm.sh/v3:Release": 3,
         "kubernetes:batch/v1:Job": 1,
     }

@@ -88,6 +88,7 @@ def test_every_default():
             "image": None,
             "cost_model": "CHARGE_BACK",
         },
+        "namespaces": {},
     }
 
 
@@ -183,7 +184,7 @@ def test_an_optional_setting_may_be_null():
 def test_an_unknown_object_is_named():
     assert refused(node={"count": 3}) == (
         "tinderbox:node is not a setting; known here:"
-        " aws, cluster, mirror, network, nodes, opex, s3, spark, storage, wordCount"
+        " aws, cluster, mirror, namespaces, network, nodes, opex, s3, spark, storage, wordCount"
     )
 
 

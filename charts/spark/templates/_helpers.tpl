@@ -186,7 +186,7 @@ metrics.properties: |
 
 {{/* Whether there is a history server: without a volume there are no event logs. */}}
 {{- define "spark.hasHistory" -}}
-{{- if and .Values.history.enabled .Values.app.eventLog .Values.volume.claimName }}yes{{ end }}
+{{- if and .Values.standalone .Values.history.enabled .Values.app.eventLog .Values.volume.claimName }}yes{{ end }}
 {{- end }}
 
 {{/* The files in the conf folder of the history server. */}}

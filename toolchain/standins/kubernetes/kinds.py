@@ -124,6 +124,7 @@ KINDS: tuple[Kind, ...] = (
         "automountServiceAccountToken imagePullSecrets secrets",
     ),
     _kind("v1", "ResourceQuota", "resourcequotas", "spec", {"spec.scopes"}),
+    _kind("v1", "LimitRange", "limitranges", "spec"),
     _kind("v1", "Pod", "pods", "spec", _POD_FIELDS),
     _kind("apps/v1", "Deployment", "deployments", "spec", {"spec.selector"}),
     _kind("apps/v1", "StatefulSet", "statefulsets", "spec", _STATEFUL_SET_FIELDS),

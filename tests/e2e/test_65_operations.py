@@ -1,0 +1,304 @@
+"""Spark in operation: pages, metrics, what fails and goes on, executors that come with the load.
+
+What needs no Kubernetes is tested on loopback daemons (tests/charts/test_operations.py).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from components.application import KUBERNETES, Application, Place, Role, manifests
+from console.stack import ROOT
+from tests.e2e.conftest import Up
+
+SLOW = str(ROOT / "tests" / "apps" / "slow.py")
+SMALL = Role(cores=1, memory_mib=512, overhead_mib=384, cpu_request="200m")
+API = "/api/v1/namespaces/spark"
+
+
+def wait_for(what: str, condition: Callable[[], Any], seconds: float = 90) -> Any:
+    """The condition's first true value."""
+    limit = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < limit, f"{what}: not within {seconds} s"
+        time.sleep(1)
+    return value
+
+
+class Slow:
+    """tests/apps/slow.py as a Job in the cluster."""
+
+    def __init__(self, up: Up, tasks: int, seconds: float, idle: float = 0, **what: Any) -> None:
+        self.up = up
+        self.tasks = tasks
+        arguments = (str(tasks), str(seconds), str(idle))
+        if what.get("master") == KUBERNETES:
+            what["executor"] = SMALL
+        application = Application("slow", SLOW, arguments, **what)
+        made = manifests(application, Place(**up.outputs()["spark"]))
+        self.name = f"slow-{time.time_ns() // 10**6 % 10**8}"
+        made.job["metadata"]["name"] = self.name
+        assert made.files is not None
+        self.files = made.files["metadata"]["name"]
+        for manifest in (made.files, made.job):
+            self._apply(manifest)
+
+    def _apply(self, manifest: dict[str, Any]) -> None:
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(manifest, file)
+            file.flush()
+            self.up.kubectl("apply", "-f", file.name)
+
+    def drivers(self, phase: str = "Running") -> list[str]:
+        """Names of the Job's pods."""
+        selector = f"batch.kubernetes.io/job-name={self.name}"
+        return pods(self.up, selector, phase)
+
+    def driver(self) -> str:
+        """The pod that runs."""
+        return wait_for("the driver", self.drivers)[0]
+
+    def executors(self) -> list[str]:
+        """Names of the executors' pods that run, in native mode."""
+        return pods(self.up, "spark-role=executor", "Running")
+
+    def api(self, what: str) -> Any:
+        """What the driver's REST API tells; nothing before it answers."""
+        base = f"{API}/pods/{self.driver()}:4040/proxy/api/v1/applications"
+        with suppress(json.JSONDecodeError):
+            for application in json.loads(self.up.kubectl("get", "--raw", base, check=False)):
+                path = f"{base}/{application['id']}/{what}"
+                return json.loads(self.up.kubectl("get", "--raw", path, check=False))
+        return []
+
+    def wait_for_tasks(self, done: int) -> None:
+        """Until so many tasks have ended."""
+        wait_for(
+            f"{done} tasks", lambda: sum(s["numCompleteTasks"] for s in self.api("stages")) >= done
+        )
+
+    def kill_driver(self) -> None:
+        """Ends the driver's pod with no time to say so."""
+        self.up.kubectl(
+            "delete", "pod", "-n", "spark", self.driver(), "--force", "--grace-period=0"
+        )
+
+    def ended(self) -> dict[str, Any]:
+        """The Job's status, once it has ended."""
+
+        def status() -> dict[str, Any] | None:
+            found = self.up.get("job", "-n", "spark", self.name)["status"]
+            kinds = {c["type"] for c in found.get("conditions", []) if c["status"] == "True"}
+            return found if kinds & {"Complete", "Failed"} else None
+
+        return wait_for("the Job's end", status, seconds=180)
+
+    def assert_right(self) -> None:
+        """It completes, and what it printed is right."""
+        status = self.ended()
+        log = self.up.kubectl("logs", "-n", "spark", f"job/{self.name}", check=False)
+        assert status.get("succeeded") == 1, log
+        (line,) = [line for line in log.splitlines() if line.startswith("{")]
+        counts = Counter(number % 7 for number in range(self.tasks * 100))
+        assert json.loads(line) == {str(key): counts[key] for key in counts}
+
+    def delete(self) -> None:
+        """Takes it away, whatever has become of it."""
+        self.up.kubectl("delete", "job", "-n", "spark", self.name, "--ignore-not-found")
+        self.up.kubectl("delete", "configmap", "-n", "spark", self.files, "--ignore-not-found")
+
+
+def kill(up: Up, pod: str) -> None:
+    """Ends a pod with no time to say so."""
+    up.kubectl("delete", "pod", "-n", "spark", pod, "--force", "--grace-period=0")
+
+
+def pods(up: Up, selector: str, phase: str) -> list[str]:
+    """Names of pods that are not on their way out."""
+    found = up.get("pods", "-n", "spark", "-l", selector)["items"]
+    return [
+        pod["metadata"]["name"]
+        for pod in found
+        if pod["status"]["phase"] == phase and "deletionTimestamp" not in pod["metadata"]
+    ]
+
+
+@pytest.fixture
+def start(up: Up) -> Iterator[Callable[..., Slow]]:
+    """Starts `Slow`, which is gone afterwards."""
+    started: list[Slow] = []
+
+    def call(*args: Any, **what: Any) -> Slow:
+        started.append(Slow(up, *args, **what))
+        return started[-1]
+
+    yield call
+    for app in started:
+        app.delete()
+
+
+Start = Callable[..., Slow]
+
+
+def master(up: Up) -> dict[str, Any]:
+    """What the standalone master tells; nothing while it does not answer."""
+    path = f"{API}/services/http:spark-master:8080/proxy/json/"
+    with suppress(json.JSONDecodeError):
+        return json.loads(up.kubectl("get", "--raw", path, check=False))
+    return {}
+
+
+def alive(up: Up) -> int:
+    """How many workers the master has."""
+    return len([w for w in master(up).get("workers", []) if w["state"] == "ALIVE"])
+
+
+def test_finished_applications_are_browsable(up: Up):
+    applications = f"{API}/services/http:spark-history:18080/proxy/api/v1/applications"
+
+    def shown() -> bool:
+        printed = up.kubectl("get", "--raw", applications, check=False)
+        found = json.loads(printed) if printed.startswith("[") else []
+        return any(a["name"] == "wordcount" and a["attempts"][0]["completed"] for a in found)
+
+    wait_for("the word count in the history", shown)
+
+
+def test_a_master_that_is_killed_knows_its_applications_again(up: Up, start: Start):
+    """Before that, all pages and metrics, as `make ui` forwards them and annotations name them."""
+    app = start(60, 1)
+    app.wait_for_tasks(1)
+    (running,) = master(up)["activeapps"]
+    command = [str(ROOT / ".venv/bin/python"), "-m", "console", "ui"]
+    ui = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert ui.stdout is not None
+        shown = ""
+        while f"/proxy/{running['id']}/" not in shown or "Spark history" not in shown:
+            line = ui.stdout.readline()
+            assert line, shown
+            shown += line
+        addresses = re.findall(r"http://127\.0\.0\.1:\d+/\S*", shown)
+        assert len(addresses) == 5  # the master, two workers, the application, the history
+        titles = [fetch(a).partition("<title>")[2].partition("</title>")[0] for a in addresses]
+        kinds = ("Spark Master at", "Spark Worker at", "slow - Spark Jobs", "History Server")
+        assert all(any(kind in title for title in titles) for kind in kinds), titles
+    finally:
+        ui.send_signal(signal.SIGINT)
+        assert ui.wait(timeout=20) == 0
+
+    scraped = metrics(up)
+    assert {"spark-master-0", app.driver()} < scraped.keys()
+    assert len(scraped) == 4
+    assert 'metrics_master_aliveWorkers_Value{type="gauges"} 2' in scraped["spark-master-0"]
+    assert "metrics_slow_driver_DAGScheduler_stage_runningStages_Value" in scraped[app.driver()]
+    executors = f"{API}/pods/{app.driver()}:4040/proxy/metrics/executors/prometheus/"
+    found = re.findall(r'completedTasks_total\{.*executor_id="(\w+)"', get(up, executors))
+    assert len(found) == 3  # the driver counts as one
+
+    kill(up, "spark-master-0")
+    wait_for("another master with its workers", lambda: alive(up) == 2)
+    assert [(a["id"], a["state"]) for a in master(up)["activeapps"]] == [(running["id"], "RUNNING")]
+    app.assert_right()
+    wait_for("free cores", lambda: master(up)["coresused"] == 0)
+
+
+def fetch(address: str) -> str:
+    """A page's text."""
+    with urllib.request.urlopen(address, timeout=20) as answer:
+        return answer.read().decode()
+
+
+def get(up: Up, path: str) -> str:
+    """What the API server gives for a path."""
+    return up.kubectl("get", "--raw", path)
+
+
+def metrics(up: Up) -> dict[str, str]:
+    """Of each pod in Spark's namespace that says where they are: its metrics, as text."""
+    scraped = {}
+    for pod in up.get("pods", "-n", "spark", "--field-selector", "status.phase=Running")["items"]:
+        says = pod["metadata"].get("annotations", {})
+        if says.get("prometheus.io/scrape") == "true":
+            name = pod["metadata"]["name"]
+            path = f"{name}:{says['prometheus.io/port']}/proxy{says['prometheus.io/path']}"
+            scraped[name] = get(up, f"{API}/pods/{path}")
+    return scraped
+
+
+def test_a_driver_that_is_killed_is_started_again(up: Up, start: Start):
+    app = start(30, 1, retries=1)
+    app.wait_for_tasks(1)
+    app.kill_driver()
+    app.assert_right()
+    assert app.ended()["failed"] == 1
+
+
+def test_a_native_driver_that_is_killed_takes_its_executors_along(up: Up, start: Start):
+    app = start(60, 1, master=KUBERNETES, instances=2)
+    wait_for("its executors", lambda: len(app.executors()) == 2)
+    app.kill_driver()
+    (why,) = [c for c in app.ended()["conditions"] if c["type"] == "Failed"]
+    assert why["reason"] == "BackoffLimitExceeded"
+    wait_for("its executors' end", lambda: not up.get(*_EXECUTORS)["items"], seconds=60)
+
+
+_EXECUTORS = ("pods", "-n", "spark", "-l", "spark-role=executor")
+
+
+def test_native_executors_come_with_the_load_and_go(up: Up, start: Start):
+    """One of them is killed in the middle, too."""
+    dynamic = {
+        "spark.dynamicAllocation.enabled": "true",
+        "spark.dynamicAllocation.shuffleTracking.enabled": "true",
+        "spark.dynamicAllocation.shuffleTracking.timeout": "5s",
+        "spark.dynamicAllocation.minExecutors": "1",
+        "spark.dynamicAllocation.maxExecutors": "3",
+        "spark.dynamicAllocation.executorIdleTimeout": "5s",
+    }
+    app = start(40, 1.5, 30, master=KUBERNETES, instances=1, conf=dynamic)
+    killed = wait_for("all that it may have", lambda: len(found := app.executors()) == 3 and found)[
+        0
+    ]
+    up.kubectl("delete", "pod", "-n", "spark", killed, "--force", "--grace-period=0")
+    wait_for("another", lambda: len(set(app.executors()) - {killed}) == 3)
+    wait_for("the least that it keeps", lambda: len(app.executors()) == 1)
+    assert app.driver()
+    app.assert_right()
+    wait_for("the end of all", lambda: not up.get(*_EXECUTORS)["items"], seconds=60)
+
+
+def test_work_moves_from_a_node_that_is_lost(up: Up, start: Start):
+    # The driver is where the master is; the other worker node goes.
+    stays = up.get("pod", "-n", "spark", "spark-master-0")["spec"]["nodeName"]
+    there = Role(
+        overhead_mib=768, cpu_request="100m", node_selector={"kubernetes.io/hostname": stays}
+    )
+    # The driver's own patience would be two minutes.
+    patience = {"spark.network.timeout": "20s", "spark.executor.heartbeatInterval": "4s"}
+    app = start(60, 1, driver=there, conf=patience)
+    app.wait_for_tasks(4)
+    workers = [node for node in up.outputs()["nodes"] if node["role"] == "worker"]
+    (lost,) = [node for node in workers if node["hostName"] != stays]
+    cable = f"tbx{lost['instanceId'][-12:]}"
+    try:
+        # No connection is closed in an orderly way: only what is not heard tells of the loss.
+        subprocess.run(["ip", "link", "set", cable, "down"], check=True)
+        app.assert_right()
+        wait_for("the loss", lambda: alive(up) == 1)
+    finally:
+        subprocess.run(["ip", "link", "set", cable, "up"], check=True)
+    up.kubectl("wait", "--for=condition=Ready", f"node/{lost['hostName']}", "--timeout=120s")
+    wait_for("the workers", lambda: alive(up) == 2)

@@ -1,0 +1,93 @@
+"""Spark's properties for the driver, where the driver's pod is the Job's."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from components.application import Application, Place, Role, manifests
+from components.properties import driver_role
+
+PLACE = Place(
+    namespace="apps",
+    image="host/spark:1",
+    master_url="spark://master:7077",
+    claim="files",
+    auth_secret="auth",
+    defaults_config="defaults",
+    native_config="native",
+    usage_config="usage",
+    service_account="robot",
+    workers=2,
+    worker_cores=2,
+    worker_memory_mib=900,
+)
+CONF = {
+    "spark.kubernetes.driver.label.team": "a",
+    "spark.kubernetes.driver.annotation.why": "test",
+    "spark.kubernetes.node.selector.disk": "ssd",
+    "spark.kubernetes.driver.node.selector.zone": "z1",
+    "spark.kubernetes.driverEnv.GREETING": "hello",
+    "spark.kubernetes.driver.secrets.vault": "/etc/vault",
+    "spark.kubernetes.driver.secretKeyRef.PASSWORD": "vault:password",
+    "spark.kubernetes.container.image": "both:1",
+    "spark.kubernetes.driver.container.image": "driver:1",
+    "spark.kubernetes.container.image.pullPolicy": "Always",
+    "spark.kubernetes.driver.request.cores": "250m",
+}
+
+
+def test_they_become_the_drivers_role():
+    role = driver_role(Role(labels={"team": "b", "x": "y"}, memory_mib=700), CONF)
+    assert role == Role(
+        memory_mib=700,
+        labels={"team": "a", "x": "y"},
+        annotations={"why": "test"},
+        node_selector={"disk": "ssd", "zone": "z1"},
+        env={"GREETING": "hello"},
+        secrets={"vault": "/etc/vault"},
+        secret_env={"PASSWORD": "vault:password"},
+        image="driver:1",
+        pull_policy="Always",
+        cpu_request="250m",
+    )
+    assert driver_role(Role(cores=1), {}) == Role(cores=1)
+
+
+def test_and_reach_its_pod_in_client_mode():
+    app = Application(name="pi", app="local:///pi.py", master="kubernetes", conf=CONF)
+    template = manifests(app, PLACE).job["spec"]["template"]
+    assert template["metadata"]["labels"]["team"] == "a"
+    assert template["spec"]["nodeSelector"] == {"disk": "ssd", "zone": "z1"}
+    (driver,) = template["spec"]["containers"]
+    assert (driver["image"], driver["imagePullPolicy"]) == ("driver:1", "Always")
+    assert {"name": "GREETING", "value": "hello"} in driver["env"]
+    assert {"name": "secret-0", "mountPath": "/etc/vault"} in driver["volumeMounts"]
+
+
+def test_in_cluster_mode_they_are_for_the_driver_that_spark_makes():
+    app = Application(name="pi", app="local:///pi.py", master="kubernetes", conf=CONF)
+    apart = dataclasses.replace(app, deploy_mode="cluster")
+    template = manifests(apart, PLACE).job["spec"]["template"]
+    assert template["spec"]["containers"][0]["image"] == "host/spark:1"
+    assert "nodeSelector" not in template["spec"]
+
+
+def test_r_by_the_official_image_of_that_tag():
+    """As far as the pods: nothing here has R."""
+    r = "docker.io/apache/spark:4.2.0-r"
+    app = Application(
+        name="frame",
+        app="local:///opt/spark/examples/src/main/r/dataframe.R",
+        master="kubernetes",
+        driver=Role(image=r),
+        executor=Role(image=r),
+    )
+    (driver,) = manifests(app, PLACE).job["spec"]["template"]["spec"]["containers"]
+    assert driver["image"] == r
+    assert driver["command"] == ["/opt/spark/bin/spark-submit"]  # that image has no Python
+    assert f"spark.kubernetes.executor.container.image={r}" in driver["args"]
+    assert driver["args"][-1] == app.app
+    place = dataclasses.replace(PLACE, image=r)
+    apart = dataclasses.replace(app, driver=Role(), executor=Role())
+    (driver,) = manifests(apart, place).job["spec"]["template"]["spec"]["containers"]
+    assert driver["image"] == r
