@@ -11,7 +11,7 @@ python := .venv/bin/python
 console = $(python) -m console --stack $(STACK)
 
 .DEFAULT_GOAL := help
-.PHONY: help tools up destroy preview status ui opex opex-forward outputs usage submit lint test e2e
+.PHONY: help tools up destroy preview status ui opex opex-forward outputs usage submit image jars lint test e2e
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -47,6 +47,12 @@ outputs: ## the stack's outputs as JSON
 submit: ## one application: APP=spark_jobs/pi.py ARGS=100 OPTIONS="--master kubernetes"
 	@python3 -m toolchain tools >&2
 	@$(python) -m console.submit --stack $(STACK) $(OPTIONS) '$(APP)' $(ARGS)
+
+image: tools ## an image of your own (NAME= CONTEXT=a folder; REGISTRY=docker.io/me, else the local cloud's)
+	@$(python) -m console.image '$(NAME)' '$(CONTEXT)' $(if $(REGISTRY),--registry '$(REGISTRY)')
+
+jars: tools ## Java packages in .tinderbox/jars (NAME=s3, or any name and PACKAGES=GROUP:ARTIFACT:VERSION)
+	@python3 -m toolchain jars '$(or $(NAME),s3)' $(if $(PACKAGES),--packages '$(PACKAGES)')
 
 usage: tools ## what the last application on Spark used, with a picture (RUN=another one's id)
 	@$(console) usage $(if $(RUN),--run '$(RUN)')

@@ -194,7 +194,8 @@ class Place:
     ConfigMaps, Spark's conf folder for drivers on either kind of master. usage_config: one with the
     programs of usage.py. service_account: for drivers that make pods. workers: of the standalone
     cluster, each of which gives worker_cores and worker_memory_mib to executors. quota: {resource:
-    quantity}, what all pods there may request together; None without a quota.
+    quantity}, what all pods there may request together; None without a quota. s3_secret: with
+    AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, for drivers and for executors that are pods.
     """
 
     namespace: str
@@ -210,6 +211,7 @@ class Place:
     worker_cores: int
     worker_memory_mib: int
     quota: Mapping[str, str] | None = None
+    s3_secret: str | None = None
 
 
 @dataclass(frozen=True)
@@ -387,7 +389,7 @@ def _job_template(
     """
     apart = application.driver_is_apart
     role = Role(cpu_request="100m") if apart else driver_role(application.driver, application.conf)
-    container = _container(DRIVER_CONTAINER, role)
+    container = _container(DRIVER_CONTAINER, role, place)
     container["image"] = role.image or place.image
     container["imagePullPolicy"] = role.pull_policy
     # An image for R has no Python, which measures.
@@ -519,7 +521,7 @@ def _pod(container: dict[str, Any], role: Role, place: Place) -> dict[str, Any]:
 
 def _native_pod(container: str, role: Role, place: Place) -> dict[str, Any]:
     """A pod's spec as Spark takes it for a template."""
-    pod = _pod(_container(container, role), role, place)
+    pod = _pod(_container(container, role, place), role, place)
     _mount_auth(pod, place)
     return pod
 
@@ -529,12 +531,17 @@ def _with_account(place: Place) -> dict[str, Any]:
     return {"serviceAccountName": place.service_account, "automountServiceAccountToken": True}
 
 
-def _container(name: str, role: Role) -> dict[str, Any]:
+def _container(name: str, role: Role, place: Place) -> dict[str, Any]:
+    secrets: dict[str, str] = {}
+    if place.s3_secret is not None:
+        keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        secrets = {key: f"{place.s3_secret}:{key}" for key in keys}
+    secrets |= role.secret_env
     return {
         "name": name,
         "env": [
             *({"name": key, "value": literally(value)} for key, value in role.env.items()),
-            *(_from_secret(key, value) for key, value in role.secret_env.items()),
+            *(_from_secret(key, value) for key, value in secrets.items()),
         ],
         "securityContext": restricted(),
         "volumeMounts": [],

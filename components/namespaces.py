@@ -18,7 +18,7 @@ from components.application import ApplicationError, Place
 from components.cluster import Cluster
 from components.quota import CPU, MEMORY, PODS
 from components.settings import NamespaceSettings, Settings
-from components.spark import CHART, POD_SECURITY, spark_place
+from components.spark import CHART, POD_SECURITY, app_conf, spark_place
 from components.storage import SharedVolume, VolumeArgs
 
 # What a container gets that asks for nothing: a quota takes none without a request.
@@ -85,6 +85,7 @@ class SparkNamespace(pulumi.ComponentResource):
                 inside, pulumi.ResourceOptions(ignore_changes=["stringData"])
             ),
         )
+        conf = app_conf(args.settings)
         # The same chart, without master and workers: what is left is the drivers' configuration.
         release = kubernetes.helm.v3.Release(
             f"{name}-spark",
@@ -93,6 +94,8 @@ class SparkNamespace(pulumi.ComponentResource):
             namespace=namespace.metadata.name,
             values={
                 "standalone": False,
+                # The stack's jars and S3 store, too; keys are each application's own here.
+                **({"app": {"conf": conf}} if conf else {}),
                 "volume": {"claimName": volume.claim_name, "mountPath": volume.mount_path},
                 "auth": {"existingSecret": auth.metadata.name},
             },

@@ -41,7 +41,13 @@ _DOCUMENTATION = [
 
 
 # What is found there must be in no message, whatever is wrong with it.
-_SECRETS = ("aws.accessKey", "aws.secretKey", "cluster.kubeconfig")
+_SECRETS = (
+    "aws.accessKey",
+    "aws.secretKey",
+    "cluster.kubeconfig",
+    "s3.accessKey",
+    "s3.secretKey",
+)
 
 
 class SettingsError(pulumi.RunError):
@@ -174,10 +180,12 @@ class MirrorSettings:
 class SparkSettings:
     """`spark`: the standalone cluster. Without `workers` there is one for each worker node.
 
+    jars: a folder here; each application's driver and executors have its jars on their class path.
     history: the history server. history_days: how long it keeps event logs.
     """
 
     image: str = "docker.io/apache/spark:4.2.0-python3"
+    jars: str | None = None
     workers: int | None = None
     worker_cores: int = 2
     worker_memory_mib: int = field(default=1024, metadata=_named("workerMemoryMiB"))
@@ -193,16 +201,53 @@ class SparkSettings:
         _require_at_least("spark.workerMemoryMiB", self.worker_memory_mib, 512)
         if ":" not in self.image.rsplit("/", 1)[-1]:
             raise SettingsError("spark.image", self.image, "an image with a tag")
+        if self.jars is not None and not _has_jars(self.jars):
+            raise SettingsError("spark.jars", self.jars, "a folder here with .jar files in it")
+
+    @property
+    def is_image_default(self) -> bool:
+        """True for the official image; what another one holds is not known here."""
+        return self.image == SparkSettings.image
+
+
+@dataclass(frozen=True)
+class S3Settings:
+    """`s3`: the object store behind s3a://, for every application.
+
+    endpoint: only where it is not AWS's own. access_key, secret_key: pods have no other way to
+    credentials (nodes' metadata answers no pod).
+    """
+
+    region: str | None = None
+    endpoint: str | None = None
+    access_key: str | None = None
+    secret_key: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.endpoint is not None:
+            _require_url("s3.endpoint", self.endpoint)
+        if (self.access_key is None) != (self.secret_key is None):
+            key = "s3.accessKey" if self.access_key is None else "s3.secretKey"
+            raise SettingsError(key, None, "set, since the other half of the key is")
+        if self.region is None and self.is_set:
+            raise SettingsError("s3.region", None, "set, such as eu-central-1")
+
+    @property
+    def is_set(self) -> bool:
+        """True when anything of it is set, so when applications are to have it."""
+        return any(vars(self).values())
 
 
 @dataclass(frozen=True)
 class WordCountSettings:
     """`wordCount`: the text, where it is counted, and the options of spark_jobs/wordcount.py.
 
+    output: a folder in S3 for the counts; without it they are on the shared volume.
     master: "standalone", the workers of the stack; or "kubernetes", executors of its own.
     """
 
     input: str = "README.md"
+    output: str | None = None
     master: str = "standalone"
     lowercase: bool = False
     pattern: str | None = None
@@ -212,17 +257,27 @@ class WordCountSettings:
         _require_at_least("wordCount.top", self.top, 1)
         if self.master not in MASTERS:
             raise SettingsError("wordCount.master", self.master, " or ".join(MASTERS))
-        if not self.on_volume and not _exists(self.input):
+        if not self.is_input_there and not _exists(self.input):
             raise SettingsError(
                 "wordCount.input",
                 self.input,
-                f"a file or a folder here, or a path below {SHARED_PATH} on the volume",
+                f"a file or a folder here, a path below {SHARED_PATH} on the volume, or"
+                " s3a://BUCKET/KEY",
             )
+        # It goes through a shell, too.
+        plain = r"s3a://[a-z0-9][-\w.+=@:/]*[-\w.+=@]"
+        if self.output is not None and not re.fullmatch(plain, self.output, re.ASCII):
+            raise SettingsError("wordCount.output", self.output, "s3a://BUCKET/FOLDER, or not set")
 
     @property
-    def on_volume(self) -> bool:
-        """True when the text is on the shared volume already."""
-        return self.input.startswith(SHARED_PATH + "/")
+    def is_input_there(self) -> bool:
+        """True when the text need not be brought: it is on the shared volume, or in S3."""
+        return self.input.startswith(SHARED_PATH + "/") or _is_s3(self.input)
+
+    @property
+    def uses_s3(self) -> bool:
+        """True when the text or the counts are in S3."""
+        return _is_s3(self.input) or self.output is not None
 
 
 OPEX_ENGINES = ("kube-opex-analytics", "kube-resource-report")
@@ -286,6 +341,7 @@ class Settings:
     storage: StorageSettings = field(default_factory=StorageSettings)
     mirror: MirrorSettings = field(default_factory=MirrorSettings)
     spark: SparkSettings = field(default_factory=SparkSettings)
+    s3: S3Settings = field(default_factory=S3Settings)
     word_count: WordCountSettings = field(default_factory=WordCountSettings)
     opex: OpexSettings = field(default_factory=OpexSettings)
     namespaces: Mapping[str, NamespaceSettings] = field(default_factory=dict)
@@ -295,6 +351,7 @@ class Settings:
         if self.opex.needs_price and self.nodes.price is None:
             wanted = f"the USD an hour of one node, above 0: {self.opex.engine} counts with it"
             raise SettingsError("nodes.price", self.nodes.price, wanted)
+        _require_s3(self)
         if self.cluster.kubeconfig is not None:
             return  # no network and no nodes are made, so none have to be right
         for key, value in (
@@ -425,6 +482,14 @@ def _exists(path: str) -> bool:
         return False  # too long, or otherwise no path at all
 
 
+def _has_jars(path: str) -> bool:
+    return _exists(path) and any(Path(path).glob("*.jar"))
+
+
+def _is_s3(path: str) -> bool:
+    return re.match(r"s3a://[a-z0-9]", path) is not None
+
+
 def _require_url(key: str, value: str) -> None:
     if not re.fullmatch(r"https?://[^/\s]+\S*", value):
         raise SettingsError(key, value, "an http or https URL")
@@ -461,6 +526,19 @@ def _require_room(settings: Settings) -> None:
         raise SettingsError(
             "nodes.count", count, f"at most {room}: {PROJECT}:cluster.podCidr ({pods}) has no more"
         )
+
+
+def _require_s3(settings: Settings) -> None:
+    """Who uses S3 has said where it is, and has the jars for it in the pods."""
+    spark, s3 = settings.spark, settings.s3
+    if settings.word_count.uses_s3 and not s3.is_set:
+        raise SettingsError("s3.region", None, "set, since wordCount names s3a://")
+    if s3.is_set and spark.jars is None and spark.is_image_default:
+        wanted = "a folder with the jars for s3a:// (make jars), or spark.image one that has them"
+        raise SettingsError("spark.jars", None, wanted)
+    if spark.jars is not None and settings.cluster.kubeconfig is not None:
+        wanted = "empty where the cluster is not the stack's own: use an image that has the jars"
+        raise SettingsError("spark.jars", spark.jars, wanted)
 
 
 def _refuse_placeholder(settings: Settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import secrets
 from dataclasses import dataclass
 from typing import TypedDict
@@ -14,13 +15,22 @@ from components.access import AccessArgs, SparkAccess
 from components.application import Place
 from components.cluster import Cluster
 from components.nodes import Machine
-from components.settings import Settings, SettingsError, SparkSettings
+from components.settings import (
+    SHARED_PATH,
+    S3Settings,
+    Settings,
+    SettingsError,
+    SparkSettings,
+)
 from components.storage import SharedVolume, VolumeArgs
+from components.text import LocalFiles, read_local
+from components.upload import upload
 
 CHART = "./charts/spark"  # relative, so that the state is the same for every clone
 # The chart names its objects after the release: spark-master, spark-worker, spark-defaults.
 _RELEASE = "spark"
 _NAMESPACE = "spark"
+_JARS = f"{SHARED_PATH}/spark/jars"
 # Kubernetes itself refuses what is privileged beside the user's jobs.
 POD_SECURITY = {
     "pod-security.kubernetes.io/enforce": "baseline",
@@ -60,10 +70,10 @@ class SparkRelease(pulumi.ComponentResource):
         self, name: str, args: SparkArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("tinderbox:index:SparkRelease", name, {}, opts)
-        settings = args.settings.spark
+        settings, s3 = args.settings.spark, args.settings.s3
         if args.cluster.control_plane is not None:
             require_fit(settings, args.cluster.control_plane.machine)
-        self.place = spark_place(settings, args.cluster.worker_count)
+        self.place = spark_place(settings, args.cluster.worker_count, _s3_secret(s3))
         inside = args.cluster.options(parent=self)
         namespace = kubernetes.core.v1.Namespace(
             "spark-namespace",
@@ -84,6 +94,8 @@ class SparkRelease(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         auth = self._create_auth_secret(inside)
+        before = [*args.depends_on, *self._bring_jars(settings, args.cluster)]
+        before += self._create_s3_secret(s3, inside)
         release = kubernetes.helm.v3.Release(
             "spark",
             name=_RELEASE,
@@ -95,7 +107,7 @@ class SparkRelease(pulumi.ComponentResource):
             },
             atomic=True,
             timeout=900,
-            opts=args.cluster.options(parent=self, depends_on=args.depends_on),
+            opts=args.cluster.options(parent=self, depends_on=before),
         )
         self.master_url = pulumi.Output.format(
             "spark://{0}-master.{1}.svc:7077", release.status.name, self.namespace
@@ -123,6 +135,31 @@ class SparkRelease(pulumi.ComponentResource):
             ),
         )
 
+    def _bring_jars(self, settings: SparkSettings, cluster: Cluster) -> list[pulumi.Resource]:
+        """Puts the jars on the volume, where every driver and executor has them."""
+        jars, node = _jars(settings), cluster.control_plane
+        if jars is None or node is None:
+            return []
+        return [upload("spark-jars", jars, f"{_JARS}/{jars.digest}", cluster, node, self)]
+
+    def _create_s3_secret(
+        self, s3: S3Settings, inside: pulumi.ResourceOptions
+    ) -> list[pulumi.Resource]:
+        """The keys, under the names that the AWS SDK looks for in the environment."""
+        if s3.access_key is None or s3.secret_key is None:
+            return []
+        return [
+            kubernetes.core.v1.Secret(
+                "spark-s3",
+                metadata={"name": self.place.s3_secret, "namespace": self.namespace},
+                string_data={
+                    "AWS_ACCESS_KEY_ID": pulumi.Output.secret(s3.access_key),
+                    "AWS_SECRET_ACCESS_KEY": pulumi.Output.secret(s3.secret_key),
+                },
+                opts=inside,
+            )
+        ]
+
 
 def require_fit(settings: SparkSettings, machine: Machine) -> None:
     """Raises SettingsError for workers that no node can hold."""
@@ -136,7 +173,9 @@ def require_fit(settings: SparkSettings, machine: Machine) -> None:
         )
 
 
-def spark_place(settings: SparkSettings, worker_nodes: int | None = None) -> Place:
+def spark_place(
+    settings: SparkSettings, worker_nodes: int | None = None, s3_secret: str | None = None
+) -> Place:
     """The namespace of SparkRelease; the names in it are the stack's own, so all are known before.
 
     Plain text, since manifests are; who uses them waits for the SparkRelease.
@@ -154,6 +193,7 @@ def spark_place(settings: SparkSettings, worker_nodes: int | None = None) -> Pla
         workers=_workers(settings, worker_nodes),
         worker_cores=settings.worker_cores,
         worker_memory_mib=settings.worker_memory_mib,
+        s3_secret=s3_secret,
     )
 
 
@@ -164,16 +204,25 @@ def spark_values(
     spark = settings.spark
     repository, tag = spark.image.rsplit(":", 1)
     workers = _workers(spark, worker_nodes)
+    conf = app_conf(settings)
+    # Executors fetch an application's s3a:// files by themselves, with the worker's environment;
+    # only for data does the driver hand them its keys.
+    s3_secret = _s3_secret(settings.s3)
     price = {} if settings.nodes.price is None else {"nodePrice": settings.nodes.price}
     return {
         "image": {"repository": repository, "tag": tag},
         "volume": {"claimName": claim_name, "mountPath": SharedVolume.mount_path},
         # One application may use all there is.
-        "app": {"coresMax": workers * spark.worker_cores, **price},
+        "app": {
+            "coresMax": workers * spark.worker_cores,
+            **price,
+            **({"conf": conf} if conf else {}),
+        },
         "worker": {
             "replicas": workers,
             "cores": spark.worker_cores,
             "memoryMiB": spark.worker_memory_mib,
+            **({"envFromSecret": s3_secret} if s3_secret else {}),
         },
         "history": {"enabled": spark.history, "retainDays": spark.history_days},
     }
@@ -181,3 +230,40 @@ def spark_values(
 
 def _workers(settings: SparkSettings, worker_nodes: int | None) -> int:
     return settings.workers or worker_nodes or 2
+
+
+def _s3_secret(s3: S3Settings) -> str | None:
+    """The name of the Secret with the keys. Other keys make another one, for which pods restart."""
+    if s3.access_key is None or s3.secret_key is None:
+        return None
+    digest = hashlib.sha256(f"{s3.access_key}\0{s3.secret_key}".encode()).hexdigest()
+    return f"{_RELEASE}-s3-{digest[:8]}"
+
+
+def app_conf(settings: Settings) -> dict[str, str]:
+    """The properties that applications have by the settings, beside the chart's own."""
+    return {**_s3_conf(settings.s3), **_jars_conf(_jars(settings.spark))}
+
+
+def _jars(settings: SparkSettings) -> LocalFiles | None:
+    return None if settings.jars is None else read_local("spark.jars", settings.jars)
+
+
+def _s3_conf(s3: S3Settings) -> dict[str, str]:
+    """What applications must know of the object store. The keys are in their environment."""
+    if not s3.is_set or s3.region is None:
+        return {}
+    conf = {"spark.hadoop.fs.s3a.endpoint.region": s3.region}
+    if s3.endpoint is not None:
+        conf["spark.hadoop.fs.s3a.endpoint"] = s3.endpoint
+        # No other store than AWS's own can be counted on to have a host name for each bucket.
+        conf["spark.hadoop.fs.s3a.path.style.access"] = "true"
+    return conf
+
+
+def _jars_conf(jars: LocalFiles | None) -> dict[str, str]:
+    """Java itself reads `*` as: all jars in the folder."""
+    if jars is None:
+        return {}
+    path = f"{_JARS}/{jars.digest}/{jars.path.name}/*"
+    return {"spark.driver.extraClassPath": path, "spark.executor.extraClassPath": path}

@@ -1,4 +1,4 @@
-"""A text of the user's, as the program sees it: where it is, and a digest of what is in it."""
+"""Files of the user's, as the program sees them: where they are, and a digest of their content."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from components.settings import SettingsError, WordCountSettings
 
 
 @dataclass(frozen=True)
-class LocalText:
+class LocalFiles:
     """A file or a folder on this machine. `digest` changes with names and content, nothing else."""
 
     path: Path
@@ -23,14 +23,20 @@ class LocalText:
         return self.path.is_dir()
 
 
-def read_text(settings: WordCountSettings) -> LocalText | None:
-    """The text that the settings name; None for one that is on the volume already.
+def read_text(settings: WordCountSettings) -> LocalFiles | None:
+    """The text that the settings name; None for one that need not be brought.
+
+    Raises SettingsError if it can't be read.
+    """
+    return None if settings.is_input_there else read_local("wordCount.input", settings.input)
+
+
+def read_local(key: str, path: str) -> LocalFiles:
+    """The file or folder that the setting `key` names.
 
     Resolves symbolic links once and reads all of it. Raises SettingsError if it can't be read.
     """
-    if settings.on_volume:
-        return None
-    resolved = Path(settings.input).resolve()
+    resolved = Path(path).resolve()
     files = (
         [resolved] if resolved.is_file() else sorted(p for p in resolved.rglob("*") if p.is_file())
     )
@@ -41,8 +47,6 @@ def read_text(settings: WordCountSettings) -> LocalText | None:
                 content = hashlib.file_digest(stream, "sha256").hexdigest()
             size += file.stat().st_size
         except OSError as error:
-            raise SettingsError(
-                "wordCount.input", str(file), f"readable ({error.strerror})"
-            ) from None
+            raise SettingsError(key, str(file), f"readable ({error.strerror})") from None
         digest.update(f"{file.relative_to(resolved.parent)}\0{content}\n".encode())
-    return LocalText(resolved, digest.hexdigest()[:16], size)
+    return LocalFiles(resolved, digest.hexdigest()[:16], size)

@@ -1,8 +1,8 @@
 """WordCountJob: counts the words of a text with Spark, and has the result in its outputs.
 
-The text goes to the shared volume, where every executor sees it; spark_jobs/wordcount.py is run as
-any application is (see application.py). Each attempt writes to a folder of its own
-(runs/<job>/<pod>), and the one with _SUCCESS is the result.
+The text goes to the shared volume, where every executor sees it, or is in S3 already;
+spark_jobs/wordcount.py is run as any application is (see application.py). Each attempt writes to a
+folder of its own (<output>/<job>/<pod>), and the one with _SUCCESS is the result.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from components.application import (
     restricted,
 )
 from components.cluster import Cluster
-from components.nodes import Node
 from components.settings import SHARED_PATH, SettingsError, WordCountSettings
 from components.spark import SparkRelease
 from components.steps import run_step
-from components.text import LocalText
+from components.text import LocalFiles
+from components.upload import upload
 
 _SCRIPT = Path(__file__).parent.parent / "spark_jobs" / "wordcount.py"
 _INPUTS = f"{SHARED_PATH}/wordcount/inputs"
@@ -82,7 +82,7 @@ class WordCountArgs:
     cluster: Cluster
     spark: SparkRelease
     settings: WordCountSettings
-    text: LocalText | None
+    text: LocalFiles | None
 
 
 def options(settings: WordCountSettings) -> list[str]:
@@ -125,11 +125,11 @@ class WordCountJob(pulumi.ComponentResource):
         folder = f"{_INPUTS}/{text.digest}"
         node = self._args.cluster.control_plane
         if node is not None:
-            copied = self._copy(text, folder, node)
+            copied = upload(f"{self._name}-input", text, folder, self._args.cluster, node, self)
             return _Text(f"{folder}/{text.path.name}", after=(copied,))
         return self._carry(text, folder)
 
-    def _carry(self, text: LocalText, folder: str) -> _Text:
+    def _carry(self, text: LocalFiles, folder: str) -> _Text:
         """Without a node to copy to, a text goes in as a ConfigMap, which holds only so much."""
         if text.is_folder or text.size > LARGEST_BY_CONFIGMAP:
             raise SettingsError(
@@ -160,41 +160,8 @@ class WordCountJob(pulumi.ComponentResource):
         volume = {"name": "input", "configMap": {"name": config}}
         return _Text(target, after=(made,), init_containers=(unpack,), volumes=(volume,))
 
-    def _copy(self, text: LocalText, folder: str, node: Node) -> pulumi.Resource:
-        """Copies the text over SSH. An interrupted copy is written over by the next one."""
-        place = run_step(
-            f"{self._name}-input-folder",
-            node,
-            "input.sh",
-            {"FOLDER": folder},
-            undoes=True,
-            triggers=[folder],
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=list(self._args.cluster.storage_ready),
-                deleted_with=node.instance,
-            ),
-        )
-        source = (
-            pulumi.FileArchive(str(text.path))
-            if text.is_folder
-            else pulumi.FileAsset(str(text.path))
-        )
-        return command.remote.CopyToRemote(
-            f"{self._name}-input",
-            connection=node.connection,
-            source=source,
-            remote_path=folder,
-            triggers=[node.instance_id],
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[place],
-                custom_timeouts=pulumi.CustomTimeouts(create="60m", update="60m"),
-            ),
-        )
-
     def _create_job(self, text: _Text) -> kubernetes.batch.v1.Job:
-        output = f"{_RUNS}/$(JOB)/$(POD)"
+        output = f"{literally(self._args.settings.output or _RUNS)}/$(JOB)/$(POD)"
         application = Application(
             name=self._name,
             app=str(_SCRIPT),
@@ -205,7 +172,7 @@ class WordCountJob(pulumi.ComponentResource):
             ),
             master=self._args.settings.master,
             executor=self._executor(),
-            output=output,
+            output=output if self._args.settings.output is None else None,
             retries=2,
             init_containers=text.init_containers,
             volumes=text.volumes,
@@ -236,7 +203,7 @@ class WordCountJob(pulumi.ComponentResource):
     def _read_result(self, job: kubernetes.batch.v1.Job) -> pulumi.Output[str]:
         """Two lines of JSON that the job printed and wrote: summary and usage."""
         node = self._args.cluster.control_plane
-        if node is not None:
+        if node is not None and self._args.settings.output is None:
             return run_step(
                 f"{self._name}-result",
                 node,
@@ -248,7 +215,10 @@ class WordCountJob(pulumi.ComponentResource):
         read = command.local.Command(
             f"{self._name}-result",
             create=pulumi.Output.format(
-                _READ_LOG, namespace=job.metadata.namespace, job=job.metadata.name, runs=_RUNS
+                _READ_LOG,
+                namespace=job.metadata.namespace,
+                job=job.metadata.name,
+                runs=self._args.settings.output or _RUNS,
             ),
             interpreter=["/bin/bash", "-euo", "pipefail", "-c"],
             environment={"KUBECONFIG_TEXT": self._args.cluster.kubeconfig},

@@ -26,15 +26,17 @@ class ConsoleError(Exception):
     """Something that the person can mend; the message is one line."""
 
 
-def find_input(path: str) -> Path:
-    """The text that INPUT= names, with symbolic links resolved once.
+def find_input(path: str) -> str:
+    """The text that INPUT= names: a URL, or a file or folder here with links resolved once.
 
     Raises ConsoleError where there is none.
     """
+    if "://" in path:
+        return path
     resolved = Path(path).resolve()
     if not resolved.exists():
         raise ConsoleError(f"INPUT={path} does not exist; it must be a file or a folder")
-    return resolved
+    return str(resolved)
 
 
 @dataclass
@@ -111,9 +113,9 @@ class Stack:
                 )
             return str(yaml.safe_load(made.read_text())["encryptionsalt"])
 
-    def choose_input(self, text: Path) -> None:
-        """Sets the text to count."""
-        self.pulumi("config", "set", "--path", "tinderbox:wordCount.input", str(text), own=True)
+    def choose_input(self, text: str) -> None:
+        """Sets the text to count: a file or a folder here, or a URL."""
+        self.pulumi("config", "set", "--path", "tinderbox:wordCount.input", text, own=True)
 
     def up(self, events: Path) -> None:
         """Creates or updates everything; asks first where it costs money."""

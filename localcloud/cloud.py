@@ -11,7 +11,18 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from localcloud import cgroups, checks, host, mirror, network, record, rootfs, services, sweep
+from localcloud import (
+    cgroups,
+    checks,
+    host,
+    mirror,
+    network,
+    own_images,
+    record,
+    rootfs,
+    services,
+    sweep,
+)
 from localcloud.errors import CloudError
 from localcloud.layout import AMIS, ENDPOINT, HOSTS, LOGS, MACHINES, PULUMI, SHARED, STATE
 from localcloud.record import Record, Setting
@@ -131,6 +142,7 @@ def _begin(tree: Path, built: mirror.Mirror, progress: host.Progress) -> None:
     passphrase.write_text(secrets.token_urlsafe(32) + "\n")
     HOSTS.touch()
     AMIS.write_text(json.dumps(amis(tree)))
+    own_images.lay_out(built)
     known = Record(secrets.token_hex(8), str(CHECKOUT), time.time(), record.boot_id())
     known = replace(known, settings=_settings_to_raise())
     record.save(known)  # before the first change, so that any change can be taken back

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcloud import mirror, names, network, processes
+from localcloud import mirror, names, network, own_images, processes
 from localcloud.client import changes
 from localcloud.errors import CloudError
 from localcloud.layout import HOST_ADDRESS, LOGS
@@ -47,7 +47,8 @@ def services(cloud: str, rootfs: Path, built: mirror.Mirror) -> list[Service]:
             network.has_host_rules,
         ),
     ]
-    packages, registry = mirror.serve_commands(built, HOST_ADDRESS)
+    # The registry's store is not the mirror's: images of the user's own come in beside its images.
+    packages, registry = mirror.serve_commands(built, HOST_ADDRESS)[0], own_images.serve_command()
     return [
         *own,
         Service("packages", packages, lambda: listens(mirror.STATIC_PORT)),

@@ -20,6 +20,9 @@ def main(arguments: list[str] | None = None) -> int:
     tools = commands.add_parser("tools", help="get pulumi, helm, kubectl, plugins and the rest")
     tools.add_argument("--local", action="store_true", help="also build what the local cloud runs")
     tools.add_argument("--fresh", action="store_true", help="choose anew, ask all hosts again")
+    jars = commands.add_parser("jars", help="fetch Java packages; prints the folder")
+    jars.add_argument("name", help="a set of versions.toml, or any name for --packages")
+    jars.add_argument("--packages", default="", help="GROUP:ARTIFACT:VERSION, with commas between")
     commands.add_parser("env", help="print the environment's `export` lines")
     options = parser.parse_args(arguments)
     try:
@@ -33,6 +36,12 @@ def main(arguments: list[str] | None = None) -> int:
             from toolchain import tools as all_tools
 
             all_tools.run(local=options.local, fresh=options.fresh)
+        elif options.command == "jars":
+            from toolchain import jars as java
+
+            packages = tuple(options.packages.split(",")) if options.packages else ()
+            wanted = java.Jars(options.name, packages) if packages else java.pinned(options.name)
+            print(java.link(wanted).relative_to(java.paths.CHECKOUT))
         else:
             from toolchain import env
 

@@ -229,6 +229,15 @@ def test_a_limit_of_ones_own(render: Render) -> None:
     assert container(objects, WORKER)["resources"]["limits"] == {"memory": "9Gi"}
 
 
+def test_executors_have_the_keys_of_a_secret(render: Render, objects: Objects) -> None:
+    """They inherit the worker's environment."""
+    (worker,) = render('worker.envFromSecret="store"')[WORKER]["spec"]["template"]["spec"][
+        "containers"
+    ]
+    assert worker["envFrom"] == [{"secretRef": {"name": "store"}}]
+    assert "envFrom" not in container(objects, WORKER)
+
+
 def test_workers_spread_over_nodes(render: Render, objects: Objects) -> None:
     (spread,) = pod(objects, WORKER)["topologySpreadConstraints"]
     assert spread["topologyKey"] == "kubernetes.io/hostname"

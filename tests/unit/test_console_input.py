@@ -19,4 +19,5 @@ def test_a_text_that_is_not_there_is_told_before_anything_starts(tmp_path, monke
 def test_links_are_followed_once(tmp_path):
     (tmp_path / "text").write_text("one two")
     (tmp_path / "link").symlink_to("text")
-    assert find_input(str(tmp_path / "link")) == tmp_path / "text"
+    assert find_input(str(tmp_path / "link")) == str(tmp_path / "text")
+    assert find_input("s3a://books/in") == "s3a://books/in"

@@ -7,7 +7,9 @@ import pytest
 from components.application import ApplicationError
 from components.namespaces import namespace_place
 from components.settings import Settings, SettingsError
-from tests.unit.plan import EXISTING, MINIMAL, planned
+from tests.unit.plan import EXISTING, MINIMAL, plan, planned
+
+RELEASE = "kubernetes:helm.sh/v3:Release"
 
 TEAM = {"namespaces": {"team": {"cpu": 1.5, "memoryMiB": 3000, "pods": 4}}}
 
@@ -18,23 +20,35 @@ def test_none_by_default():
 
 @pytest.mark.parametrize("config", [TEAM, EXISTING | TEAM])
 def test_a_namespace_has_all_that_its_place_names(config):
-    plan = planned(config)
-    place = plan.exported["namespaces"]["team"]
-    quota = plan.one("team-quota").inputs
+    made = planned(config)
+    place = made.exported["namespaces"]["team"]
+    quota = made.one("team-quota").inputs
     assert quota["metadata"]["namespace"] == place["namespace"] == "team"
     assert quota["spec"]["hard"] == place["quota"]
     assert place["quota"] == {"requests.cpu": "1.5", "requests.memory": "3000Mi", "pods": "4"}
-    assert plan.one("team-claim").inputs["metadata"]["name"] == place["claim"]
-    assert plan.one("team-account").inputs["metadata"]["name"] == place["service_account"]
-    auth = plan.one("team-auth")
+    assert made.one("team-claim").inputs["metadata"]["name"] == place["claim"]
+    assert made.one("team-account").inputs["metadata"]["name"] == place["service_account"]
+    auth = made.one("team-auth")
     assert auth.inputs["metadata"]["name"] == place["auth_secret"]
     assert "stringData" in auth.secrets
-    release = plan.one("team-spark").inputs
+    release = made.one("team-spark").inputs
     assert f"{release['name']}-native" == place["native_config"]
     assert f"{release['name']}-usage" == place["usage_config"]
     assert release["values"]["standalone"] is False
-    labels = plan.one("team-namespace").inputs["metadata"]["labels"]
+    labels = made.one("team-namespace").inputs["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "baseline"
+
+
+def test_a_namespace_has_the_stacks_jars_and_store_and_not_its_keys(tmp_path):
+    (tmp_path / "a.jar").touch()
+    keys = {"accessKey": "AKIA1", "secretKey": "s3cr3t"}
+    store = {"s3": {"region": "eu-central-1", **keys}, "spark": {"jars": str(tmp_path)}}
+    made = plan(TEAM | store)
+    conf = made.one("team-spark").inputs["values"]["app"]["conf"]
+    assert conf == made.one("spark", RELEASE).inputs["values"]["app"]["conf"]
+    assert {"spark.executor.extraClassPath", "spark.hadoop.fs.s3a.endpoint.region"} <= set(conf)
+    assert made.exported["namespaces"]["team"]["s3_secret"] is None
+    assert made.exported["spark"]["s3_secret"] is not None
 
 
 def test_a_container_that_says_nothing_is_counted_with_something():

@@ -693,15 +693,16 @@ def test_a_folder_that_is_no_mount_point_is_refused(sandbox):
     assert not sandbox.file("/srv/shared").exists()
 
 
-def test_a_place_for_a_text_is_made_and_taken_away(sandbox):
+@pytest.mark.parametrize("folder", ["/srv/shared/wordcount/inputs", "/srv/shared/spark/jars"])
+def test_a_place_for_what_is_brought_is_made_and_taken_away(sandbox, folder):
     sandbox.fake("install", INSTALL)
-    place = "/srv/shared/wordcount/inputs/0123"
+    place = f"{folder}/0123"
     assert sandbox.step("input.sh", FOLDER=place).returncode == 0
     assert sandbox.file(place).is_dir()
     sandbox.file(f"{place}/text", "one two")
     assert sandbox.step("input.sh", argument="delete", FOLDER=place).returncode == 0
     assert not sandbox.file(place).exists()
-    assert sandbox.file("/srv/shared/wordcount/inputs").is_dir()
+    assert sandbox.file(folder).is_dir()
 
 
 @pytest.mark.parametrize("argument", ["", "delete"])
@@ -710,7 +711,7 @@ def test_no_other_place_is_touched(sandbox, place, argument):
     kept = sandbox.file("/srv/shared/wordcount/inputs/other/text", "one")
     ran = sandbox.step("input.sh", argument=argument, FOLDER=place)
     assert ran.returncode == 1
-    assert "is no folder for a text" in ran.stderr
+    assert "is no folder for files that are brought" in ran.stderr
     assert kept.exists()
 
 

@@ -66,14 +66,17 @@ def test_every_default():
         "mirror": {"packages": None, "registry": None, "charts": None},
         "spark": {
             "image": "docker.io/apache/spark:4.2.0-python3",
+            "jars": None,
             "workers": None,
             "worker_cores": 2,
             "worker_memory_mib": 1024,
             "history": True,
             "history_days": 14,
         },
+        "s3": {"region": None, "endpoint": None, "access_key": None, "secret_key": None},
         "word_count": {
             "input": "README.md",
+            "output": None,
             "master": "standalone",
             "lowercase": False,
             "pattern": None,
@@ -181,7 +184,7 @@ def test_an_optional_setting_may_be_null():
 def test_an_unknown_object_is_named():
     assert refused(node={"count": 3}) == (
         "tinderbox:node is not a setting; known here:"
-        " aws, cluster, mirror, namespaces, network, nodes, opex, spark, storage, wordCount"
+        " aws, cluster, mirror, namespaces, network, nodes, opex, s3, spark, storage, wordCount"
     )
 
 
@@ -244,8 +247,41 @@ def test_a_stack_without_a_needed_setting(key):
 
 
 def test_a_folder_is_an_input_and_so_is_a_path_on_the_volume(tmp_path):
-    assert not parse(wordCount={"input": str(tmp_path)}).word_count.on_volume
-    assert parse(wordCount={"input": "/srv/shared/books"}).word_count.on_volume
+    assert not parse(wordCount={"input": str(tmp_path)}).word_count.is_input_there
+    assert parse(wordCount={"input": "/srv/shared/books"}).word_count.is_input_there
+
+
+@pytest.fixture
+def jars(tmp_path):
+    """A folder of jars."""
+    (tmp_path / "a.jar").touch()
+    return str(tmp_path)
+
+
+def test_s3_with_its_jars_or_an_image_that_has_them(jars):
+    keys = {"region": "eu-central-1", "accessKey": "AKIA1", "secretKey": "s3cr3t"}
+    words = {"input": "s3a://books/in", "output": "s3a://books/out"}
+    settings = parse(s3=keys, spark={"jars": jars}, wordCount=words)
+    assert settings.word_count.is_input_there and settings.word_count.uses_s3
+    assert parse(s3=keys, spark={"image": "docker.io/me/spark-s3:1"}).s3.is_set
+    assert not parse().s3.is_set
+
+
+def test_s3_that_could_not_work_is_refused(jars, tmp_path):
+    region = {"region": "eu-central-1"}
+    assert "s3.region" in refused(wordCount={"input": "s3a://books/in"})
+    assert "s3.region" in refused(s3={"endpoint": "http://store:9000"}, spark={"jars": jars})
+    assert "make jars" in refused(s3=region)
+    message = refused(s3={**region, "secretKey": "s3cr3t"}, spark={"jars": jars})
+    assert message.startswith("tinderbox:s3.accessKey is not right") and "s3cr3t" not in message
+    assert "s3.endpoint" in refused(s3={**region, "endpoint": "store:9000"})
+    for output in ("/tmp/out", "s3a://b/out/", "s3a://b/$(id)", "s3a://b/a'b", "s3a://"):
+        assert "wordCount.output" in refused(wordCount={"output": output})
+    (tmp_path / "none").mkdir()
+    for folder in (str(tmp_path / "none"), str(tmp_path / "nowhere")):
+        assert "with .jar files" in refused(spark={"jars": folder})
+    with pytest.raises(SettingsError, match="use an image that has the jars"):
+        Settings.parse({"cluster": {"kubeconfig": KUBECONFIG}, "spark": {"jars": jars}})
 
 
 def test_a_cluster_that_exists_needs_no_network_and_no_region():

@@ -102,6 +102,63 @@ def test_applications_are_told_the_names_that_there_are():
     assert place.master_url == plan.exported["sparkMasterUrl"]
 
 
+@pytest.fixture
+def with_s3(tmp_path):
+    """The configuration of a stack with S3, its jars among it."""
+    jars = tmp_path / "s3"
+    jars.mkdir()
+    (jars / "a.jar").write_text("one")
+    keys = {"accessKey": "AKIA1", "secretKey": "s3cr3t"}
+    store = {"region": "eu-central-1", "endpoint": "http://store:9000", **keys}
+    return {"s3": store, "spark": {"jars": str(jars)}}
+
+
+def test_jars_are_on_the_volume_and_every_class_path_before_spark_is(with_s3):
+    plan_ = plan(with_s3)
+    copy = plan_.one("spark-jars", "command:remote:CopyToRemote").inputs
+    assert copy["remotePath"].startswith("/srv/shared/spark/jars/")
+    assert f"export FOLDER={copy['remotePath']}\n" in plan_.one("spark-jars-folder").inputs["stdin"]
+    conf = plan_.one("spark", RELEASE).inputs["values"]["app"]["conf"]
+    for role in ("driver", "executor"):
+        assert conf[f"spark.{role}.extraClassPath"] == f"{copy['remotePath']}/s3/*"
+    assert "spark-jars" in plan_.options_of("spark", RELEASE).depends_on
+
+
+def test_s3_is_told_to_applications_and_its_keys_are_in_a_secret_only(with_s3):
+    plan_ = plan(with_s3)
+    secret = plan_.one("spark-s3")
+    name = secret.inputs["metadata"]["name"]
+    keys = {"AWS_ACCESS_KEY_ID": "AKIA1", "AWS_SECRET_ACCESS_KEY": "s3cr3t"}
+    assert secret.inputs["stringData"] == keys and "stringData" in secret.secrets
+    values = plan_.one("spark", RELEASE).inputs["values"]
+    assert values["worker"]["envFromSecret"] == name
+    conf = values["app"]["conf"]
+    assert conf["spark.hadoop.fs.s3a.endpoint"] == "http://store:9000"
+    assert conf["spark.hadoop.fs.s3a.endpoint.region"] == "eu-central-1"
+    (job,) = plan_.of("kubernetes:batch/v1:Job")
+    (driver,) = job.inputs["spec"]["template"]["spec"]["containers"]
+    env = {item["name"]: item.get("valueFrom") for item in driver["env"]}
+    for key in keys:
+        assert env[key] == {"secretKeyRef": {"name": name, "key": key}}
+    others = [made.inputs for made in plan_.made if made.name != "spark-s3"]
+    assert "s3cr3t" not in str(others)
+
+
+def test_other_keys_have_a_secret_of_another_name(with_s3):
+    names = set()
+    for key in ("one", "two"):
+        with_s3["s3"]["secretKey"] = key
+        names.add(plan(with_s3).one("spark-s3").inputs["metadata"]["name"])
+    assert len(names) == 2
+
+
+def test_a_stack_without_s3_has_nothing_of_it():
+    plan_ = planned()
+    assert not [made for made in plan_.made if made.name in ("spark-s3", "spark-jars")]
+    values = plan_.one("spark", RELEASE).inputs["values"]
+    assert "conf" not in values["app"] and "envFromSecret" not in values["worker"]
+
+
 def test_a_worker_that_no_node_can_hold():
     """The type has 4096 MiB."""
     plan({"spark": {"workerMemoryMiB": 3200}})

@@ -7,10 +7,10 @@ import os
 import pytest
 
 from components.settings import SettingsError, WordCountSettings
-from components.text import LocalText, read_text
+from components.text import LocalFiles, read_text
 
 
-def read(path) -> LocalText:
+def read(path) -> LocalFiles:
     """The text at a path of this machine."""
     text = read_text(WordCountSettings(input=str(path)))
     assert text is not None

@@ -73,6 +73,23 @@ def test_a_link_is_followed_once(text, tmp_path):
     assert copied(plan(of(link))).inputs["source"] == f"FileAsset({text})"
 
 
+def test_a_text_in_s3_is_counted_there_and_the_counts_may_go_there(tmp_path):
+    (tmp_path / "a.jar").touch()
+    made = plan(
+        {
+            **of("s3a://books/in", output="s3a://books/out"),
+            "s3": {"region": "eu-central-1"},
+            "spark": {"jars": str(tmp_path)},
+        }
+    )
+    assert not [step for step in made.made if step.name.startswith("wordcount-input")]
+    script = arguments(made).index("/opt/tinderbox/app/wordcount.py")
+    wanted = ["s3a://books/in", "s3a://books/out/$(JOB)/$(POD)"]
+    assert arguments(made)[script + 1 : script + 3] == wanted
+    # No node sees them there: the summary is read from the driver's log.
+    assert "logs --container driver" in made.one("wordcount-result").inputs["create"]
+
+
 def test_a_text_on_the_volume_is_not_copied():
     made = plan(of("/srv/shared/books/all"))
     assert not made.of(COPY)
