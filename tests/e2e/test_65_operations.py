@@ -178,7 +178,7 @@ def test_finished_applications_are_browsable(up: Up):
 
 def test_a_master_that_is_killed_knows_its_applications_again(up: Up, start: Start):
     """Before that, all pages and metrics, as `make ui` forwards them and annotations name them."""
-    app = start(60, 1)
+    app = start(160, 1)  # on four cores it runs for 40 s, beyond the look at all pages
     app.wait_for_tasks(1)
     (running,) = master(up)["activeapps"]
     command = [str(ROOT / ".venv/bin/python"), "-m", "console", "ui"]
