@@ -287,7 +287,11 @@ def test_work_moves_from_a_node_that_is_lost(up: Up, start: Start):
         overhead_mib=768, cpu_request="100m", node_selector={"kubernetes.io/hostname": stays}
     )
     # The driver's own patience would be two minutes.
-    patience = {"spark.network.timeout": "20s", "spark.executor.heartbeatInterval": "4s"}
+    patience = {
+        "spark.network.timeout": "20s",
+        "spark.network.timeoutInterval": "5s",
+        "spark.executor.heartbeatInterval": "4s",
+    }
     app = start(60, 1, driver=there, conf=patience)
     app.wait_for_tasks(4)
     workers = [node for node in up.outputs()["nodes"] if node["role"] == "worker"]
