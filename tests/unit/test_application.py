@@ -100,6 +100,12 @@ def test_files_here_go_along_and_urls_stay(script, tmp_path):
     assert volume["configMap"]["name"] == made.files["metadata"]["name"]
 
 
+@pytest.mark.parametrize("retries", [0, 3])
+def test_a_failed_driver_is_started_again_as_often_as_asked(retries):
+    made = manifests(dataclasses.replace(PI, retries=retries), PLACE)
+    assert made.job["spec"]["backoffLimit"] == retries
+
+
 def test_another_content_is_another_config_map(script):
     app = Application(name="mine", app=str(script))
     before = manifests(app, PLACE).files
