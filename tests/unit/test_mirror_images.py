@@ -42,19 +42,15 @@ def test_spark_is_the_official_name_of_the_environments_version():
 
 
 def test_all_that_kubeadm_names_is_there():
-    kubeadm = builds.location("kubeadm")
-    if not kubeadm.exists():
-        pytest.skip("kubeadm is not built yet")
     listing = subprocess.check_output(
-        [kubeadm, "config", "images", "list", "--kubernetes-version", "v1.36.4"], text=True
+        [builds.binary("kubeadm"), "config", "images", "list", "--kubernetes-version", "v1.36.4"],
+        text=True,
     )
     assert set(listing.split()) <= set(CATALOGUE)
     assert len(listing.split()) == 7
 
 
 def test_all_that_the_chart_of_flannel_names_is_there():
-    if not builds.location("flanneld").exists():
-        pytest.skip("flannel's module is not downloaded yet")
     values = yaml.safe_load(
         (builds.module_dir("flannel") / "chart/kube-flannel/values.yaml").read_text()
     )["flannel"]
