@@ -7,7 +7,6 @@ another namespace, it would not.
 from __future__ import annotations
 
 import dataclasses
-import secrets
 from dataclasses import dataclass
 
 import pulumi
@@ -18,8 +17,8 @@ from components.application import ApplicationError, Place
 from components.cluster import Cluster
 from components.quota import CPU, MEMORY, PODS
 from components.settings import NamespaceSettings, Settings
-from components.spark import CHART, POD_SECURITY, app_conf, spark_place
-from components.storage import SharedVolume, VolumeArgs
+from components.spark import CHART, POD_SECURITY, app_conf, create_auth_secret, spark_place
+from components.storage import SharedVolume, VolumeArgs, claim_name
 
 # What a container gets that asks for nothing: a quota takes none without a request.
 _UNSAID = {"cpu": "100m", "memory": "256Mi"}
@@ -77,14 +76,7 @@ class SparkNamespace(pulumi.ComponentResource):
             AccessArgs(args.cluster, namespace.metadata.name),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        auth = core.Secret(
-            f"{name}-auth",
-            metadata=named(self.place.auth_secret),
-            string_data={"secret": pulumi.Output.secret(secrets.token_urlsafe(32))},
-            opts=pulumi.ResourceOptions.merge(
-                inside, pulumi.ResourceOptions(ignore_changes=["stringData"])
-            ),
-        )
+        auth = create_auth_secret(self.place, namespace.metadata.name, inside)
         conf = app_conf(args.settings)
         # The same chart, without master and workers: what is left is the drivers' configuration.
         release = kubernetes.helm.v3.Release(
@@ -124,12 +116,13 @@ def namespace_place(settings: Settings, name: str, workers: int | None = None) -
         known = ", ".join(sorted(settings.namespaces)) or "none"
         raise ApplicationError(f"there is no namespace {name!r} in the settings; known: {known}")
     return dataclasses.replace(
-        spark_place(settings.spark, workers),
+        spark_place(settings, workers),
         namespace=name,
-        claim=f"{name}-shared",
+        claim=claim_name(name, settings.storage),
         auth_secret=f"{name}-auth",
         native_config=f"{name}-native",
         usage_config=f"{name}-usage",
         service_account=name,
         quota=hard_limits(settings.namespaces[name]),
+        s3_secret=None,  # keys are each application's own there
     )

@@ -22,7 +22,7 @@ from components.settings import (
     SettingsError,
     SparkSettings,
 )
-from components.storage import SharedVolume, VolumeArgs
+from components.storage import SharedVolume, VolumeArgs, claim_name
 from components.text import LocalFiles, read_local
 from components.upload import upload
 
@@ -73,7 +73,7 @@ class SparkRelease(pulumi.ComponentResource):
         settings, s3 = args.settings.spark, args.settings.s3
         if args.cluster.control_plane is not None:
             require_fit(settings, args.cluster.control_plane.machine)
-        self.place = spark_place(settings, args.cluster.worker_count, _s3_secret(s3))
+        self.place = spark_place(args.settings, args.cluster.worker_count)
         inside = args.cluster.options(parent=self)
         namespace = kubernetes.core.v1.Namespace(
             "spark-namespace",
@@ -93,7 +93,7 @@ class SparkRelease(pulumi.ComponentResource):
             AccessArgs(args.cluster, self.namespace),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        auth = self._create_auth_secret(inside)
+        auth = create_auth_secret(self.place, self.namespace, inside)
         before = [*args.depends_on, *self._bring_jars(settings, args.cluster)]
         before += self._create_s3_secret(s3, inside)
         release = kubernetes.helm.v3.Release(
@@ -118,22 +118,6 @@ class SparkRelease(pulumi.ComponentResource):
     def where(self) -> pulumi.Output[dict[str, object]]:
         """The place as an output, known once Spark is there: for `make submit`."""
         return self.master_url.apply(lambda _: dataclasses.asdict(self.place))
-
-    def _create_auth_secret(self, inside: pulumi.ResourceOptions) -> kubernetes.core.v1.Secret:
-        """What Spark's processes prove themselves with. The first run's key stays.
-
-        The chart could make one itself, but then it would render anew at every preview. A key that
-        a Command makes is unknown in the first preview, where Pulumi's engine fails to show it as
-        JSON (3.250: "attempt to encrypt value").
-        """
-        return kubernetes.core.v1.Secret(
-            "spark-auth",
-            metadata={"name": f"{_RELEASE}-auth", "namespace": self.namespace},
-            string_data={"secret": pulumi.Output.secret(secrets.token_urlsafe(32))},
-            opts=pulumi.ResourceOptions.merge(
-                inside, pulumi.ResourceOptions(ignore_changes=["stringData"])
-            ),
-        )
 
     def _bring_jars(self, settings: SparkSettings, cluster: Cluster) -> list[pulumi.Resource]:
         """Puts the jars on the volume, where every driver and executor has them."""
@@ -161,6 +145,25 @@ class SparkRelease(pulumi.ComponentResource):
         ]
 
 
+def create_auth_secret(
+    place: Place, namespace: pulumi.Input[str], inside: pulumi.ResourceOptions
+) -> kubernetes.core.v1.Secret:
+    """What Spark's processes in a place prove themselves with. The first run's key stays.
+
+    The chart could make one itself, but then it would render anew at every preview. A key that
+    a Command makes is unknown in the first preview, where Pulumi's engine fails to show it as
+    JSON (3.250: "attempt to encrypt value").
+    """
+    return kubernetes.core.v1.Secret(
+        place.auth_secret,
+        metadata={"name": place.auth_secret, "namespace": namespace},
+        string_data={"secret": pulumi.Output.secret(secrets.token_urlsafe(32))},
+        opts=pulumi.ResourceOptions.merge(
+            inside, pulumi.ResourceOptions(ignore_changes=["stringData"])
+        ),
+    )
+
+
 def require_fit(settings: SparkSettings, machine: Machine) -> None:
     """Raises SettingsError for workers that no node can hold."""
     most = machine.memory_mib - _BESIDE_MIB
@@ -173,27 +176,25 @@ def require_fit(settings: SparkSettings, machine: Machine) -> None:
         )
 
 
-def spark_place(
-    settings: SparkSettings, worker_nodes: int | None = None, s3_secret: str | None = None
-) -> Place:
+def spark_place(settings: Settings, worker_nodes: int | None = None) -> Place:
     """The namespace of SparkRelease; the names in it are the stack's own, so all are known before.
 
     Plain text, since manifests are; who uses them waits for the SparkRelease.
     """
     return Place(
         namespace=_NAMESPACE,
-        image=settings.image,
+        image=settings.spark.image,
         master_url=f"spark://{_RELEASE}-master.{_NAMESPACE}.svc:7077",
-        claim=f"{_RELEASE}-shared",
+        claim=claim_name(_RELEASE, settings.storage),
         auth_secret=f"{_RELEASE}-auth",
         defaults_config=f"{_RELEASE}-defaults",
         native_config=f"{_RELEASE}-native",
         usage_config=f"{_RELEASE}-usage",
         service_account=_RELEASE,
-        workers=_workers(settings, worker_nodes),
-        worker_cores=settings.worker_cores,
-        worker_memory_mib=settings.worker_memory_mib,
-        s3_secret=s3_secret,
+        workers=_workers(settings.spark, worker_nodes),
+        worker_cores=settings.spark.worker_cores,
+        worker_memory_mib=settings.spark.worker_memory_mib,
+        s3_secret=_s3_secret(settings.s3),
     )
 
 

@@ -107,13 +107,12 @@ class SharedVolume(pulumi.ComponentResource):
         size = {"storage": f"{args.size_gib or args.settings.size_gib}Gi"}
         path = f"{SHARED_PATH}/{args.folder}".rstrip("/")
         storage_class = args.settings.storage_class
-        # By class: a claim that still waits for one would take a volume that is for its name.
-        claim_name = f"{name}-{storage_class or 'shared'}"
+        named = claim_name(name, args.settings)
         volume_name: pulumi.Input[str] | None = None
         if storage_class is None:
             volume = core.PersistentVolume(
                 f"{name}-volume",
-                metadata={"name": claim_name},
+                metadata={"name": named},
                 spec=core.PersistentVolumeSpecArgs(
                     capacity=size,
                     access_modes=["ReadWriteMany"],
@@ -121,14 +120,14 @@ class SharedVolume(pulumi.ComponentResource):
                     persistent_volume_reclaim_policy="Retain",
                     storage_class_name="",
                     host_path=core.HostPathVolumeSourceArgs(path=path, type="Directory"),
-                    claim_ref=core.ObjectReferenceArgs(namespace=args.namespace, name=claim_name),
+                    claim_ref=core.ObjectReferenceArgs(namespace=args.namespace, name=named),
                 ),
                 opts=inside,
             )
             volume_name = volume.metadata.name
         claim = core.PersistentVolumeClaim(
             f"{name}-claim",
-            metadata={"name": claim_name, "namespace": args.namespace},
+            metadata={"name": named, "namespace": args.namespace},
             spec=core.PersistentVolumeClaimSpecArgs(
                 access_modes=["ReadWriteMany"],
                 resources=core.VolumeResourceRequirementsArgs(requests=size),
@@ -142,3 +141,11 @@ class SharedVolume(pulumi.ComponentResource):
         self.claim_name = claim.metadata.name
         outputs: VolumeOutputs = {"claimName": self.claim_name}
         self.register_outputs(dict(outputs))
+
+
+def claim_name(volume: str, settings: StorageSettings) -> str:
+    """The claim of the SharedVolume of that name.
+
+    By class: a claim that still waits for one would take a volume that is for its name.
+    """
+    return f"{volume}-{settings.storage_class or 'shared'}"

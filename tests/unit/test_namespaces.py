@@ -18,7 +18,10 @@ def test_none_by_default():
     assert not [made for made in planned().made if made.type.endswith("ResourceQuota")]
 
 
-@pytest.mark.parametrize("config", [TEAM, EXISTING | TEAM])
+CLASSED = {"storage": {"storageClass": "efs-sc"}}
+
+
+@pytest.mark.parametrize("config", [TEAM, EXISTING | TEAM, EXISTING | TEAM | CLASSED])
 def test_a_namespace_has_all_that_its_place_names(config):
     made = planned(config)
     place = made.exported["namespaces"]["team"]

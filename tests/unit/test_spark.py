@@ -12,7 +12,7 @@ from components.settings import (
     SparkSettings,
 )
 from components.spark import spark_place, spark_values
-from tests.unit.plan import EXISTING, ROOT, plan, planned
+from tests.unit.plan import EXISTING, MINIMAL, ROOT, plan, planned
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 NAMESPACE = "kubernetes:core/v1:Namespace"
@@ -92,14 +92,24 @@ def test_the_secret_is_another_for_each_cluster():
     assert len(made) == 2
 
 
-def test_applications_are_told_the_names_that_there_are():
+CLASSED = EXISTING | {"storage": {"storageClass": "efs-sc"}}
+
+
+@pytest.mark.parametrize("config", [{}, EXISTING, CLASSED])
+def test_applications_are_told_the_names_that_there_are(config):
     """A place is plain text, so that manifests are; here it is held against what is made."""
-    plan = planned()
-    place = spark_place(SparkSettings())
+    plan = planned(config)
+    place = spark_place(Settings.parse({**MINIMAL, **config}))
     assert place.namespace == plan.one("spark-namespace", NAMESPACE).inputs["metadata"]["name"]
     assert place.claim == plan.one("spark-claim").inputs["metadata"]["name"]
     assert place.auth_secret == plan.one("spark-auth").inputs["metadata"]["name"]
     assert place.master_url == plan.exported["sparkMasterUrl"]
+    job = plan.one("wordcount", "kubernetes:batch/v1:Job").inputs
+    volumes = job["spec"]["template"]["spec"]["volumes"]
+    claims = [
+        volume["persistentVolumeClaim"] for volume in volumes if "persistentVolumeClaim" in volume
+    ]
+    assert {claim["claimName"] for claim in claims} == {place.claim}
 
 
 @pytest.fixture
