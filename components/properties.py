@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from components.application import Role
+from components.application import Role
 
 _K8S = "spark.kubernetes."
 # What of a Role is a mapping, and the properties that add to it; the later ones win.

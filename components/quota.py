@@ -8,16 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from components.application import (
-    SAMPLER,
-    Application,
-    ApplicationError,
-    Place,
-    driver_memory,
-    effective_conf,
-)
+from components.application import Application, ApplicationError, Place
+from components.manifests import SAMPLER, driver_memory
 from components.properties import driver_role
 from components.sizes import Room, driver_size, executor_size
+from components.submission import effective_conf
 from components.units import quantity
 
 CPU, MEMORY, PODS = "requests.cpu", "requests.memory", "pods"

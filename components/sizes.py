@@ -9,14 +9,9 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from components.application import (
-    DRIVER_MIB,
-    Application,
-    ApplicationError,
-    Place,
-    driver_memory,
-    effective_conf,
-)
+from components.application import Application, ApplicationError, Place
+from components.manifests import DRIVER_MIB, driver_memory
+from components.submission import effective_conf
 from components.units import quantity, spark_mib
 
 

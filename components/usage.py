@@ -15,6 +15,8 @@ from components.settings import SHARED_PATH
 
 #: Spark's folder on the volume: events/ and usage/ in it.
 FOLDER = f"{SHARED_PATH}/spark"
+#: Of the official image.
+SPARK_SUBMIT = "/opt/spark/bin/spark-submit"
 #: Where containers have the programs of the chart's ConfigMap spark-usage.
 PROGRAMS = "/opt/tinderbox/usage"
 
@@ -36,7 +38,7 @@ def measured(output: str | None = None) -> list[str]:
         FOLDER,
         "$(POD)",
         "--",
-        "/opt/spark/bin/spark-submit",
+        SPARK_SUBMIT,
     ]
 
 

@@ -17,17 +17,10 @@ import pulumi_command as command
 import pulumi_kubernetes as kubernetes
 
 from components import usage
-from components.application import (
-    LARGEST_BY_CONFIGMAP,
-    STANDALONE,
-    Application,
-    Role,
-    SparkApplicationArgs,
-    SparkApplicationJob,
-    literally,
-    restricted,
-)
+from components.application import STANDALONE, Application, Role, literally
+from components.application_job import SparkApplicationArgs, SparkApplicationJob
 from components.cluster import Cluster
+from components.manifests import LARGEST_BY_CONFIGMAP, restricted
 from components.settings import SHARED_PATH, SettingsError, WordCountSettings
 from components.spark import SparkRelease
 from components.steps import run_step

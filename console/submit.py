@@ -1,12 +1,13 @@
 """`make submit`: runs one application in the stack's cluster, and ends as it ended.
 
-The manifests are those of components/application.py, as in the Pulumi program. What the application
+The manifests are those of components/manifests.py, as in the Pulumi program. What the application
 prints goes to stdout as it comes, what this program has to say to stderr. Ctrl-C takes all away.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import re
 import secrets
 import signal
@@ -27,21 +28,18 @@ from kubernetes.stream import stream
 from components.application import (
     CLIENT,
     CLUSTER,
-    DONE,
-    DRIVER_CONTAINER,
-    FILES_PATH,
-    RECEIVER,
+    DRIVER,
     STANDALONE,
     Application,
     ApplicationError,
     Place,
     Role,
     literally,
-    manifests,
-    read_files,
 )
+from components.manifests import DONE, RECEIVER, manifests
 from components.quota import require_quota
 from components.sizes import Room, require_room
+from components.submission import DRIVER_CONTAINER, FILES_PATH, read_files
 from components.units import quantity, spark_mib
 from console.stack import ConsoleError, Stack
 from localcloud.errors import CloudError
@@ -100,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--start-within",
         type=int,
-        default=300,
+        default=Application.start_within,
         help="seconds until the first executor runs (of its own pods)",
     )
     made.add_argument("--image", help="of driver and executors, instead of the stack's")
@@ -159,11 +157,8 @@ def describe(options: argparse.Namespace) -> Application:
         jars=options.jars,
         archives=options.archives,
         instances=options.num_executors,
-        driver=Role(
-            memory_mib=_size("--driver-memory", options.driver_memory),
-            overhead_mib=768,
-            cpu_request="100m",
-            **both,
+        driver=dataclasses.replace(
+            DRIVER, memory_mib=_size("--driver-memory", options.driver_memory), **both
         ),
         executor=Role(
             cores=options.executor_cores,

@@ -5,6 +5,7 @@ What needs no Kubernetes is tested on loopback daemons (tests/charts/test_operat
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import signal
@@ -19,7 +20,8 @@ from typing import Any
 
 import pytest
 
-from components.application import KUBERNETES, Application, Place, Role, manifests
+from components.application import DRIVER, KUBERNETES, Application, Place, Role
+from components.manifests import manifests
 from console.stack import ROOT
 from tests.e2e.conftest import Up
 
@@ -284,9 +286,7 @@ def test_native_executors_come_with_the_load_and_go(up: Up, start: Start):
 def test_work_moves_from_a_node_that_is_lost(up: Up, start: Start):
     # The driver is where the master is; the other worker node goes.
     stays = up.get("pod", "-n", "spark", "spark-master-0")["spec"]["nodeName"]
-    there = Role(
-        overhead_mib=768, cpu_request="100m", node_selector={"kubernetes.io/hostname": stays}
-    )
+    there = dataclasses.replace(DRIVER, node_selector={"kubernetes.io/hostname": stays})
     # The driver's own patience would be two minutes.
     patience = {
         "spark.network.timeout": "20s",

@@ -11,7 +11,8 @@ import pytest
 import yaml
 from kubernetes import client, config
 
-from components.application import Application, Place, Role, manifests
+from components.application import Application, Place, Role
+from components.manifests import manifests
 from tests.engine import kube_api
 from tests.engine.conftest import Engine
 

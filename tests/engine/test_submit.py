@@ -5,6 +5,7 @@ And Spark's service account: what the Role of components/access.py lets it do, a
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -20,26 +21,13 @@ import yaml
 from kubernetes import client, config
 
 from components.access import RULES
-from components.application import Place
 from console import submit
 from console.stack import ROOT
+from tests import place
 from tests.engine import kube_api
 
-NAMESPACE = "apps"
-PLACE = Place(
-    namespace=NAMESPACE,
-    image="example.com/spark:1",
-    master_url="spark://master:7077",
-    claim="files",
-    auth_secret="auth",
-    defaults_config="defaults",
-    native_config="native",
-    usage_config="usage",
-    service_account="spark",
-    workers=2,
-    worker_cores=2,
-    worker_memory_mib=1024,
-)
+PLACE = dataclasses.replace(place.PLACE, image="example.com/spark:1", service_account="spark")
+NAMESPACE = PLACE.namespace
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:spark"
 
 

@@ -9,31 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from components.application import (
-    LARGEST_BY_CONFIGMAP,
-    Application,
-    ApplicationError,
-    Manifests,
-    Place,
-    Role,
-    literally,
-    manifests,
-)
+from components.application import Application, ApplicationError, Role, literally
+from components.manifests import LARGEST_BY_CONFIGMAP, Manifests, manifests
+from tests.place import PLACE
 
-PLACE = Place(
-    namespace="apps",
-    image="host/spark:1",
-    master_url="spark://master:7077",
-    claim="files",
-    auth_secret="auth",
-    defaults_config="defaults",
-    native_config="native",
-    usage_config="usage",
-    service_account="robot",
-    workers=4,
-    worker_cores=2,
-    worker_memory_mib=1024,
-)
 PI = Application(name="pi", app="local:///opt/pi.py", arguments=("100",))
 NATIVE = dataclasses.replace(PI, master="kubernetes")
 

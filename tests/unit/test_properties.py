@@ -4,23 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from components.application import Application, Place, Role, manifests
+from components.application import Application, Role
+from components.manifests import manifests
 from components.properties import driver_role
+from tests.place import PLACE
 
-PLACE = Place(
-    namespace="apps",
-    image="host/spark:1",
-    master_url="spark://master:7077",
-    claim="files",
-    auth_secret="auth",
-    defaults_config="defaults",
-    native_config="native",
-    usage_config="usage",
-    service_account="robot",
-    workers=2,
-    worker_cores=2,
-    worker_memory_mib=900,
-)
 CONF = {
     "spark.kubernetes.driver.label.team": "a",
     "spark.kubernetes.driver.annotation.why": "test",

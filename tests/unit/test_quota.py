@@ -8,21 +8,8 @@ import pytest
 
 from components.application import Application, ApplicationError, Place, Role
 from components.quota import executors, require_quota
+from tests.place import PLACE
 
-PLACE = Place(
-    namespace="team",
-    image="host/spark:1",
-    master_url="spark://master:7077",
-    claim="files",
-    auth_secret="auth",
-    defaults_config="defaults",
-    native_config="native",
-    usage_config="usage",
-    service_account="robot",
-    workers=2,
-    worker_cores=2,
-    worker_memory_mib=1024,
-)
 # Three executors of 2.01 cores and 1568 MiB; the driver takes 0.1 and 512 MiB.
 APP = Application(
     name="pi",
@@ -52,7 +39,7 @@ def test_just_enough(place):
         (quota(cpu="1", memory="1Gi"), "one executor .*: cpu 2.01 of 1, memory 1568Mi of 1Gi"),
         (quota(cpu="2.1"), "the driver and one executor would take .*: cpu 2.11 of 2.1"),
         (quota(cpu="6"), "the driver and 3 executors would take .*: cpu 6.13 of 6"),
-        (quota(pods="3"), "the driver and 3 executors .* namespace team has: pods 4 of 3"),
+        (quota(pods="3"), "the driver and 3 executors .* namespace apps has: pods 4 of 3"),
     ],
 )
 def test_what_can_never_be(place, said):

@@ -7,10 +7,12 @@ import dataclasses
 import pulumi
 import pytest
 
-from components.application import Role, manifests
+from components.application import Role
+from components.manifests import manifests
 from components.sizes import Room, executor_size, require_room
 from components.units import quantity, spark_mib
-from tests.unit.test_application import NATIVE, PI, PLACE
+from tests.place import PLACE
+from tests.unit.test_application import NATIVE, PI
 
 NODES = [Room(2, 3800, {"disk": "ssd"}), Room(4, 2000)]
 

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from components import usage, wordcount
-from components.application import LARGEST_BY_CONFIGMAP
+from components.manifests import LARGEST_BY_CONFIGMAP
 from components.settings import SettingsError, WordCountSettings
 from components.wordcount import options
 from tests.unit.plan import EXISTING, Made, Plan, changed, plan, planned

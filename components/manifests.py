@@ -1,0 +1,354 @@
+"""The plain manifests that run an application: a ConfigMap with its files, and a Job.
+
+The Job's pod calls spark-submit (submission.py); with the master "kubernetes" the files include
+what Spark makes executors' pods, and in cluster mode the driver's, from.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from components import usage
+from components.application import Application, ApplicationError, Place, Role, literally
+from components.properties import driver_role
+from components.settings import SHARED_PATH
+from components.submission import (
+    API_SERVER,
+    AUTH_PATH,
+    CLUSTER_DRIVER,
+    DRIVER_CONTAINER,
+    DRIVER_POD,
+    DRIVER_TEMPLATE,
+    EXECUTOR_CONTAINER,
+    EXECUTOR_TEMPLATE,
+    FILES_PATH,
+    FIRST_EXECUTOR,
+    UPLOADS,
+    read_files,
+    submit_arguments,
+)
+from components.units import spark_mib
+
+SPARK_UID = 185
+"""Of the official image. All of Spark's processes have it: they share what is on the volume."""
+
+DRIVER_MIB = 768
+"""Heap of drivers that ask for none, by the chart's default."""
+
+SAMPLER = {"cpu": "10m", "memory": "32Mi"}
+"""What the container beside an executor requests."""
+
+RECEIVER, DONE = "files", ".done"
+"""The container that waits for files from here, and the file that tells it there are no more."""
+
+# A ConfigMap holds 1 MiB, and base64 is not spared.
+LARGEST_BY_CONFIGMAP = 700 * 1024
+
+# Where a driver's metrics are. Those of its executors are at the same port, by /metrics/executors.
+_METRICS = {
+    "prometheus.io/scrape": "true",
+    "prometheus.io/port": "4040",
+    "prometheus.io/path": "/metrics/prometheus/",
+}
+
+
+@dataclass(frozen=True)
+class Manifests:
+    """What runs an application, in the order in which it is to be made. The Job has no name yet.
+
+    uploads: files that the container RECEIVER of the Job's pod waits for, in FILES_PATH, and DONE
+    after them; only where they are too large for a ConfigMap.
+    """
+
+    files: dict[str, Any] | None
+    job: dict[str, Any]
+    uploads: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def restricted() -> dict[str, Any]:
+    """The security context of every container here."""
+    return {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
+def manifests(application: Application, place: Place, *, can_upload: bool = False) -> Manifests:
+    """The ConfigMap and the Job. Raises ApplicationError for a file that is not there.
+
+    can_upload: the caller can bring `uploads`, so the files may be larger than a ConfigMap.
+    """
+    carried = read_files(application)
+    if application.is_native:
+        carried[EXECUTOR_TEMPLATE] = _as_json(_executor_template(application, place))
+    if application.driver_is_apart:
+        carried[DRIVER_TEMPLATE] = _as_json(_driver_template(application, place))
+        carried[CLUSTER_DRIVER.name] = CLUSTER_DRIVER.read_bytes()
+    if application.is_watched:
+        carried[FIRST_EXECUTOR.name] = FIRST_EXECUTOR.read_bytes()
+    size = sum(map(len, carried.values()))
+    is_large = size > LARGEST_BY_CONFIGMAP
+    if is_large and not can_upload:
+        raise ApplicationError(
+            f"the files of {application.name} have {size} bytes, and {LARGEST_BY_CONFIGMAP} can go"
+            f" along: put them below {SHARED_PATH} (local://), or behind a URL"
+        )
+    config = _config_map(application, place, carried) if carried and not is_large else None
+    source = {"configMap": {"name": config["metadata"]["name"]}} if config else {"emptyDir": {}}
+    template = _job_template(application, place, source if carried else None)
+    if is_large:
+        template["spec"]["initContainers"].insert(0, _receiver(place))
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"namespace": place.namespace, "labels": _labels(application)},
+        "spec": {
+            "backoffLimit": application.retries,
+            "template": template,
+        },
+    }
+    return Manifests(config, job, carried if is_large else {})
+
+
+def _job_template(
+    application: Application, place: Place, files: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """The Job's pod: the driver's, or in cluster mode the one that submits it.
+
+    files: the volume of the application's files, if there are any.
+    """
+    apart = application.driver_is_apart
+    role = Role(cpu_request="100m") if apart else driver_role(application.driver, application.conf)
+    container = _container(DRIVER_CONTAINER, role, place)
+    container["image"] = role.image or place.image
+    container["imagePullPolicy"] = role.pull_policy
+    # An image for R has no Python, which measures.
+    is_r = application.language == "R" and not apart
+    container["command"] = [usage.SPARK_SUBMIT] if is_r else usage.measured(application.output)
+    container["args"] = submit_arguments(application, place)
+    memory = driver_memory(application)
+    container["resources"] = {
+        "requests": {"cpu": role.cpu_request or str(role.cores or 1), "memory": memory["request"]},
+        "limits": {"memory": memory["limit"]},
+    }
+    container["env"] += [
+        _from_field("POD", "metadata.name"),
+        _from_field("POD_IP", "status.podIP"),
+        _from_field("JOB", "metadata.labels['batch.kubernetes.io/job-name']"),
+    ]
+    if apart:
+        program, template = (f"{FILES_PATH}/{n}" for n in (CLUSTER_DRIVER.name, DRIVER_TEMPLATE))
+        container["command"] = ["python3", program, template, DRIVER_POD, "--", usage.SPARK_SUBMIT]
+        container["env"] += [
+            _from_field("POD_UID", "metadata.uid"),
+            {"name": "UPLOADS", "value": UPLOADS},
+        ]
+    if application.is_watched:
+        watch = ["python3", f"{FILES_PATH}/{FIRST_EXECUTOR.name}"]
+        limit = ["--within", str(application.start_within), "--"]
+        container["command"] = [*watch, *limit, *container["command"]]
+    pod = _pod(container, role, place)
+    defaults = place.native_config if application.is_native else place.defaults_config
+    _mount(pod, "defaults", "/opt/spark/conf", {"configMap": {"name": defaults}})
+    if files is not None:
+        _mount(pod, "app", FILES_PATH, files)
+    _mount(pod, "usage", usage.PROGRAMS, {"configMap": {"name": place.usage_config}})
+    if application.is_native:
+        _mount_auth(pod, place)
+        pod |= _with_account(place)
+    else:
+        # A standalone driver takes it from here first; on a command line everybody could read it.
+        container["env"].append(_from_secret("_SPARK_AUTH_SECRET", f"{place.auth_secret}:secret"))
+    pod["initContainers"] = list(application.init_containers)
+    pod["volumes"] += application.volumes
+    metadata = _metadata(application, role)
+    return {"metadata": metadata if apart else _with_metrics(metadata), "spec": pod}
+
+
+def driver_memory(application: Application) -> dict[str, str]:
+    """Request and limit of the Job's pod; what a user asks for is reserved whole."""
+    if application.driver_is_apart:
+        return {"request": "512Mi", "limit": "1280Mi"}
+    role = application.driver
+    asked = spark_mib(application.conf, "spark.driver.memory", role.memory_mib or 0)
+    limit = f"{math.ceil(asked or DRIVER_MIB) + role.overhead_mib}Mi"
+    return {"request": limit if asked else "512Mi", "limit": limit}
+
+
+def _receiver(place: Place) -> dict[str, Any]:
+    """Waits for the files that whoever made the pod brings to it, half an hour at most."""
+    wait = f"until [ -e {FILES_PATH}/{DONE} ]; do sleep 0.2; done"
+    return {
+        "name": RECEIVER,
+        "image": place.image,
+        "command": ["timeout", "1800", "sh", "-c", wait],
+        "securityContext": restricted(),
+        "volumeMounts": [{"name": "app", "mountPath": FILES_PATH}],
+    }
+
+
+def _driver_template(application: Application, place: Place) -> dict[str, Any]:
+    """In cluster mode, what Spark makes the driver's pod from."""
+    pod = _native_pod(DRIVER_CONTAINER, application.driver, place) | _with_account(place)
+    metadata = _with_metrics(_metadata(application, application.driver))
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
+
+
+def _executor_template(application: Application, place: Place) -> dict[str, Any]:
+    """What Spark makes an executor's pod from; it adds image, command, sizes and owner."""
+    pod = _native_pod(EXECUTOR_CONTAINER, application.executor, place)
+    # Spark 4.2 reads a secret from a file on Kubernetes only, and forgets to tell its executors
+    # that they are there; what is named so is taken for a Java option of theirs.
+    option = {"name": "SPARK_JAVA_OPT_999", "value": f"-Dspark.master={API_SERVER}"}
+    pod["containers"][0]["env"].append(option)
+    _add_sampler(pod, application.executor.image or place.image, place)
+    metadata = _metadata(application, application.executor)
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
+
+
+def _metadata(application: Application, role: Role) -> dict[str, Any]:
+    labels = {**_labels(application), **role.labels}
+    return {"labels": labels, "annotations": dict(role.annotations)}
+
+
+def _with_metrics(metadata: dict[str, Any]) -> dict[str, Any]:
+    """The metadata of a driver's pod; what its role says comes on top."""
+    return {**metadata, "annotations": {**_METRICS, **metadata["annotations"]}}
+
+
+def _labels(application: Application) -> dict[str, str]:
+    return {"app": application.name}
+
+
+def _pod(container: dict[str, Any], role: Role, place: Place) -> dict[str, Any]:
+    """A pod's spec of either role, without an account that it could use."""
+    pod: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        # The variables of a Service named spark-master would be taken for Spark's.
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": SPARK_UID,
+            "runAsGroup": SPARK_UID,
+            "fsGroup": SPARK_UID,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+        "volumes": [],
+    }
+    _mount(pod, "shared", SHARED_PATH, {"persistentVolumeClaim": {"claimName": place.claim}})
+    for index, (secret, path) in enumerate(sorted(role.secrets.items())):
+        _mount(pod, f"secret-{index}", path, {"secret": {"secretName": secret}})
+    if role.node_selector:
+        pod["nodeSelector"] = dict(role.node_selector)
+    if role.tolerations:
+        pod["tolerations"] = [dict(toleration) for toleration in role.tolerations]
+    if role.priority_class is not None:
+        pod["priorityClassName"] = role.priority_class
+    return pod
+
+
+def _native_pod(container: str, role: Role, place: Place) -> dict[str, Any]:
+    """A pod's spec as Spark takes it for a template."""
+    pod = _pod(_container(container, role, place), role, place)
+    _mount_auth(pod, place)
+    return pod
+
+
+def _with_account(place: Place) -> dict[str, Any]:
+    """Of a pod that makes others."""
+    return {"serviceAccountName": place.service_account, "automountServiceAccountToken": True}
+
+
+def _container(name: str, role: Role, place: Place) -> dict[str, Any]:
+    secrets: dict[str, str] = {}
+    if place.s3_secret is not None:
+        keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        secrets = {key: f"{place.s3_secret}:{key}" for key in keys}
+    secrets |= role.secret_env
+    return {
+        "name": name,
+        "env": [
+            *({"name": key, "value": literally(value)} for key, value in role.env.items()),
+            *(_from_secret(key, value) for key, value in secrets.items()),
+        ],
+        "securityContext": restricted(),
+        "volumeMounts": [],
+    }
+
+
+def _mount(pod: dict[str, Any], name: str, path: str, source: Mapping[str, Any]) -> None:
+    """A volume of the pod, and where its container has it."""
+    pod["volumes"].append({"name": name, **source})
+    pod["containers"][0]["volumeMounts"].append({"name": name, "mountPath": path})
+
+
+def _mount_auth(pod: dict[str, Any], place: Place) -> None:
+    _mount(pod, "auth", AUTH_PATH, {"secret": {"secretName": place.auth_secret}})
+
+
+def _add_sampler(pod: dict[str, Any], image: str, place: Place) -> None:
+    """A container that samples the executor: it sees the processes of the pod's others."""
+    pod["shareProcessNamespace"] = True
+    pod["volumes"].append({"name": "usage", "configMap": {"name": place.usage_config}})
+    mounts = {"shared": SHARED_PATH, "usage": usage.PROGRAMS}
+    pod["containers"].append(
+        {
+            "name": "sampler",
+            "image": image,
+            "command": usage.POD_SAMPLER,
+            "resources": {
+                "requests": SAMPLER,
+                "limits": {"memory": "64Mi"},
+            },
+            "securityContext": restricted(),
+            "volumeMounts": [{"name": name, "mountPath": at} for name, at in mounts.items()],
+        }
+    )
+
+
+def _from_field(name: str, path: str) -> dict[str, Any]:
+    return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+
+def _from_secret(name: str, reference: str) -> dict[str, Any]:
+    secret, _, key = reference.partition(":")
+    if not secret or not key:
+        raise ApplicationError(f"{name}={reference} names no Secret's key: write SECRET:KEY")
+    return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+
+
+def _as_json(manifest: Mapping[str, Any]) -> bytes:
+    return json.dumps(manifest, sort_keys=True).encode()
+
+
+def _config_map(
+    application: Application, place: Place, carried: Mapping[str, bytes]
+) -> dict[str, Any]:
+    """The ConfigMap of files. Its name changes with the content, so the Job follows it."""
+    digest = hashlib.sha256()
+    for name, content in sorted(carried.items()):
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    texts: dict[str, str] = {}
+    binaries: dict[str, str] = {}
+    for name, content in carried.items():
+        try:
+            texts[name] = content.decode()
+        except UnicodeDecodeError:
+            binaries[name] = base64.b64encode(content).decode()
+    config: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": f"{application.name}-app-{digest.hexdigest()[:10]}",
+            "namespace": place.namespace,
+            "labels": _labels(application),
+        },
+    }
+    return (
+        config | ({"data": texts} if texts else {}) | ({"binaryData": binaries} if binaries else {})
+    )

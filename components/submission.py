@@ -1,0 +1,187 @@
+"""spark-submit's command line for an application, and the files that it brings along.
+
+In client mode the driver runs in the Job's pod, so that its exit code is the Job's. In cluster mode
+programs/cluster_driver.py runs there: it submits, shows the driver's log, and ends as the driver
+did. With the master "kubernetes" the driver makes its executors as pods. Each pod belongs to the
+one that made it, and goes with it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from components import usage
+from components.application import CLUSTER, Application, ApplicationError, Place, literally
+from components.settings import MASTERS
+
+API_SERVER = "k8s://https://kubernetes.default.svc"
+FILES_PATH = "/opt/tinderbox/app"
+"""Where the driver's pod has the files that came from here."""
+AUTH_PATH = "/opt/tinderbox/auth"
+DRIVER_PORT, BLOCK_MANAGER_PORT = 7078, 7079
+
+DRIVER_CONTAINER, EXECUTOR_CONTAINER = "driver", "executor"
+DRIVER_POD = "$(POD)-driver"
+"""In cluster mode."""
+UPLOADS = f"{usage.FOLDER}/uploads/$(POD)"
+"""In cluster mode spark-submit brings the files here, and the driver finds them."""
+
+DRIVER_TEMPLATE, EXECUTOR_TEMPLATE = "driver-pod.json", "executor-pod.json"
+_PROGRAMS = Path(__file__).parent / "programs"
+CLUSTER_DRIVER, FIRST_EXECUTOR = (
+    _PROGRAMS / name for name in ("cluster_driver.py", "first_executor.py")
+)
+_OWN_FILES = (DRIVER_TEMPLATE, EXECUTOR_TEMPLATE, CLUSTER_DRIVER.name, FIRST_EXECUTOR.name)
+_SCHEMES = ("local", "file", "http", "https", "s3a", "hdfs")
+
+
+def submit_arguments(application: Application, place: Place) -> list[str]:
+    """The arguments of spark-submit in the Job's pod, as Kubernetes writes them."""
+    arguments = ["--master", _master_url(application, place)]
+    if application.driver_is_apart:
+        arguments += ["--deploy-mode", CLUSTER]
+    if application.main_class is not None:
+        arguments += ["--class", application.main_class]
+    for option, names in _dependencies(application).items():
+        if names:
+            arguments += [option, literally(",".join(map(_inside, names)))]
+    for key, value in effective_conf(application, place).items():
+        # What is filled in here is ours; what a user wrote stays as it is.
+        text = literally(value) if key in application.conf else value
+        arguments += ["--conf", f"{key}={text}"]
+    programs = application.arguments
+    if application.driver_is_apart:
+        # Kubernetes looks for variables in the driver's arguments, too; the first look leaves half.
+        programs = tuple(argument.replace("$$", "$$$$") for argument in programs)
+    return [*arguments, literally(_inside(application.app)), *programs]
+
+
+def effective_conf(application: Application, place: Place) -> dict[str, str]:
+    """All properties on spark-submit's command line: the application's over ours."""
+    return {**_own_conf(application, place), **application.conf}
+
+
+def _master_url(application: Application, place: Place) -> str:
+    if application.master in MASTERS:
+        return API_SERVER if application.is_native else place.master_url
+    return application.master
+
+
+def _own_conf(application: Application, place: Place) -> dict[str, str]:
+    """The properties that an application's own ones come on top of."""
+    driver, executor = application.driver, application.executor
+    conf = {"spark.app.name": application.name}
+    if not application.driver_is_apart:
+        conf["spark.driver.host"] = "$(POD_IP)"
+    sizes = {
+        "spark.driver.memory": _mib(driver.memory_mib),
+        "spark.executor.memory": _mib(executor.memory_mib),
+        "spark.executor.cores": executor.cores,
+    }
+    conf |= {key: str(value) for key, value in sizes.items() if value is not None}
+    if application.is_native:
+        conf |= _native_conf(application, place)
+    elif application.instances is not None:
+        # A standalone master knows cores only.
+        cores = int(application.conf.get("spark.executor.cores", executor.cores or 1))
+        conf["spark.cores.max"] = str(application.instances * cores)
+    return conf
+
+
+def _native_conf(application: Application, place: Place) -> dict[str, str]:
+    """What a driver needs that makes its executors as pods."""
+    driver, executor = application.driver, application.executor
+    conf = {
+        "spark.kubernetes.namespace": place.namespace,
+        "spark.executor.instances": str(application.instances or place.workers),
+        "spark.executor.memoryOverhead": f"{executor.overhead_mib}m",
+        "spark.kubernetes.container.image": driver.image or place.image,
+        "spark.kubernetes.container.image.pullPolicy": executor.pull_policy,
+        "spark.kubernetes.executor.container.image": executor.image or place.image,
+        "spark.kubernetes.executor.podNamePrefix": "$(POD)",
+        "spark.kubernetes.executor.podTemplateFile": f"{FILES_PATH}/{EXECUTOR_TEMPLATE}",
+        "spark.kubernetes.executor.podTemplateContainerName": EXECUTOR_CONTAINER,
+        # Without a file Spark makes a secret up, and writes it into the pods' manifests.
+        "spark.authenticate.secret.file": f"{AUTH_PATH}/secret",
+    }
+    if executor.cpu_request is not None:
+        conf["spark.kubernetes.executor.request.cores"] = executor.cpu_request
+    if not application.driver_is_apart:
+        return conf | {
+            # The executors belong to this pod: Kubernetes ends them with it, come what may.
+            "spark.kubernetes.driver.pod.name": "$(POD)",
+            "spark.driver.port": str(DRIVER_PORT),
+            "spark.driver.blockManager.port": str(BLOCK_MANAGER_PORT),
+        }
+    conf |= {
+        "spark.kubernetes.driver.pod.name": DRIVER_POD,
+        "spark.kubernetes.driver.podTemplateContainerName": DRIVER_CONTAINER,
+        "spark.kubernetes.driver.container.image": driver.image or place.image,
+        "spark.kubernetes.authenticate.driver.serviceAccountName": place.service_account,
+        "spark.driver.memoryOverhead": f"{driver.overhead_mib}m",
+        "spark.kubernetes.file.upload.path": f"file://{UPLOADS}",
+        # cluster_driver.py waits for the driver itself.
+        "spark.kubernetes.submission.waitAppCompletion": "false",
+    }
+    if driver.cpu_request is not None:
+        conf["spark.kubernetes.driver.request.cores"] = driver.cpu_request
+    return conf
+
+
+def _mib(size: int | None) -> str | None:
+    return None if size is None else f"{size}m"
+
+
+def _dependencies(application: Application) -> dict[str, tuple[str, ...]]:
+    """spark-submit's options for what an application brings along."""
+    return {
+        "--files": application.files,
+        "--py-files": application.py_files,
+        "--jars": application.jars,
+        "--archives": application.archives,
+    }
+
+
+def is_url(name: str) -> bool:
+    """True for what Spark fetches or finds by itself, false for a file here."""
+    scheme, found, _ = name.partition("://")
+    return bool(found) and scheme in _SCHEMES
+
+
+def _here(name: str) -> Path:
+    """The file that a name means; `#NAME`, which archives may end with, is Spark's."""
+    return Path(name.partition("#")[0])
+
+
+def _inside(name: str) -> str:
+    """What a file here, or a URL, is called in the driver's pod."""
+    if is_url(name):
+        return name
+    path, mark, alias = name.partition("#")
+    return f"{FILES_PATH}/{Path(path).name}{mark}{alias}"
+
+
+def read_files(application: Application) -> dict[str, bytes]:
+    """The content of all files here that the application needs, by name.
+
+    Raises ApplicationError for one that is not there, or has a name that can't be taken along.
+    """
+    names = [application.app, *(n for names in _dependencies(application).values() for n in names)]
+    carried: dict[str, bytes] = {}
+    for name in names:
+        if is_url(name):
+            continue
+        if "://" in name:
+            known = ", ".join(f"{scheme}://" for scheme in _SCHEMES)
+            raise ApplicationError(f"{name} is no file here and none of {known}")
+        file = _here(name)
+        if not re.fullmatch(r"[-._a-zA-Z0-9]+", file.name) or file.name in _OWN_FILES:
+            raise ApplicationError(f"{name}: a ConfigMap takes no such name; rename the file")
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise ApplicationError(f"{name} can't be read: {error.strerror}") from None
+        if carried.setdefault(file.name, content) != content:
+            raise ApplicationError(f"{name}: another file here has the name {file.name}, too")
+    return carried
