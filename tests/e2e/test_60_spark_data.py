@@ -43,9 +43,12 @@ USER spark
 """
 # The driver and each executor say what is in the image that they run in.
 READS = """
+import pathlib
 from pyspark.sql import SparkSession
 spark = SparkSession.builder.getOrCreate()
-read = lambda _: [open("/opt/own/loud.txt").read().strip()]
+def read(_):
+    file = pathlib.Path("/opt/own/loud.txt")
+    return [file.read_text().strip() if file.exists() else "the stack's"]
 print("driver:", *read(None))
 print("executors:", *set(spark.sparkContext.parallelize(range(4), 4).mapPartitions(read).collect()))
 """
@@ -215,7 +218,9 @@ def website(tmp_path: Path) -> Iterator[tuple[Path, str]]:
         server.shutdown()
 
 
-def test_an_image_of_ones_own_is_drivers_and_executors(up: Up, tmp_path: Path):
+def test_an_image_of_ones_own_is_drivers_and_executors_or_just_the_executors(
+    up: Up, tmp_path: Path
+):
     for name, content in (("Containerfile", OWN), ("greeting.txt", "my own"), ("app.py", READS)):
         (tmp_path / name).write_text(content)
     image = up.make("image", "NAME=own", f"CONTEXT={tmp_path}").split()[-1]
@@ -223,6 +228,15 @@ def test_an_image_of_ones_own_is_drivers_and_executors(up: Up, tmp_path: Path):
     done = submit(*native, *SMALL, "local:///opt/own/app.py")
     assert done.returncode == 0
     assert "driver: MY OWN" in done.stdout and "executors: MY OWN" in done.stdout
+    apart = [
+        "--master",
+        "kubernetes",
+        "--conf",
+        f"spark.kubernetes.executor.container.image={image}",
+    ]
+    done = submit(*apart, *SMALL, tmp_path / "app.py")
+    assert done.returncode == 0
+    assert "driver: the stack's" in done.stdout and "executors: MY OWN" in done.stdout
 
 
 def test_words_in_s3_are_counted_into_s3(up: Up, bucket: Bucket, with_s3: Path):

@@ -283,6 +283,26 @@ def test_native_executors_come_with_the_load_and_go(up: Up, start: Start):
     wait_for("the end of all", lambda: not up.get(*_EXECUTORS)["items"], seconds=60)
 
 
+def test_a_native_executor_that_is_asked_to_go_hands_over_what_it_has(up: Up, start: Start):
+    app = start(60, 1, master=KUBERNETES, instances=2)
+    app.wait_for_tasks(4)
+    going = app.executors()[0]
+    number = going.rpartition("-")[2]
+    up.kubectl("delete", "pod", "-n", "spark", going, "--wait=false")
+
+    def reason() -> str | None:
+        """Why Spark says that it has gone."""
+        for executor in app.api("allexecutors"):
+            if executor["id"] == number:
+                return executor.get("removeReason")
+        return None
+
+    assert "decommission" in wait_for("its end", reason)
+    hooks = ("events", "-n", "spark", "--field-selector=reason=FailedPreStopHook")
+    assert not [event for event in up.get(*hooks)["items"] if going in str(event)]
+    app.assert_right()
+
+
 def test_work_moves_from_a_node_that_is_lost(up: Up, start: Start):
     # The driver is where the master is; the other worker node goes.
     stays = up.get("pod", "-n", "spark", "spark-master-0")["spec"]["nodeName"]

@@ -116,6 +116,26 @@ def test_sparks_entrypoint_runs_any_other_command_as_it_stands():
     assert (done.returncode, done.stdout) == (3, "a b c\n")
 
 
+def test_sparks_decom_tells_the_executor_and_waits_for_its_end(tmp_path):
+    """It is what Spark names as the hook of executors' pods; a stand-in for java hears of it."""
+    java = tmp_path / "java"
+    java.write_text(
+        "#!/bin/bash\ntrap 'echo told; exit' PWR\necho here\nwhile :; do sleep 0.05; done\n"
+    )
+    java.chmod(0o755)
+    command = f"exec -a java bash {java} x.ExecutorBackend"
+    with subprocess.Popen(["bash", "-c", command], stdout=subprocess.PIPE, text=True) as executor:
+        try:
+            assert executor.stdout is not None
+            assert executor.stdout.readline() == "here\n"
+            with subprocess.Popen([images.FOLDER / "spark" / "decom.sh"]) as decom:
+                assert executor.stdout.readline() == "told\n"
+                assert executor.wait(10) == 0  # it stays in the table until it is waited for
+                assert decom.wait(10) == 0
+        finally:
+            executor.kill()
+
+
 def test_the_registry_is_read_only_where_it_serves(tmp_path):
     registry.write_config(tmp_path / "c.yml", tmp_path / "store", readonly=True)
     storage = yaml.safe_load((tmp_path / "c.yml").read_text())["storage"]

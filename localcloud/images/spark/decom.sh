@@ -1,0 +1,8 @@
+#!/bin/bash
+# What Kubernetes calls before it ends an executor's pod, with spark.decommission.enabled: tells the
+# executor to hand its blocks over, and waits until it has ended, a minute at most.
+set -euo pipefail
+
+executor=$(pgrep --newest --full '^[^ ]*java .*ExecutorBackend')
+kill -s PWR "$executor"
+timeout 60 tail --pid="$executor" --follow /dev/null || true
