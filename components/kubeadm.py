@@ -126,18 +126,21 @@ class KubeadmBootstrap(pulumi.ComponentResource):
         return _Prepared(containerd, storage)
 
     def _identity(self, node: Node) -> dict[str, pulumi.Input[object]]:
-        """What kubeadm is told of a node. There is no cloud controller to set the labels."""
+        """What kubeadm is told of a node."""
+        return {
+            "ENDPOINT_NAME": _ENDPOINT_NAME,
+            "NODE_NAME": node.host_name,
+            "NODE_IP": node.private_ip,
+        }
+
+    def _labels(self, node: Node) -> str:
+        """What a cloud controller would set, if there were one."""
         labels = {
             "node.kubernetes.io/instance-type": node.machine.instance_type,
             "topology.kubernetes.io/region": self._args.settings.aws.region,
             "topology.kubernetes.io/zone": node.machine.zone,
         }
-        return {
-            "ENDPOINT_NAME": _ENDPOINT_NAME,
-            "NODE_NAME": node.host_name,
-            "NODE_IP": node.private_ip,
-            "NODE_LABELS": ",".join(f"{key}={value}" for key, value in labels.items()),
-        }
+        return " ".join(f"{key}={value}" for key, value in labels.items())
 
     def _init(self, node: Node, after: Sequence[pulumi.Resource]) -> command.remote.Command:
         return run_step(
@@ -146,6 +149,7 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             ["kubelet_lib.sh", "init.sh"],
             {
                 **self._identity(node),
+                "NODE_LABELS": self._labels(node),
                 "KUBERNETES_VERSION": self._args.settings.cluster.version,
                 "POD_CIDR": self._args.settings.cluster.pod_cidr,
                 "SERVICE_CIDR": self._args.settings.cluster.service_cidr,
@@ -207,7 +211,7 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             f"{worker.name}-member",
             control_plane,
             "member.sh",
-            {"WORKER": worker.host_name, "JOIN": token},
+            {"WORKER": worker.host_name, "JOIN": token, "NODE_LABELS": self._labels(worker)},
             undoes=True,
             triggers=[worker.instance_id],
             opts=pulumi.ResourceOptions.merge(self._after([join]), with_cluster),

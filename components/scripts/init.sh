@@ -2,13 +2,20 @@
 # Makes this node the control plane.
 # KUBERNETES_VERSION, POD_CIDR, SERVICE_CIDR
 # ENDPOINT_NAME: the API's name within the cluster     NODE_NAME, NODE_IP: this node
-# PUBLIC_IP: where the operator reaches the API        NODE_LABELS: key=value,...
+# PUBLIC_IP: where the operator reaches the API        NODE_LABELS: "key=value ..."
 # TAKES_WORK: true for a control plane that is the only node
 set -euo pipefail
 
 done_mark=/etc/kubernetes/.tinderbox-initialized
 export KUBECONFIG=/etc/kubernetes/admin.conf
 map_name "$ENDPOINT_NAME" "$NODE_IP"
+
+# made_with KEY WANTED SETTING: the cluster was made with what is wanted now; kubeadm changes no range.
+made_with() {
+  local was
+  was=$(sed -n "s/^  $1: //p" /etc/kubernetes/tinderbox.yaml)
+  [[ $was == "$2" ]] || fail_fixed "$3" "$was" "$2"
+}
 
 if [[ ! -e $done_mark ]]; then
   # What an interrupted attempt left would stop the next one.
@@ -30,7 +37,6 @@ nodeRegistration:
   criSocket: unix:///run/containerd/containerd.sock
   kubeletExtraArgs:
     - {name: node-ip, value: "$NODE_IP"}
-    - {name: node-labels, value: "$NODE_LABELS"}
   $(ignored_preflight_errors)
 ---
 apiVersion: kubeadm.k8s.io/v1beta4
@@ -64,9 +70,14 @@ END
   say "kubeadm init"
   kubeadm init --config /etc/kubernetes/tinderbox.yaml --skip-phases show-join-command
   touch "$done_mark"
+else
+  made_with podSubnet "$POD_CIDR" cluster.podCidr
+  made_with serviceSubnet "$SERVICE_CIDR" cluster.serviceCidr
 fi
 
 wait_for 120 "the API to answer" kubectl get --raw /readyz
+# shellcheck disable=SC2086 # one argument for each label
+kubectl label node "$NODE_NAME" $NODE_LABELS --overwrite >/dev/null
 taint=node-role.kubernetes.io/control-plane:NoSchedule
 if [[ $TAKES_WORK == true ]]; then
   kubectl taint node "$NODE_NAME" "$taint-" 2>/dev/null || true

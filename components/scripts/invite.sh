@@ -12,7 +12,21 @@ put "/etc/kubernetes/nodes/$WORKER" <<<"$WORKER_IP"
 # An id that follows from the name: a second invitation takes the place of the first.
 id=$(sha256sum <<<"$WORKER")
 id=${id:0:6}
-kubeadm token delete "$id" >/dev/null 2>&1 || true
-token=$(kubeadm token create "$id.$(openssl rand -hex 8)" --ttl 0 --description "for $WORKER")
+secret=$(openssl rand -hex 8)
+kubectl --namespace kube-system delete secret "bootstrap-token-$id" --ignore-not-found >/dev/null
+# By standard input: `kubeadm token create` takes a token on its command line only.
+kubectl create --filename - >/dev/null <<END
+apiVersion: v1
+kind: Secret
+metadata: {name: bootstrap-token-$id, namespace: kube-system}
+type: bootstrap.kubernetes.io/token
+stringData:
+  description: for $WORKER
+  token-id: "$id"
+  token-secret: "$secret"
+  usage-bootstrap-authentication: "true"
+  usage-bootstrap-signing: "true"
+  auth-extra-groups: system:bootstrappers:kubeadm:default-node-token
+END
 hash=$(openssl x509 -in /etc/kubernetes/pki/ca.crt -pubkey -noout | openssl pkey -pubin -outform der | sha256sum)
-echo "$token sha256:${hash%% *}"
+echo "$id.$secret sha256:${hash%% *}"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes this node a worker.
 # ENDPOINT_NAME, ENDPOINT_IP: the API within the cluster    NODE_NAME, NODE_IP: this node
-# JOIN: "TOKEN CA_HASH" from invite.sh                        NODE_LABELS: key=value,...
+# JOIN: "TOKEN CA_HASH" from invite.sh
 set -euo pipefail
 
 done_mark=/etc/kubernetes/.tinderbox-joined # holds the hash of the cluster's CA
@@ -32,7 +32,6 @@ nodeRegistration:
   criSocket: unix:///run/containerd/containerd.sock
   kubeletExtraArgs:
     - {name: node-ip, value: "$NODE_IP"}
-    - {name: node-labels, value: "$NODE_LABELS"}
   $(ignored_preflight_errors)
 END
 say "kubeadm join"

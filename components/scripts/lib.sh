@@ -14,6 +14,11 @@ fail() {
   exit 1
 }
 
+# fail_fixed SETTING WAS WANTED: for what can't be changed in a cluster that is there.
+fail_fixed() {
+  fail "$1 is $2 in this cluster, and $3 is asked for: set it back, or make destroy and make up anew"
+}
+
 # wait_for SECONDS WHAT COMMAND...: until the command succeeds; past the limit it fails with WHAT.
 wait_for() {
   local limit=$1 what=$2 end

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # On the control plane: admits a worker that has joined; with the argument "delete", lets it go.
-# WORKER: the node's name    JOIN: "TOKEN CA_HASH" from invite.sh
+# WORKER: the node's name    JOIN: "TOKEN CA_HASH" from invite.sh    NODE_LABELS: "key=value ..."
 set -euo pipefail
 
 export KUBECONFIG=/etc/kubernetes/admin.conf
@@ -8,8 +8,9 @@ export KUBECONFIG=/etc/kubernetes/admin.conf
 admit() {
   local token=${JOIN%% *}
   wait_for 120 "node $WORKER to register" kubectl get node "$WORKER"
-  kubectl label node "$WORKER" node-role.kubernetes.io/worker= --overwrite >/dev/null
-  kubeadm token delete "${token%%.*}" >/dev/null
+  # shellcheck disable=SC2086 # one argument for each label
+  kubectl label node "$WORKER" node-role.kubernetes.io/worker= $NODE_LABELS --overwrite >/dev/null
+  kubectl --namespace kube-system delete secret "bootstrap-token-${token%%.*}" --ignore-not-found >/dev/null
 }
 
 release() {

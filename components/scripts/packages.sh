@@ -3,6 +3,12 @@
 # KUBERNETES_VERSION: 1.36.4   KUBERNETES_PACKAGES, DOCKER_PACKAGES: base URLs of the repositories
 set -euo pipefail
 
+# A node that is in a cluster stays at its release: there is no upgrade in place.
+if compgen -G '/etc/kubernetes/.tinderbox-*' >/dev/null; then
+  installed=$(kubeadm version --output short)
+  [[ $installed == "v$KUBERNETES_VERSION" ]] || fail_fixed cluster.version "${installed#v}" "$KUBERNETES_VERSION"
+fi
+
 keys=/etc/apt/keyrings
 minor=v${KUBERNETES_VERSION%.*}
 codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)

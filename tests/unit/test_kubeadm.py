@@ -143,13 +143,16 @@ def test_the_cluster_is_as_the_settings_say():
 
 def test_a_node_is_known_by_the_vpcs_name_and_its_private_address():
     plan = planned()
-    for node, step in (("control-plane", "init"), ("worker-1", "join")):
+    for node, step, labelled in (
+        ("control-plane", "init", "init"),
+        ("worker-1", "join", "member"),
+    ):
         made = plan.one(f"{node}-{step}")
         assert value(made, "NODE_NAME") == f"tinderbox-test-{node}.compute.internal"
         assert value(made, "NODE_IP") == "10.42.0.7"
-        assert value(made, "NODE_LABELS") == (
-            "node.kubernetes.io/instance-type=t3.medium,"
-            "topology.kubernetes.io/region=eu-central-1,"
+        assert value(plan.one(f"{node}-{labelled}"), "NODE_LABELS") == (
+            "node.kubernetes.io/instance-type=t3.medium "
+            "topology.kubernetes.io/region=eu-central-1 "
             "topology.kubernetes.io/zone=eu-central-1a"
         )
     assert value(plan.one("control-plane-init"), "PUBLIC_IP") == "198.18.1.1"

@@ -289,7 +289,6 @@ case $1 in
   init) touch admin.conf; [[ ! -e $SANDBOX/init-fails ]] || exit 1; cp "$3" "$SANDBOX/config" ;;
   join) [[ ! -e $SANDBOX/join-fails ]] || exit 1; touch kubelet.conf; cp "$3" "$SANDBOX/config" ;;
   reset) rm -f *.conf ;;
-  token) [[ $2 == delete ]] || echo "$3" ;;
 esac
 """
 INIT = {
@@ -300,7 +299,7 @@ INIT = {
     "NODE_NAME": "ip-10-42-0-5.internal",
     "NODE_IP": "10.42.0.5",
     "PUBLIC_IP": "198.18.1.1",
-    "NODE_LABELS": "a/b=c,d=e",
+    "NODE_LABELS": "a/b=c d=e",
     "TAKES_WORK": "false",
 }
 
@@ -327,6 +326,7 @@ def test_init_is_configured_as_asked(node, tmp_path):
     init(node)
     documents = list(yaml.safe_load_all((tmp_path / "config").read_text()))
     first, cluster, kubelet, proxy = documents
+    assert f"label node {INIT['NODE_NAME']} a/b=c d=e --overwrite" in node.calls("kubectl")
     assert [document["kind"] for document in documents] == [
         "InitConfiguration",
         "ClusterConfiguration",
@@ -340,7 +340,6 @@ def test_init_is_configured_as_asked(node, tmp_path):
     assert registration["criSocket"] == "unix:///run/containerd/containerd.sock"
     assert registration["kubeletExtraArgs"] == [
         {"name": "node-ip", "value": "10.42.0.5"},
-        {"name": "node-labels", "value": "a/b=c,d=e"},
     ]
     assert registration["ignorePreflightErrors"] == []
     assert cluster["kubernetesVersion"] == "v1.36.4"
@@ -379,6 +378,23 @@ def test_a_second_init_does_nothing(node):
     assert len(node.calls("kubeadm")) == 1
 
 
+@pytest.mark.parametrize(
+    ("setting", "variable", "was", "wanted"),
+    [
+        ("cluster.podCidr", "POD_CIDR", "10.244.0.0/16", "10.245.0.0/16"),
+        ("cluster.serviceCidr", "SERVICE_CIDR", "10.96.0.0/12", "10.112.0.0/12"),
+    ],
+)
+def test_a_cluster_that_is_there_keeps_its_ranges(node, setting, variable, was, wanted):
+    init(node)
+    ran = node.step("kubelet_lib.sh", "init.sh", **{**INIT, variable: wanted})
+    assert ran.returncode == 1
+    assert ran.stderr == (
+        f"{setting} is {was} in this cluster, and {wanted} is asked for:"
+        " set it back, or make destroy and make up anew\n"
+    )
+
+
 def test_an_interrupted_init_starts_over(node, tmp_path):
     (tmp_path / "init-fails").touch()
     assert node.step("kubelet_lib.sh", "init.sh", **INIT).returncode == 1
@@ -407,7 +423,6 @@ JOIN = {
     "ENDPOINT_IP": "10.42.0.5",
     "NODE_NAME": "ip-10-42-0-6.internal",
     "NODE_IP": "10.42.0.6",
-    "NODE_LABELS": "a/b=c",
     "JOIN": "abcdef.0123456789abcdef sha256:11",
 }
 
@@ -434,7 +449,6 @@ def test_join_is_configured_as_asked(node, tmp_path):
     assert document["nodeRegistration"]["name"] == "ip-10-42-0-6.internal"
     assert document["nodeRegistration"]["kubeletExtraArgs"] == [
         {"name": "node-ip", "value": "10.42.0.6"},
-        {"name": "node-labels", "value": "a/b=c"},
     ]
     assert "10.42.0.5 cp.internal" in node.file("/etc/hosts").read_text()
 
@@ -484,11 +498,20 @@ def test_an_invitation_is_a_token_and_the_hash_of_the_clusters_ca(node, tmp_path
         capture_output=True,
         check=True,
     ).stdout
+    node.fake("kubectl", '[[ $1 != create ]] || cat >"$SANDBOX/made"')
     invitations = []
     for _ in range(2):
         ran = node.step("invite.sh", WORKER="ip-10-42-0-6.internal", WORKER_IP="10.42.0.6")
         assert ran.returncode == 0, ran.stderr
         token, ca_hash = ran.stdout.split()
+        secret = yaml.safe_load((tmp_path / "made").read_text())
+        assert secret["metadata"] == {
+            "name": f"bootstrap-token-{token[:6]}",
+            "namespace": "kube-system",
+        }
+        assert f"{secret['stringData']['token-id']}.{secret['stringData']['token-secret']}" == token
+        assert f"delete secret {secret['metadata']['name']} --ignore" in str(node.calls("kubectl"))
+        assert token[7:] not in str(node.calls("kubectl"))
         assert ca_hash == f"sha256:{hashlib.sha256(key).hexdigest()}"
         invitations.append(token)
     first, second = (token.split(".") for token in invitations)
@@ -500,15 +523,19 @@ def test_an_invitation_is_a_token_and_the_hash_of_the_clusters_ca(node, tmp_path
     assert known.read_text() == "10.42.0.6\n"
 
 
-MEMBER = {"WORKER": "worker-1", "JOIN": "abcdef.0123456789abcdef sha256:11"}
+MEMBER = {
+    "WORKER": "worker-1",
+    "JOIN": "abcdef.0123456789abcdef sha256:11",
+    "NODE_LABELS": "a/b=c d=e",
+}
 
 
 def test_a_member_gets_its_role_and_loses_its_token(node):
     assert node.step("member.sh", **MEMBER).returncode == 0
-    assert "label node worker-1 node-role.kubernetes.io/worker= --overwrite" in node.calls(
-        "kubectl"
-    )
-    assert node.calls("kubeadm") == ["token delete abcdef"]
+    assert node.calls("kubectl")[1:] == [
+        "label node worker-1 node-role.kubernetes.io/worker= a/b=c d=e --overwrite",
+        "--namespace kube-system delete secret bootstrap-token-abcdef --ignore-not-found",
+    ]
 
 
 def test_a_member_that_goes_is_drained_and_unknown_afterwards(node):
@@ -576,6 +603,22 @@ def test_packages_come_from_the_named_repositories_in_the_wanted_release(sandbox
     pinned = sandbox.file("/etc/apt/preferences.d/kubernetes").read_text()
     assert "Pin: version 1.36.4-*\n" in pinned
     assert sandbox.calls("apt-mark") == ["hold containerd.io kubelet kubeadm kubectl"]
+
+
+@pytest.mark.parametrize("mark", [".tinderbox-initialized", ".tinderbox-joined"])
+def test_a_node_in_a_cluster_is_not_upgraded_half(sandbox, mark):
+    sandbox.file(f"/etc/kubernetes/{mark}", "")
+    sandbox.fake("kubeadm", "echo v1.36.4")
+    for name in ("curl", "apt-get"):
+        sandbox.fake(name)
+    values = {"KUBERNETES_PACKAGES": "https://k.test", "DOCKER_PACKAGES": "https://d.test"}
+    ran = sandbox.step("packages.sh", KUBERNETES_VERSION="1.37.0", **values)
+    assert ran.returncode == 1
+    assert ran.stderr == (
+        "cluster.version is 1.36.4 in this cluster, and 1.37.0 is asked for:"
+        " set it back, or make destroy and make up anew\n"
+    )
+    assert not sandbox.calls("apt-get")
 
 
 def test_a_key_that_can_not_be_fetched_ends_the_step(sandbox):
