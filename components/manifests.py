@@ -125,9 +125,10 @@ def _job_template(
     container = _container(DRIVER_CONTAINER, role, place)
     container["image"] = role.image or place.image
     container["imagePullPolicy"] = role.pull_policy
-    # An image for R has no Python, which measures.
-    is_r = application.language == "R" and not apart
-    container["command"] = [usage.SPARK_SUBMIT] if is_r else usage.measured(application.output)
+    is_measured = application.language != "R"  # whose image has no Python, which measures
+    container["command"] = (
+        usage.measured(application.output) if is_measured else [usage.SPARK_SUBMIT]
+    )
     container["args"] = submit_arguments(application, place)
     memory = driver_memory(application)
     container["resources"] = {
@@ -155,7 +156,7 @@ def _job_template(
     _mount(pod, "defaults", "/opt/spark/conf", {"configMap": {"name": defaults}})
     if files is not None:
         _mount(pod, "app", FILES_PATH, files)
-    _mount(pod, "usage", usage.PROGRAMS, {"configMap": {"name": place.usage_config}})
+    _mount_programs(pod, place)
     if application.is_native:
         _mount_auth(pod, place)
         pod |= _with_account(place)
@@ -193,6 +194,9 @@ def _receiver(place: Place) -> dict[str, Any]:
 def _driver_template(application: Application, place: Place) -> dict[str, Any]:
     """In cluster mode, what Spark makes the driver's pod from."""
     pod = _native_pod(DRIVER_CONTAINER, application.driver, place) | _with_account(place)
+    if application.language != "R":  # whose image has no Python, which measures
+        pod["containers"][0]["command"] = usage.measured(application.output, usage.ENTRY_POINT)
+        _mount_programs(pod, place)
     metadata = _with_metrics(_metadata(application, application.driver))
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
 
@@ -289,6 +293,10 @@ def _mount(pod: dict[str, Any], name: str, path: str, source: Mapping[str, Any])
 
 def _mount_auth(pod: dict[str, Any], place: Place) -> None:
     _mount(pod, "auth", AUTH_PATH, {"secret": {"secretName": place.auth_secret}})
+
+
+def _mount_programs(pod: dict[str, Any], place: Place) -> None:
+    _mount(pod, "usage", usage.PROGRAMS, {"configMap": {"name": place.usage_config}})
 
 
 def _add_sampler(pod: dict[str, Any], image: str, place: Place) -> None:

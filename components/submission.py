@@ -121,6 +121,7 @@ def _native_conf(application: Application, place: Place) -> dict[str, str]:
         "spark.kubernetes.authenticate.driver.serviceAccountName": place.service_account,
         "spark.driver.memoryOverhead": f"{driver.overhead_mib}m",
         "spark.kubernetes.file.upload.path": f"file://{UPLOADS}",
+        usage.RUN_PROPERTY: "$(POD)",
         # cluster_driver.py waits for the driver itself.
         "spark.kubernetes.submission.waitAppCompletion": "false",
     }

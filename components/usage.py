@@ -15,8 +15,10 @@ from components.settings import SHARED_PATH
 
 #: Spark's folder on the volume: events/ and usage/ in it.
 FOLDER = f"{SHARED_PATH}/spark"
-#: Of the official image.
-SPARK_SUBMIT = "/opt/spark/bin/spark-submit"
+#: Of the official image: what starts drivers, and what Spark itself starts in the pods it makes.
+SPARK_SUBMIT, ENTRY_POINT = "/opt/spark/bin/spark-submit", "/opt/entrypoint.sh"
+#: The property by which the log of a run is found; spark-submit gets it from measured.py.
+RUN_PROPERTY = "spark.tinderbox.run"
 #: Where containers have the programs of the chart's ConfigMap spark-usage.
 PROGRAMS = "/opt/tinderbox/usage"
 
@@ -25,10 +27,11 @@ PROGRAMS = "/opt/tinderbox/usage"
 POD_SAMPLER = ["/bin/bash", "-c", f"python3 {PROGRAMS}/sampler.py --pod {FOLDER}/usage || true"]
 
 
-def measured(output: str | None = None) -> list[str]:
-    """The command of a driver's container; its args are spark-submit's.
+def measured(output: str | None = None, program: str = SPARK_SUBMIT) -> list[str]:
+    """The command of a driver's container; its args are the program's.
 
-    The container must have its pod's name as POD, the volume at SHARED_PATH, and PROGRAMS.
+    The container must have a name of the run's own as POD, the volume at SHARED_PATH, and PROGRAMS.
+    Where Spark is not started by spark-submit, it must have POD as RUN_PROPERTY.
     output: a folder that the application makes; usage.json goes into it, too.
     """
     return [
@@ -38,7 +41,7 @@ def measured(output: str | None = None) -> list[str]:
         FOLDER,
         "$(POD)",
         "--",
-        SPARK_SUBMIT,
+        program,
     ]
 
 

@@ -5,16 +5,19 @@
 
 spark-submit itself returns 0 even where the driver fails. TEMPLATE is the driver's pod template;
 the pod that comes of it, DRIVER, gets this pod as its owner, so that Kubernetes takes it away with
-this one. UPLOADS, if set, is a folder for what spark-submit uploads; it goes when the driver ended.
+this one, and the same POD and JOB in its environment. UPLOADS, if set, is a folder for what
+spark-submit uploads; it goes when the driver ended.
 
-Runs in a pod: POD and POD_UID are its name and uid, and the mounted account may read pods and their
-logs and delete pods. Exit code: the driver's; spark-submit's where that failed; 1 where the pod of
-the driver has none, with the reason on stderr. Only the standard library, Python 3.10.
+Runs in a pod: POD and POD_UID are its name and uid, JOB is its Job's name, and the mounted account
+may read pods and their logs and delete pods. Exit code: the driver's; spark-submit's where that
+failed; 1 where the pod of the driver has none, with the reason on stderr. Only the standard
+library, Python 3.10.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import http.client
 import json
 import os
@@ -110,11 +113,15 @@ class Api:
         self.request("DELETE", name).read()
 
 
-def with_owner(template: Mapping[str, Any], name: str, uid: str) -> dict[str, Any]:
-    """A pod template whose pods belong to the pod of that name."""
+def with_owner(template: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """A pod template whose pods belong to the pod of that environment."""
+    name, uid = environment["POD"], environment["POD_UID"]
     owner = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}
-    metadata = {**template["metadata"], "ownerReferences": [owner]}
-    return {**template, "metadata": metadata}
+    made = copy.deepcopy(dict(template))
+    made["metadata"]["ownerReferences"] = [owner]
+    known = [{"name": key, "value": environment[key]} for key in ("POD", "JOB")]
+    made["spec"]["containers"][0].setdefault("env", []).extend(known)
+    return made
 
 
 def waits_for(pod: Mapping[str, Any]) -> str | None:
@@ -200,7 +207,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     api = Api(f"https://{f'[{host}]' if ':' in host else host}:{port}")
     template = json.loads(args.template.read_text())
     container = template["spec"]["containers"][0]["name"]
-    owned = with_owner(template, os.environ["POD"], os.environ["POD_UID"])
+    owned = with_owner(template, os.environ)
     uploads = os.environ.get("UPLOADS")
     try:
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:

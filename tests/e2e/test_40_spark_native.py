@@ -89,11 +89,22 @@ def nothing_stays(up: Up) -> Iterator[None]:
     gone(up)
 
 
+def assert_told(printed: str) -> None:
+    """The last line but the submission's own says what driver and executor used, and the cost."""
+    (line,) = re.findall(r"^usage: (\{.*\})$", printed, re.M)
+    used = json.loads(line)
+    assert used["name"] == "pi" and used["tasks"] > 0 and used["cost"]["usd"] > 0
+    names = {"driver", *(f"executor {executor['id']}" for executor in used["executors"])}
+    assert names == set(used["sampled"]) and len(names) > 1
+    assert all(sampled["peakMemoryMiB"] > 0 for sampled in used["sampled"].values())
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_pi_in_every_mode(up: Up, mode: str):
     options = " ".join([*MODES[mode], *SMALL])
     printed = up.make("submit", "APP=spark_jobs/pi.py", "ARGS=100000", f"OPTIONS={options}")
     assert re.search(r"^Pi is roughly 3\.1", printed, re.M)
+    assert_told(printed)
 
 
 @pytest.mark.parametrize("mode", MODES)

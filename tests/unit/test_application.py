@@ -187,6 +187,10 @@ def test_in_cluster_mode_the_jobs_pod_submits_and_the_driver_has_one_of_its_own(
     assert driver["metadata"]["labels"] == {"app": "pi", "team": "x"}
     assert driver["spec"]["serviceAccountName"] == "robot"
     assert driver["spec"]["securityContext"]["runAsUser"] == 185
+    (container,) = driver["spec"]["containers"]
+    assert container["command"][-3:] == ["$(POD)", "--", "/opt/entrypoint.sh"]
+    assert {"name": "usage", "mountPath": "/opt/tinderbox/usage"} in container["volumeMounts"]
+    assert conf(made)["spark.tinderbox.run"] == "$(POD)"
 
 
 def test_a_driver_is_measured():

@@ -60,6 +60,7 @@ def submit(tmp_path, monkeypatch):
     for key, value in {
         "POD": "job-1",
         "POD_UID": "uid-1",
+        "JOB": "job",
         "UPLOADS": str(uploads),
         "KUBERNETES_SERVICE_HOST": "10.0.0.1",
         "KUBERNETES_SERVICE_PORT": "443",
@@ -173,7 +174,9 @@ def test_the_drivers_pod_belongs_to_this_one(submit, tmp_path):
     seen = json.loads((tmp_path / "seen").read_text())
     owner = {"apiVersion": "v1", "kind": "Pod", "name": "job-1", "uid": "uid-1"}
     assert seen["metadata"]["ownerReferences"] == [owner]
-    assert seen["spec"] == TEMPLATE["spec"]
+    (container,) = seen["spec"]["containers"]
+    known = [{"name": "POD", "value": "job-1"}, {"name": "JOB", "value": "job"}]
+    assert container == {"name": "driver", "env": known}
 
 
 def test_it_needs_nothing_but_python_3_10():

@@ -14,6 +14,8 @@ import measured
 import pytest
 import usage
 
+import components.usage
+
 GIB = 1 << 30
 
 
@@ -118,8 +120,7 @@ def run_measured(folder: Path, *command: str) -> subprocess.Popen[str]:
 @pytest.mark.parametrize("code", [0, 2])
 def test_the_exit_code_is_the_drivers_though_nothing_is_known(tmp_path: Path, code: int) -> None:
     (tmp_path / "events").mkdir()
-    # The command takes --conf RUN_PROPERTY, as spark-submit does.
-    script = tmp_path / "submit"
+    script = tmp_path / "spark-submit"
     script.write_text(
         f'#!/bin/sh\n[ "$1 $2 $3" = "--conf spark.tinderbox.run=pod x" ]\nexit {code}'
     )
@@ -131,6 +132,18 @@ def test_the_exit_code_is_the_drivers_though_nothing_is_known(tmp_path: Path, co
     assert line.startswith("usage: not known: ")
     assert line.endswith("no event log has spark.tinderbox.run=pod")
     assert not list(tmp_path.rglob("*.jsonl"))
+
+
+def test_another_program_than_spark_submit_gets_its_own_arguments_only(tmp_path: Path) -> None:
+    script = tmp_path / "entrypoint.sh"
+    script.write_text('#!/bin/sh\n[ "$*" = "driver x" ] && exit 5')
+    script.chmod(0o755)
+    with run_measured(tmp_path, str(script), "driver", "x") as run:
+        assert run.wait(20) == 5
+
+
+def test_the_program_knows_the_property_by_the_same_name() -> None:
+    assert components.usage.RUN_PROPERTY == usage.RUN_PROPERTY
 
 
 def test_a_volume_that_cannot_be_written_costs_no_result(tmp_path: Path) -> None:

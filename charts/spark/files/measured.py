@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Runs a driver, samples it, and says afterwards what its application used.
 
-    measured.py FOLDER RUN [--every SECONDS] [--beside OUTPUT] -- spark-submit ARGUMENTS...
+    measured.py FOLDER RUN [--every SECONDS] [--beside OUTPUT] -- PROGRAM ARGUMENTS...
 
 FOLDER is Spark's on the shared volume: events/ in it holds the event logs (spark.eventLog.dir), and
 usage/<application>/ gets the samples and usage.json (see sampler.py and usage.py). RUN is a name
-that no other run has, such as the pod's. With --beside, usage.json goes into that folder, too, if
-the program made it. The same is printed on stderr, in one line: "usage: {...}".
+that no other run has, such as the pod's. It is how the log is found: spark-submit is told of it by
+a property, another PROGRAM has to have it already. With --beside, usage.json goes into that folder,
+too, if the program made it. The same is printed on stderr, in one line: "usage: {...}".
 
 The exit code is the driver's, whatever becomes of the measuring: where that fails, one line on
 stderr says why. Signals go on to the driver. Only the standard library, Python 3.10.
@@ -105,8 +106,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     started = time.time()
     samples = sampler.Samples(args.folder / "usage" / f"{args.run}.jsonl", "driver")
-    submit, *rest = args.command
-    command = [submit, "--conf", f"{usage.RUN_PROPERTY}={args.run}", *rest]
+    program, *rest = args.command
+    is_submit = Path(program).name == "spark-submit"
+    tag = ["--conf", f"{usage.RUN_PROPERTY}={args.run}"] if is_submit else []
+    command = [program, *tag, *rest]
     code = run_sampled(command, samples, args.every)
     try:
         report(args.folder, args.run, started - CLOCKS_DIFFER_BY, samples.file, args.beside)
