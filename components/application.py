@@ -19,6 +19,19 @@ from components.settings import MASTERS
 STANDALONE, KUBERNETES = MASTERS
 CLIENT, CLUSTER = "client", "cluster"
 
+# Applications are found, watched and taken away by these.
+_OURS = {
+    "spark.master",
+    "spark.submit.deployMode",
+    "spark.kubernetes.namespace",
+    "spark.kubernetes.driver.pod.name",
+    "spark.kubernetes.driver.podTemplateFile",
+    "spark.kubernetes.driver.podTemplateContainerName",
+    "spark.kubernetes.executor.podNamePrefix",
+    "spark.kubernetes.executor.podTemplateFile",
+    "spark.kubernetes.executor.podTemplateContainerName",
+    "spark.kubernetes.submission.waitAppCompletion",
+}
 _LANGUAGES = {".py": "Python", ".jar": "Java", ".R": "R", ".r": "R"}
 
 
@@ -31,7 +44,8 @@ class Role:
     """The pods of one role: the driver's, or the executors'.
 
     cores, memory_mib: of Spark (spark.executor.cores ...); None leaves them to Spark's defaults.
-    overhead_mib: what a pod gets beside its heap. cpu_request: as Kubernetes writes it ("500m").
+    overhead_mib: what a pod gets beside its heap. cpu_request, cpu_limit: as Kubernetes writes them
+    ("500m").
     secrets: {Secret: folder where its keys are files}; secret_env: {variable: "Secret:key"}.
     """
 
@@ -39,6 +53,7 @@ class Role:
     memory_mib: int | None = None
     overhead_mib: int = 512
     cpu_request: str | None = None
+    cpu_limit: str | None = None
     image: str | None = None  # None: the place's
     pull_policy: str = "IfNotPresent"
     node_selector: Mapping[str, str] = field(default_factory=dict)
@@ -109,6 +124,10 @@ class Application:
             raise ApplicationError(
                 "deploy mode cluster needs the master kubernetes: a standalone master takes no"
                 " Python there, and tells nobody how the driver ended"
+            )
+        if ours := sorted(_OURS & self.conf.keys()):
+            raise ApplicationError(
+                f"{', '.join(ours)} can't be set: what runs an application here sets it for each"
             )
         if self.language == "Java" and self.main_class is None:
             raise ApplicationError(f"{self.app} is a jar: say which class to run (--class)")

@@ -76,9 +76,12 @@ def restricted() -> dict[str, Any]:
     return {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
-def manifests(application: Application, place: Place, *, can_upload: bool = False) -> Manifests:
+def manifests(
+    application: Application, place: Place, *, run: str | None = None, can_upload: bool = False
+) -> Manifests:
     """The ConfigMap and the Job. Raises ApplicationError for a file that is not there.
 
+    run: a name for the ConfigMap; else it is by the content, so that a Job of Pulumi's follows it.
     can_upload: the caller can bring `uploads`, so the files may be larger than a ConfigMap.
     """
     carried = read_files(application)
@@ -96,7 +99,7 @@ def manifests(application: Application, place: Place, *, can_upload: bool = Fals
             f"the files of {application.name} have {size} bytes, and {LARGEST_BY_CONFIGMAP} can go"
             f" along: put them below {SHARED_PATH} (local://), or behind a URL"
         )
-    config = _config_map(application, place, carried) if carried and not is_large else None
+    config = _config_map(application, place, carried, run) if carried and not is_large else None
     source = {"configMap": {"name": config["metadata"]["name"]}} if config else {"emptyDir": {}}
     template = _job_template(application, place, source if carried else None)
     if is_large:
@@ -133,7 +136,10 @@ def _job_template(
     memory = driver_memory(application)
     container["resources"] = {
         "requests": {"cpu": role.cpu_request or str(role.cores or 1), "memory": memory["request"]},
-        "limits": {"memory": memory["limit"]},
+        "limits": {
+            "memory": memory["limit"],
+            **({} if role.cpu_limit is None else {"cpu": role.cpu_limit}),
+        },
     }
     container["env"] += [
         _from_field("POD", "metadata.name"),
@@ -175,7 +181,8 @@ def driver_memory(application: Application) -> dict[str, str]:
         return {"request": "512Mi", "limit": "1280Mi"}
     role = application.driver
     asked = spark_mib(application.conf, "spark.driver.memory", role.memory_mib or 0)
-    limit = f"{math.ceil(asked or DRIVER_MIB) + role.overhead_mib}Mi"
+    beside = spark_mib(application.conf, "spark.driver.memoryOverhead", role.overhead_mib)
+    limit = f"{math.ceil((asked or DRIVER_MIB) + beside)}Mi"
     return {"request": limit if asked else "512Mi", "limit": limit}
 
 
@@ -335,9 +342,9 @@ def _as_json(manifest: Mapping[str, Any]) -> bytes:
 
 
 def _config_map(
-    application: Application, place: Place, carried: Mapping[str, bytes]
+    application: Application, place: Place, carried: Mapping[str, bytes], run: str | None
 ) -> dict[str, Any]:
-    """The ConfigMap of files. Its name changes with the content, so the Job follows it."""
+    """The ConfigMap of files."""
     digest = hashlib.sha256()
     for name, content in sorted(carried.items()):
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
@@ -352,7 +359,7 @@ def _config_map(
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {
-            "name": f"{application.name}-app-{digest.hexdigest()[:10]}",
+            "name": run or f"{application.name}-app-{digest.hexdigest()[:10]}",
             "namespace": place.namespace,
             "labels": _labels(application),
         },

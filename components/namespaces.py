@@ -17,7 +17,7 @@ from components.application import ApplicationError, Place
 from components.cluster import Cluster
 from components.quota import CPU, MEMORY, PODS
 from components.settings import NamespaceSettings, Settings
-from components.spark import CHART, POD_SECURITY, app_conf, create_auth_secret, spark_place
+from components.spark import CHART, POD_SECURITY, app_values, create_auth_secret, spark_place
 from components.storage import SharedVolume, VolumeArgs, claim_name
 
 # What a container gets that asks for nothing: a quota takes none without a request.
@@ -77,7 +77,6 @@ class SparkNamespace(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         auth = create_auth_secret(self.place, namespace.metadata.name, inside)
-        conf = app_conf(args.settings)
         # The same chart, without master and workers: what is left is the drivers' configuration.
         release = kubernetes.helm.v3.Release(
             f"{name}-spark",
@@ -87,7 +86,7 @@ class SparkNamespace(pulumi.ComponentResource):
             values={
                 "standalone": False,
                 # The stack's jars and S3 store, too; keys are each application's own here.
-                **({"app": {"conf": conf}} if conf else {}),
+                "app": app_values(args.settings),
                 "volume": {"claimName": volume.claim_name, "mountPath": volume.mount_path},
                 "auth": {"existingSecret": auth.metadata.name},
             },

@@ -26,6 +26,7 @@ _VALUES = {
     "image": (f"{_K8S}container.image", f"{_K8S}driver.container.image"),
     "pull_policy": (f"{_K8S}container.image.pullPolicy",),
     "cpu_request": (f"{_K8S}driver.request.cores",),
+    "cpu_limit": (f"{_K8S}driver.limit.cores",),
 }
 
 

@@ -205,20 +205,14 @@ def spark_values(
     spark = settings.spark
     repository, tag = spark.image.rsplit(":", 1)
     workers = _workers(spark, worker_nodes)
-    conf = app_conf(settings)
     # Executors fetch an application's s3a:// files by themselves, with the worker's environment;
     # only for data does the driver hand them its keys.
     s3_secret = _s3_secret(settings.s3)
-    price = {} if settings.nodes.price is None else {"nodePrice": settings.nodes.price}
     return {
         "image": {"repository": repository, "tag": tag},
         "volume": {"claimName": claim_name, "mountPath": SharedVolume.mount_path},
         # One application may use all there is.
-        "app": {
-            "coresMax": workers * spark.worker_cores,
-            **price,
-            **({"conf": conf} if conf else {}),
-        },
+        "app": {"coresMax": workers * spark.worker_cores, **app_values(settings)},
         "worker": {
             "replicas": workers,
             "cores": spark.worker_cores,
@@ -241,9 +235,14 @@ def _s3_secret(s3: S3Settings) -> str | None:
     return f"{_RELEASE}-s3-{digest[:8]}"
 
 
-def app_conf(settings: Settings) -> dict[str, str]:
-    """The properties that applications have by the settings, beside the chart's own."""
-    return {**_s3_conf(settings.s3), **_jars_conf(_jars(settings.spark))}
+def app_values(settings: Settings) -> dict[str, object]:
+    """The chart's `app`, in any namespace: properties by the settings, and the price of a node."""
+    conf = {**_s3_conf(settings.s3), **_jars_conf(_jars(settings.spark))}
+    price = settings.nodes.price
+    return {
+        **({} if price is None else {"nodePrice": price}),
+        **({"conf": conf} if conf else {}),
+    }
 
 
 def _jars(settings: SparkSettings) -> LocalFiles | None:

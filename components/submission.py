@@ -107,6 +107,8 @@ def _native_conf(application: Application, place: Place) -> dict[str, str]:
     }
     if executor.cpu_request is not None:
         conf["spark.kubernetes.executor.request.cores"] = executor.cpu_request
+    if executor.cpu_limit is not None:
+        conf["spark.kubernetes.executor.limit.cores"] = executor.cpu_limit
     if not application.driver_is_apart:
         return conf | {
             # The executors belong to this pod: Kubernetes ends them with it, come what may.
@@ -127,6 +129,8 @@ def _native_conf(application: Application, place: Place) -> dict[str, str]:
     }
     if driver.cpu_request is not None:
         conf["spark.kubernetes.driver.request.cores"] = driver.cpu_request
+    if driver.cpu_limit is not None:
+        conf["spark.kubernetes.driver.limit.cores"] = driver.cpu_limit
     return conf
 
 

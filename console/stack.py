@@ -27,15 +27,17 @@ class ConsoleError(Exception):
 
 
 def find_input(path: str) -> str:
-    """The text that INPUT= names: a URL, or a file or folder here with links resolved once.
+    """The text that INPUT= names: in S3, or a file or folder here with links resolved once.
 
     Raises ConsoleError where there is none.
     """
-    if "://" in path:
+    if path.startswith("s3a://"):
         return path
     resolved = Path(path).resolve()
     if not resolved.exists():
-        raise ConsoleError(f"INPUT={path} does not exist; it must be a file or a folder")
+        raise ConsoleError(
+            f"INPUT={path} does not exist; it must be a file or a folder, or s3a://BUCKET/PATH"
+        )
     return str(resolved)
 
 
@@ -114,7 +116,7 @@ class Stack:
             return str(yaml.safe_load(made.read_text())["encryptionsalt"])
 
     def choose_input(self, text: str) -> None:
-        """Sets the text to count: a file or a folder here, or a URL."""
+        """Sets the text to count: a file or a folder here, or in S3."""
         self.pulumi("config", "set", "--path", "tinderbox:wordCount.input", text, own=True)
 
     def up(self, events: Path) -> None:

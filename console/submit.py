@@ -191,8 +191,8 @@ class Run:
         self.application = application
         self.place = place
         self.namespace = place.namespace
-        self.manifests = manifests(application, place, can_upload=True)
         self.name = f"{application.name}-{secrets.token_hex(3)}"
+        self.manifests = manifests(application, place, run=self.name, can_upload=True)
 
     def rooms(self) -> list[Room]:
         """What each node has that pods may come to; nothing where this user may not look."""
@@ -217,7 +217,8 @@ class Run:
     def create(self) -> None:
         """Makes the Job and its files; these belong to the Job and go with it."""
         files = self.manifests.files
-        made = files is not None and self._create_files(files)
+        if files is not None:
+            self.core.create_namespaced_config_map(self.namespace, files)
         try:
             job = {**self.manifests.job}
             job["metadata"] = {**job["metadata"], "name": self.name}
@@ -230,19 +231,9 @@ class Run:
                     {"metadata": {"ownerReferences": [owner]}},
                 )
         except BaseException:
-            if made and files is not None:
+            if files is not None:
                 self.core.delete_namespaced_config_map(files["metadata"]["name"], self.namespace)
             raise
-
-    def _create_files(self, files: dict[str, Any]) -> bool:
-        """False where they are there: of a run at the same time. Then they get a second owner."""
-        try:
-            self.core.create_namespaced_config_map(self.namespace, files)
-        except ApiException as error:
-            if error.status != 409:
-                raise
-            return False
-        return True
 
     def wait_for_pod(self, seconds: float) -> str:
         """The name of the Job's pod, once it runs or has run.
@@ -259,7 +250,7 @@ class Run:
                 return pods[0].metadata.name
             if pods and not uploaded and _is_waiting_for_files(pods[0]):
                 self._upload(pods[0].metadata.name)
-                uploaded = True
+                uploaded, end = True, time.monotonic() + seconds  # however long that took
             reason = _waits_for(pods[0]) if pods else self._refused()
             if reason and reason != said:
                 say(f"the driver's pod waits: {reason}")

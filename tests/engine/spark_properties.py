@@ -21,8 +21,10 @@ of each in the Spark of this repository. `tests/engine/test_spark_properties.py`
 them with the real `spark-submit` against a real API server and looks for it at the place below;
 this page is written from the same data (`tests/engine/spark_properties.toml`).
 
-Any of them can be given to an application: `make submit` and `SparkApplicationJob` take
-properties as they are (see [scheduling.md](scheduling.md)).
+They can be given to an application: `make submit` and `SparkApplicationJob` take properties as they
+are (see [scheduling.md](scheduling.md)). Only what they find, watch and end an application by is
+theirs to set, and refused with a line that says so: the namespace (`--namespace` chooses one), the
+driver's pod name, `executor.podNamePrefix` and the pod templates.
 
 To look for one yourself: `kubectl get pod NAME -o jsonpath='PATH'`.
 

@@ -21,6 +21,8 @@ import yaml
 from kubernetes import client, config
 
 from components.access import RULES
+from components.application import Application
+from components.manifests import manifests
 from console import submit
 from console.stack import ROOT
 from tests import place
@@ -135,7 +137,13 @@ def test_the_drivers_exit_code_is_the_commands_and_nothing_stays(api, run, scrip
 
 
 def test_what_is_made(api, run, script):
-    """The real API server takes the manifests; with --keep the Job stays to be looked at."""
+    """The real API server takes the manifests; with --keep the Job stays to be looked at.
+
+    The files of a stack's own application of the same name and content are left alone.
+    """
+    application = Application("my-job", str(script), master="kubernetes")
+    files = manifests(application, PLACE).files
+    of_stack = core_of(api).create_namespaced_config_map(NAMESPACE, files).metadata.name
     teller = threading.Thread(target=ends, args=(api, 0))
     teller.start()
     try:
@@ -144,14 +152,15 @@ def test_what_is_made(api, run, script):
         assert job.metadata.name.startswith("my-job-")
         container = job.spec.template.spec.containers[0]
         assert container.args[-2:] == ["/opt/tinderbox/app/My_job.py", "$$(POD)"]
-        (config_map,) = [
-            item
+        owners = {
+            item.metadata.name: [owner.uid for owner in item.metadata.owner_references or []]
             for item in core_of(api).list_namespaced_config_map(NAMESPACE).items
             if item.metadata.name.startswith("my-job-")
-        ]
-        assert [owner.uid for owner in config_map.metadata.owner_references] == [job.metadata.uid]
+        }
+        assert owners == {of_stack: [], job.metadata.name: [job.metadata.uid]}
     finally:
         teller.join()
+        core_of(api).delete_namespaced_config_map(of_stack, NAMESPACE)
         jobs_of(api).delete_collection_namespaced_job(NAMESPACE, propagation_policy="Background")
         within(30, lambda: not pods(api))
 

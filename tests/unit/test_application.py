@@ -256,6 +256,7 @@ def test_driver_and_executors_have_each_their_own():
         ({"deploy_mode": "server"}, "no deploy mode 'server'"),
         ({"deploy_mode": "cluster"}, "deploy mode cluster needs the master kubernetes"),
         ({"app": "local:///a.jar"}, "say which class to run"),
+        ({"conf": {"spark.kubernetes.namespace": "x"}}, "spark.kubernetes.namespace can't be set"),
         ({"app": "local:///a.sh"}, "none of .py, .jar and .R"),
         ({"name": "Pi_1"}, "no application's name"),
         ({"name": "p" * 33}, "no application's name"),

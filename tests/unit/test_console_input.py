@@ -16,6 +16,11 @@ def test_a_text_that_is_not_there_is_told_before_anything_starts(tmp_path, monke
         up(Stack("local", env={}), missing)
 
 
+def test_what_spark_can_not_read_is_no_input():
+    with pytest.raises(ConsoleError, match=r"INPUT=https://x/y.txt does not exist; it must be"):
+        find_input("https://x/y.txt")
+
+
 def test_links_are_followed_once(tmp_path):
     (tmp_path / "text").write_text("one two")
     (tmp_path / "link").symlink_to("text")

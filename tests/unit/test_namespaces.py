@@ -54,6 +54,12 @@ def test_a_namespace_has_the_stacks_jars_and_store_and_not_its_keys(tmp_path):
     assert made.exported["spark"]["s3_secret"] is not None
 
 
+def test_what_runs_in_a_namespace_costs_what_it_costs_elsewhere():
+    made = plan(TEAM | {"nodes": {"price": 0.05}})
+    for release in ("team-spark", "spark"):
+        assert made.one(release, RELEASE).inputs["values"]["app"]["nodePrice"] == 0.05
+
+
 def test_a_container_that_says_nothing_is_counted_with_something():
     limits = planned(TEAM).one("team-limits").inputs["spec"]["limits"]
     assert limits == [{"type": "Container", "defaultRequest": {"cpu": "100m", "memory": "256Mi"}}]

@@ -21,6 +21,7 @@ CONF = {
     "spark.kubernetes.driver.container.image": "driver:1",
     "spark.kubernetes.container.image.pullPolicy": "Always",
     "spark.kubernetes.driver.request.cores": "250m",
+    "spark.kubernetes.driver.limit.cores": "750m",
 }
 
 
@@ -37,6 +38,7 @@ def test_they_become_the_drivers_role():
         image="driver:1",
         pull_policy="Always",
         cpu_request="250m",
+        cpu_limit="750m",
     )
     assert driver_role(Role(cores=1), {}) == Role(cores=1)
 
