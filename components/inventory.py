@@ -20,7 +20,7 @@ def write_inventory(
     """{VpcId, InternetGatewayId, SubnetId, SecurityGroupId, KeyPairPath, Instances}.
 
     Instances are [{InstanceId, InstanceIp}], the control plane first. The file is taken away with
-    the stack.
+    the stack; of several stacks the last has it.
     """
     document = pulumi.Output.from_input(
         {
@@ -37,7 +37,8 @@ def write_inventory(
     command.local.Command(
         f"{name}-inventory",
         create=f"cat > {_FILE}",
-        delete=f"rm -f {_FILE}",
+        # Another stack of this checkout may have written its own since.
+        delete=f"if cmp -s - {_FILE}; then rm {_FILE}; fi",
         stdin=document.apply(lambda known: json.dumps(known, indent=2) + "\n"),
         add_previous_output_in_env=False,
         opts=pulumi.ResourceOptions(parent=nodes),

@@ -29,6 +29,17 @@ def write_text(path: Path, seed: int, words: int) -> None:
             file.write(source.choice(SPACES))
 
 
+# Prints all event logs, in the pod of a worker: Spark's jars unpack them.
+EVENTS = """
+import pathlib, sys
+sys.path.insert(0, "/opt/tinderbox/usage")
+import usage
+with usage.unpacker() as unpack:
+    for log in sorted(pathlib.Path("/srv/shared/spark/events").rglob("events_*")):
+        sys.stdout.writelines(unpack.lines(log))
+"""
+
+
 class Up:
     """What `make up` made: its output, and ways to look into it."""
 
@@ -68,6 +79,11 @@ class Up:
     def get(self, *arguments: str) -> dict[str, Any]:
         """An object of the cluster."""
         return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+
+    def event_logs(self) -> str:
+        """What Spark wrote down of all applications, in plain text."""
+        where = ["-n", "spark", "exec", "deployment/spark-worker", "--"]
+        return self.kubectl(*where, "python3", "-c", EVENTS)
 
     def ssh(self, node: dict[str, Any], command: str) -> subprocess.CompletedProcess[str]:
         """Runs a command on a node of the output `nodes`, as the operator could by hand."""

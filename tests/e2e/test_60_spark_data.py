@@ -256,6 +256,8 @@ def test_words_in_s3_are_counted_into_s3(up: Up, bucket: Bucket, with_s3: Path):
     # The keys are in the Secret, and nowhere that a reader of workloads sees them.
     for kind in ("pods", "jobs", "configmaps", "deployments"):
         assert KEYS["secretKey"] not in up.kubectl("get", kind, "-n", "spark", "-o", "yaml")
+    events = up.event_logs()
+    assert "fs.s3a.endpoint" in events and KEYS["secretKey"] not in events
 
 
 @pytest.mark.parametrize("master", ["standalone", "kubernetes"])

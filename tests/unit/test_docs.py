@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import pyspark
 import pytest
+import yaml
 
+from components import usage
 from components.settings import Settings, _key
-from tests.unit.plan import EXISTING, ROOT, planned
+from components.spark import spark_place
+from tests.unit.plan import EXISTING, MINIMAL, ROOT, planned
 
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
@@ -68,8 +72,8 @@ def test_the_table_of_settings_is_complete_and_right():
 
 def test_the_table_of_outputs_is_that_of_the_program():
     listed = {name for row in rows(section("Outputs"))[1:] for name in code(row[0])}
-    with_opex = {"nodes": {"price": 0.1}, "opex": {"engine": "kube-opex-analytics"}}
-    assert listed == set(planned(with_opex).exported)
+    opex = {"nodes": {"price": 0.1}, "opex": {"engine": "kube-opex-analytics"}}
+    assert listed == set(planned(opex | {"namespaces": {"team": {}}}).exported)
 
 
 @pytest.mark.parametrize("config", [None, EXISTING])
@@ -168,3 +172,23 @@ def test_the_picture_is_well_formed_and_describes_itself():
     assert picture.find(f"{space}title") is not None
     assert picture.find(f"{space}desc") is not None
     assert 'src="docs/architecture.svg"' in README.read_text()
+
+
+@pytest.mark.parametrize("operator", ["apache", "kubeflow"])
+def test_an_operators_application_names_what_the_stack_makes(operator):
+    text = (ROOT / "docs" / "spark" / "operators" / f"{operator}.yaml").read_text()
+    place = spark_place(Settings.parse(MINIMAL))
+    metadata, spec = (yaml.safe_load(text)[key] for key in ("metadata", "spec"))
+    assert metadata["namespace"] == place.namespace
+    for named in (place.image, place.service_account, place.claim, f"file://{usage.FOLDER}/events"):
+        assert named in _values(spec)
+    assert place.image.endswith(f":{spec.get('sparkVersion', pyspark.__version__)}-python3")
+
+
+def _values(spec: object) -> list[object]:
+    """All that is at the ends of a manifest."""
+    if isinstance(spec, dict):
+        return [value for part in spec.values() for value in _values(part)]
+    if isinstance(spec, list):
+        return [value for part in spec for value in _values(part)]
+    return [spec]

@@ -248,7 +248,7 @@ def test_the_inventory_names_what_is_in_aws():
     file = made.one("inventory").inputs
     assert json.loads(file["stdin"]) == document
     assert file["create"] == "cat > inventory.json"
-    assert file["delete"] == "rm -f inventory.json"
+    assert file["delete"] == "if cmp -s - inventory.json; then rm inventory.json; fi"
 
 
 # In a cluster that exists.
