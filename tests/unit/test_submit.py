@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pulumi
 import pytest
+from kubernetes import client
 
 from components.application import Application
 from console import submit
 from console.stack import ConsoleError
+from tests.place import PLACE
 
 
 def described(*arguments: str) -> Application:
@@ -100,3 +104,31 @@ def test_a_file_that_is_not_there_is_said_before_the_stack_is_asked(capsys, monk
     monkeypatch.setattr(submit, "connect", connect)
     assert submit.main(["no/such.py"]) == 1
     assert "no/such.py can't be read: No such file" in capsys.readouterr().err
+
+
+class Core:
+    """The API: the pod waits for its files, then runs."""
+
+    def __init__(self, *statuses: dict[str, Any]) -> None:
+        self.statuses = list(statuses)
+
+    def list_namespaced_pod(self, namespace: str, label_selector: str) -> client.V1PodList:
+        status = client.V1PodStatus(**self.statuses.pop(0))
+        pod = client.V1Pod(metadata=client.V1ObjectMeta(name="pod"), status=status)
+        return client.V1PodList(items=[pod])
+
+
+def test_the_time_that_an_upload_takes_is_not_waited_away(monkeypatch, tmp_path):
+    now = [0.0]
+    monkeypatch.setattr(submit.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(submit.time, "sleep", lambda seconds: None)
+    state = client.V1ContainerState(running=client.V1ContainerStateRunning())
+    receiver = client.V1ContainerStatus(
+        name="files", state=state, image="", image_id="", ready=False, restart_count=0
+    )
+    waiting = {"phase": "Pending", "init_container_statuses": [receiver]}
+    application = Application("pi", "local:///opt/pi.py")
+    run = submit.Run(client.ApiClient(), PLACE, application)
+    run.core = Core(waiting, {"phase": "Pending"}, {"phase": "Running"})
+    monkeypatch.setattr(run, "_upload", lambda pod: now.__setitem__(0, now[0] + 1000))
+    assert run.wait_for_pod(300) == "pod"
