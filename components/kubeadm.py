@@ -2,7 +2,7 @@
 
     every node, side by side        control plane      each worker
     ready ─ packages ─ containerd ─ init ─ approver
-          └ storage ┘                 └─ invite (control plane) ─ join ─ member (control plane)
+                     └ storage ───┘   └─ invite (control plane) ─ join ─ member (control plane)
 
 Nothing sleeps: each step waits for what it needs, with a limit.
 """
@@ -121,7 +121,7 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             node,
             "storage.sh",
             {"FILE_SYSTEM": self._args.file_system.dns_name},
-            opts=self._after([ready]),
+            opts=self._after([packages]),  # it may have to install something, too
         )
         return _Prepared(containerd, storage)
 

@@ -14,6 +14,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.access import AccessArgs, SparkAccess
 from components.application import ApplicationError, Place
+from components.charts import describe_chart
 from components.cluster import Cluster
 from components.quota import CPU, MEMORY, PODS
 from components.settings import NamespaceSettings, Settings
@@ -82,6 +83,7 @@ class SparkNamespace(pulumi.ComponentResource):
             f"{name}-spark",
             name=name,
             chart=CHART,
+            description=describe_chart(CHART),
             namespace=namespace.metadata.name,
             values={
                 "standalone": False,

@@ -6,6 +6,7 @@ others are workers. All run the same Debian 13 image.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -83,7 +84,9 @@ def find_machine(settings: NodesSettings, provider: aws.Provider) -> Machine:
         location_type="availability-zone",
         opts=ask,
     )
-    if not offers.locations:
+    # Not the region's outposts in other cities (eu-central-1-ham-1a): no EFS is there.
+    zones = [zone for zone in offers.locations if re.fullmatch(r"(?:[a-z]+-)+\d[a-z]", zone)]
+    if not zones:
         raise SettingsError("nodes.type", settings.type, "a type that the region offers")
     image = aws.ec2.get_ami(
         most_recent=True,
@@ -91,7 +94,7 @@ def find_machine(settings: NodesSettings, provider: aws.Provider) -> Machine:
         filters=[aws.ec2.GetAmiFilterArgs(name="name", values=[_DEBIAN_NAME])],
         opts=ask,
     )
-    return Machine(settings.type, image.id, min(offers.locations), info.memory_size)
+    return Machine(settings.type, image.id, min(zones), info.memory_size)
 
 
 @dataclass(frozen=True)

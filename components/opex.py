@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from components.charts import describe_chart
 from components.cluster import Cluster
 from components.settings import Settings
 from components.storage import SharedVolume, VolumeArgs
@@ -76,6 +77,7 @@ class OpexRelease(pulumi.ComponentResource):
             "opex",
             name=_RELEASE,
             chart=settings.opex.chart,
+            description=describe_chart(settings.opex.chart),
             namespace=namespace.metadata.name,
             values=opex_values(settings, volume.claim_name),
             atomic=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
 import secrets
@@ -13,6 +14,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.access import AccessArgs, SparkAccess
 from components.application import Place
+from components.charts import describe_chart
 from components.cluster import Cluster
 from components.nodes import Machine
 from components.settings import (
@@ -100,6 +102,7 @@ class SparkRelease(pulumi.ComponentResource):
             "spark",
             name=_RELEASE,
             chart=CHART,
+            description=describe_chart(CHART),
             namespace=self.namespace,
             values={
                 **spark_values(args.settings, args.cluster.worker_count, volume.claim_name),
@@ -152,15 +155,15 @@ def create_auth_secret(
 
     The chart could make one itself, but then it would render anew at every preview. A key that
     a Command makes is unknown in the first preview, where Pulumi's engine fails to show it as
-    JSON (3.250: "attempt to encrypt value").
+    JSON (3.250: "attempt to encrypt value"). `data` rather than stringData: the official plugin
+    keeps only that, and what is not in the state can't be ignored.
     """
+    key = base64.b64encode(secrets.token_urlsafe(32).encode()).decode()
     return kubernetes.core.v1.Secret(
         place.auth_secret,
         metadata={"name": place.auth_secret, "namespace": namespace},
-        string_data={"secret": pulumi.Output.secret(secrets.token_urlsafe(32))},
-        opts=pulumi.ResourceOptions.merge(
-            inside, pulumi.ResourceOptions(ignore_changes=["stringData"])
-        ),
+        data={"secret": pulumi.Output.secret(key)},
+        opts=pulumi.ResourceOptions.merge(inside, pulumi.ResourceOptions(ignore_changes=["data"])),
     )
 
 

@@ -45,6 +45,7 @@ def run_step(
     undoes: bool = False,
     triggers: Sequence[pulumi.Input[object]] = (),
     secret_output: bool = False,
+    quiet: bool = False,
     opts: pulumi.ResourceOptions | None = None,
 ) -> command.remote.Command:
     """Runs `components/scripts/<script>` on the node, or several as one.
@@ -54,11 +55,12 @@ def run_step(
     undoes: the script, given the argument "delete", takes the step back.
     triggers: run anew when one of these changes, besides the instance.
     secret_output: the step prints a secret; it is kept as one and never logged.
+    quiet: nor is this; Pulumi's plugin hangs on logging a line of more than 64 KiB.
     """
     text = "\n".join(
         read_script(part) for part in ([script] if isinstance(script, str) else script)
     )
-    logging = command.remote.Logging.NONE if secret_output else None
+    logging = command.remote.Logging.NONE if secret_output or quiet else None
     defaults = pulumi.ResourceOptions(
         additional_secret_outputs=["stdout"] if secret_output else None,
         custom_timeouts=pulumi.CustomTimeouts(create="10m", update="10m", delete="5m"),

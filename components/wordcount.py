@@ -203,6 +203,7 @@ class WordCountJob(pulumi.ComponentResource):
                 "result.sh",
                 {"RUN": pulumi.Output.concat(_RUNS, "/", job.metadata.name)},
                 triggers=[job.metadata.uid],
+                quiet=True,
                 opts=pulumi.ResourceOptions(parent=self),
             ).stdout
         read = command.local.Command(
@@ -214,9 +215,11 @@ class WordCountJob(pulumi.ComponentResource):
                 runs=self._args.settings.output or _RUNS,
             ),
             interpreter=["/bin/bash", "-euo", "pipefail", "-c"],
+            # With a renewed kubeconfig the result stays: the job's log may be gone by then.
+            update='printf %s "$PULUMI_COMMAND_STDOUT"',
             environment={"KUBECONFIG_TEXT": self._args.cluster.kubeconfig},
             triggers=[job.metadata.uid],
-            add_previous_output_in_env=False,
+            logging=command.local.Logging.NONE,  # as in run_step
             opts=pulumi.ResourceOptions(parent=self),
         )
         return read.stdout

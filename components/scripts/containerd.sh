@@ -6,8 +6,9 @@ set -euo pipefail
 put /etc/modules-load.d/kubernetes.conf <<END
 overlay
 br_netfilter
+nf_conntrack
 END
-for module in overlay br_netfilter; do
+for module in overlay br_netfilter nf_conntrack; do
   # In a container the host has loaded or built them in, and modprobe is not needed.
   modprobe "$module" 2>/dev/null || true
 done

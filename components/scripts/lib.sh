@@ -44,7 +44,18 @@ put() {
   rm -f "$new"
 }
 
-# apt_get ARGUMENTS...: a fresh image may be updating itself and hold the lock.
+# apt_get ARGUMENTS...: a fresh image may be updating itself and hold a lock, 5 minutes at most. For
+# dpkg's apt waits by itself, for that of its lists it does not.
 apt_get() {
-  apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 "$@"
+  local errors end=$((SECONDS + 300))
+  errors=$(mktemp)
+  until apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 "$@" 2>"$errors"; do
+    if ((SECONDS >= end)) || ! grep -q /lists/lock "$errors"; then
+      cat "$errors" >&2
+      rm -f "$errors"
+      return 100
+    fi
+    sleep 0.5
+  done
+  rm -f "$errors"
 }

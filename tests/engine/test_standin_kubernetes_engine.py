@@ -51,7 +51,7 @@ release = kubernetes.helm.v3.Release(
 )
 kubernetes.helm.v3.Release(
     "random", name="random", chart="./random", namespace=space.metadata.name,
-    opts=pulumi.ResourceOptions(provider=provider, ignore_changes=["checksum"]),
+    opts=inside,
 )
 job = kubernetes.batch.v1.Job(
     "count",
@@ -180,7 +180,8 @@ def test_first_preview_knows_no_cluster_and_the_update_makes_all(stack):
     assert resources["script"]["outputs"]["metadata"]["name"].startswith("script-")
     secret = "4dabf18193072939515e22adb298388d"
     assert secret in resources["hidden"]["outputs"]["data"]
-    assert secret in resources["hidden"]["inputs"]["stringData"]
+    assert secret in resources["hidden"]["inputs"]["data"]
+    assert "stringData" not in resources["hidden"]["inputs"]
 
 
 def test_nothing_changes_where_nothing_changed_nor_after_a_refresh(stack):

@@ -145,7 +145,8 @@ def test_every_test_that_is_named_exists():
 def test_the_messages_in_troubleshooting_are_the_programs():
     """`…` stands for what differs; what is between is a text of the sources."""
     folders = ("components", "console", "localcloud", "toolchain")
-    files = [file for folder in folders for file in (ROOT / folder).rglob("*.py")]
+    files = [file for folder in folders for file in (ROOT / folder).rglob("*.*")]
+    files = [file for file in files if file.suffix in (".py", ".sh")]
     # Strings that are split over lines, and what is filled in.
     sources = "\n".join(file.read_text() for file in files)
     sources = re.sub(r'"\s*\n\s*f?"', "", sources)

@@ -33,7 +33,7 @@ def test_a_namespace_has_all_that_its_place_names(config):
     assert made.one("team-account").inputs["metadata"]["name"] == place["service_account"]
     auth = made.one("team-auth")
     assert auth.inputs["metadata"]["name"] == place["auth_secret"]
-    assert "stringData" in auth.secrets
+    assert "data" in auth.secrets
     release = made.one("team-spark").inputs
     assert f"{release['name']}-native" == place["native_config"]
     assert f"{release['name']}-usage" == place["usage_config"]

@@ -175,6 +175,7 @@ def test_the_smallest_type_that_will_do():
         (Plan(instance_type={**T3_MEDIUM, "supportedArchitectures": ["arm64"]}), "x86_64"),
         (Plan(instance_type={}), "an EC2 instance type"),
         (Plan(zones=()), "a type that the region offers"),
+        (Plan(zones=("eu-central-1-wl1-ber-wlz-1",)), "a type that the region offers"),
     ],
 )
 def test_nothing_is_made_with_a_type_that_can_be_no_node(asked, message):
@@ -186,7 +187,11 @@ def test_nothing_is_made_with_a_type_that_can_be_no_node(asked, message):
 
 
 def test_the_zone_is_one_that_offers_the_type_and_always_the_same():
-    for zones in (("eu-central-1b", "eu-central-1c"), ("eu-central-1c", "eu-central-1b")):
+    for zones in (
+        ("eu-central-1b", "eu-central-1c"),
+        ("eu-central-1c", "eu-central-1b"),
+        ("eu-central-1-ham-1a", "eu-central-1b"),  # a local zone, without EFS
+    ):
         made = plan(recorder=Plan(zones=zones))
         assert made.one("subnet").inputs["availabilityZone"] == "eu-central-1b"
         init = made.one("control-plane-init").inputs["stdin"]

@@ -184,7 +184,7 @@ def test_every_object_of_the_settings_has_its_type_in_the_project():
 @pytest.mark.parametrize("config", [{}, EXISTING])
 def test_no_secret_is_in_the_clear(config):
     made = planned(config)
-    sparks = made.one("spark-auth").inputs["stringData"]["secret"]
+    sparks = made.one("spark-auth").inputs["data"]["secret"]
     secrets = ("PRIVATE", "abcdef.0123456789abcdef", "s3cr3t", sparks)
     for resource in made.made:
         for name, value in resource.inputs.items():

@@ -60,6 +60,32 @@ def test_put_replaces_another_content(sandbox):
     assert file.stat().st_mode & 0o777 == 0o644
 
 
+# Fails as apt-get does, as often as the file says.
+APT = """
+left=$(cat "$SANDBOX/left")
+((left == 0)) && exit
+echo $((left - 1)) >"$SANDBOX/left"
+cat "$SANDBOX/said" >&2
+exit 100
+"""
+LOCKED = "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 7 (apt-get)\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "left", "code"), [(LOCKED, 2, 0), ("E: Unable to locate package x\n", 1, 100)]
+)
+def test_apt_waits_for_whoever_holds_its_lists_and_for_nothing_else(
+    sandbox, tmp_path, said, left, code
+):
+    sandbox.fake("apt-get", APT)
+    (tmp_path / "left").write_text(f"{left}\n")
+    (tmp_path / "said").write_text(said)
+    ran = sandbox.run(shell_input("apt_get update", {}))
+    assert (ran.returncode, ran.stderr) == (code, said if code else "")
+    assert len(sandbox.calls("apt-get")) == (1 if code else left + 1)
+    assert not list(sandbox.temporary.iterdir())
+
+
 # approve-serving-certificates.sh
 
 APPROVER = _SCRIPTS / "approve-serving-certificates.sh"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from components.settings import (
@@ -80,15 +82,15 @@ def test_the_namespace_and_the_masters_url():
 def test_sparks_processes_know_each_other_by_a_secret_that_stays(config):
     plan = planned(config)
     secret = plan.one("spark-auth")
-    assert len(secret.inputs["stringData"]["secret"]) >= 40
-    assert "stringData" in secret.secrets
-    assert plan.options_of("spark-auth").ignore_changes == {"stringData"}
+    assert len(base64.b64decode(secret.inputs["data"]["secret"])) >= 40
+    assert "data" in secret.secrets
+    assert plan.options_of("spark-auth").ignore_changes == {"data"}
     values = plan.one("spark", RELEASE).inputs["values"]
     assert values["auth"] == {"existingSecret": "spark-auth"}
 
 
 def test_the_secret_is_another_for_each_cluster():
-    made = {plan({}).one("spark-auth").inputs["stringData"]["secret"] for _ in range(2)}
+    made = {plan({}).one("spark-auth").inputs["data"]["secret"] for _ in range(2)}
     assert len(made) == 2
 
 

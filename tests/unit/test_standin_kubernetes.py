@@ -411,7 +411,7 @@ metadata: {name: s}
 def test_a_release_with_unknown_values_is_checked_without_helm(monkeypatch):
     monkeypatch.setenv("PATH", "")
     checked = check(a_provider(), RELEASE, {"chart": "x", "values": {"a": UNKNOWN}})
-    assert checked["checksum"] is UNKNOWN and checked["timeout"] == 300
+    assert checked["resourceNames"] is UNKNOWN and checked["timeout"] == 300
     assert checked["name"].startswith("web-") and checked["namespace"] == "default"
 
 

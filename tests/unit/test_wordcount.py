@@ -393,6 +393,20 @@ def test_the_result_of_a_cluster_that_exists_is_read_from_the_log(text, tmp_path
     assert "job-name=wordcount-1a2b" in (tmp_path / "called").read_text()
 
 
+def test_a_renewed_kubeconfig_leaves_the_result_as_it_is(text):
+    """The log that it was read from may be gone; only another job, a trigger, reads anew."""
+    made = existing(text).one("wordcount-result", "command:local:Command")
+    ran = subprocess.run(
+        [*made.inputs["interpreter"], made.inputs["update"]],
+        env={"PULUMI_COMMAND_STDOUT": '{"words": 3}\n'},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout == '{"words": 3}\n'
+    assert made.inputs.get("addPreviousOutputInEnv") in (None, True)
+
+
 def test_a_count_without_a_summary_is_an_error(text, tmp_path):
     made = existing(text).one("wordcount-result", "command:local:Command")
     (tmp_path / "kubectl").write_text("#!/bin/bash\necho 'WARN nothing'\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,8 @@ class ObjectHandler(ResourceHandler):
         inputs, failures = super().check(call)
         inputs["apiVersion"] = self.kind.api_version
         inputs["kind"] = self.kind.name
+        if self.kind.name == "Secret":
+            inputs = _with_data_only(inputs)
         metadata = inputs.get("metadata")
         if metadata is UNKNOWN:
             return inputs, failures
@@ -293,6 +296,16 @@ class ObjectHandler(ResourceHandler):
             "__initialApiVersion": self.kind.api_version,
             "__fieldManager": manager,
         }
+
+
+def _with_data_only(secret: Manifest) -> Manifest:
+    """A Secret whose stringData is in its data, as the API server would have it."""
+    text, data = secret.get("stringData"), secret.get("data") or {}
+    if not isinstance(text, dict) or not isinstance(data, dict) or has_unknown(text):
+        return secret
+    encoded = {key: base64.b64encode(str(value).encode()).decode() for key, value in text.items()}
+    rest = {name: value for name, value in secret.items() if name != "stringData"}
+    return {**rest, "data": {**data, **encoded}}
 
 
 def without_nulls(value: Any) -> Any:

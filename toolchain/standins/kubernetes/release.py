@@ -49,13 +49,12 @@ _REPOSITORY_FLAGS = {
 
 
 class ReleaseHandler(ResourceHandler):
-    """A Helm release. `checksum` is the rendered chart's: a changed template is a change."""
+    """A Helm release. As with the official plugin, a changed template alone is no change."""
 
     token = "kubernetes:helm.sh/v3:Release"
     inputs = {
         "allowNullValues",
         "chart",
-        "checksum",
         "compat",
         "description",
         "lint",
@@ -77,7 +76,7 @@ class ReleaseHandler(ResourceHandler):
         *_UPGRADE_FLAGS,
     }
     required = {"chart"}
-    outputs = {"status", "resourceNames", "version", "checksum"}
+    outputs = {"status", "resourceNames", "version"}
     force_new = {"name", "namespace"}
     provider: KubernetesProvider
 
@@ -104,7 +103,7 @@ class ReleaseHandler(ResourceHandler):
         if inputs.get("skipAwait") in (None, False):
             inputs.setdefault("timeout", _DEFAULT_TIMEOUT)
         if has_unknown(inputs):
-            inputs |= {"checksum": UNKNOWN, "resourceNames": UNKNOWN}
+            inputs["resourceNames"] = UNKNOWN
         elif not failures:
             failures += self._render(call, inputs)
         return inputs, failures
@@ -122,7 +121,7 @@ class ReleaseHandler(ResourceHandler):
         ]
 
     def _render(self, call: Call, inputs: dict[str, Any]) -> list[Failure]:
-        """Merge the values' files into `values`; add `checksum` and `resourceNames`."""
+        """Merge the values' files into `values`; add `resourceNames`."""
         try:
             files = inputs.pop("valueYamlFiles", None)
             if files:
@@ -133,8 +132,6 @@ class ReleaseHandler(ResourceHandler):
         except StandinError as error:
             reason = f"{error}; check the chart, its values and the repository's configuration"
             return [Failure("chart", reason)]
-        # With ignore_changes=["checksum"] (a chart with random values) the engine set the old one.
-        inputs.setdefault("checksum", hashlib.sha256(manifest.encode()).hexdigest())
         inputs["resourceNames"] = resource_names(manifest)
         return []
 
@@ -250,7 +247,7 @@ class ReleaseHandler(ResourceHandler):
         if inputs.get("version") and inputs["version"] != found["version"]:
             inputs["version"] = found["version"]
         if found["status"] != "deployed":
-            inputs["checksum"] = ""
+            inputs["description"] = f"{found['status']}, to be put right"
         outputs = {**call.state, **inputs, **_status(found)}
         return ReadResult(f"{namespace}/{name}", inputs, outputs)
 
