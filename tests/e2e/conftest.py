@@ -6,6 +6,7 @@ import json
 import os
 import random
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,17 @@ class Up:
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs."""
         return self.stack.outputs()
+
+    def assert_counted(self, text: Path) -> dict[str, Any]:
+        """The result in the outputs is what Counter makes of the text; returns it."""
+        expected = Counter(text.read_text(encoding="utf-8").split())
+        result = self.outputs()["wordCount"]
+        assert result["words"] == sum(expected.values())
+        assert result["distinct"] == len(expected)
+        ranked = sorted(expected.items(), key=lambda item: (-item[1], item[0]))
+        assert [(row["word"], row["count"]) for row in result["top"]] == ranked[:10]
+        assert result["input"] == str(text)
+        return result
 
     def kubectl(self, *arguments: str, check: bool = True) -> str:
         """What kubectl prints."""

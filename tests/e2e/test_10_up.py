@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -91,13 +90,7 @@ def _apply(up: Up, manifest: str) -> None:
 
 
 def test_the_counts_are_those_of_counter(up: Up, text: Path):
-    expected = Counter(text.read_text(encoding="utf-8").split())
-    result = up.outputs()["wordCount"]
-    assert result["words"] == sum(expected.values())
-    assert result["distinct"] == len(expected)
-    ranked = sorted(expected.items(), key=lambda item: (-item[1], item[0]))
-    assert [(row["word"], row["count"]) for row in result["top"]] == ranked[:10]
-    assert result["input"] == str(text)
+    up.assert_counted(text)
 
 
 def test_each_worker_node_has_a_spark_worker(up: Up):
