@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import json
 import logging
-import runpy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -243,8 +242,11 @@ def plan(
     *,
     preview: bool = False,
     recorder: Plan | None = None,
+    also: str = "",
 ) -> Plan:
     """Runs `__main__.py`, configured on top of MINIMAL. Raises what the program raises.
+
+    also: a user's own lines, at the end of the program.
 
     recorder: to be filled in and returned, where AWS answers otherwise or the run is to fail.
     """
@@ -270,7 +272,8 @@ def plan(
     exported: dict[str, Any] = {}
 
     def program() -> None:
-        runpy.run_path(str(ROOT / "__main__.py"), {}, "__main__")
+        main = ROOT / "__main__.py"
+        exec(compile(main.read_text() + also, main, "exec"), {"__name__": "__main__"})
 
     async def run() -> None:
         await run_pulumi_func(program)

@@ -19,7 +19,7 @@ import yaml
 from components import usage
 from components.settings import Settings, _key
 from components.spark import spark_place
-from tests.unit.plan import EXISTING, MINIMAL, ROOT, planned
+from tests.unit.plan import EXISTING, MINIMAL, ROOT, plan, planned
 
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
@@ -173,6 +173,16 @@ def test_the_picture_is_well_formed_and_describes_itself():
     assert picture.find(f"{space}title") is not None
     assert picture.find(f"{space}desc") is not None
     assert 'src="docs/architecture.svg"' in README.read_text()
+
+
+def test_an_application_of_the_users_own_can_be_written_as_shown():
+    (lines,) = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "docs" / "spark.md").read_text(), re.M | re.S
+    )
+    made = plan(also=lines)
+    template = made.one("pi", "kubernetes:batch/v1:Job").inputs["spec"]["template"]
+    assert template["spec"]["containers"][0]["args"][-2:] == ["/opt/tinderbox/app/pi.py", "100"]
+    assert "spark" in made.waits_for("pi")
 
 
 @pytest.mark.parametrize("operator", ["apache", "kubeflow"])
