@@ -94,7 +94,7 @@ def test_the_counts_are_those_of_counter(up: Up, text: Path):
 
 
 def test_each_worker_node_has_a_spark_worker(up: Up):
-    """Where executors ran, and what they did, is in test_35_usage.py."""
+    """That executors on both do the work is in test_65_operations.py."""
     pods = up.get("pods", "-n", "spark", "-l", "app.kubernetes.io/component=worker")["items"]
     assert len({pod["spec"]["nodeName"] for pod in pods}) == 2
 

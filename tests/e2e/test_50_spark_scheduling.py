@@ -278,7 +278,7 @@ def test_submitting_from_outside_by_certificate_and_by_token(up: Up, tmp_path: P
         log = up.kubectl("logs", "-n", "spark", f"outside-{name}")
         assert "Pi is roughly 3.1" in log
         up.kubectl("delete", "pod", "-n", "spark", f"outside-{name}")
-    assert '"spark.app.name":"token"' in up.event_logs()
+    assert '"spark.kubernetes.driver.pod.name":"outside-token"' in up.event_logs()
     assert runs["elsewhere"].returncode != 0
     assert "is forbidden" in printed["elsewhere"]
     assert token not in "".join(printed.values())
