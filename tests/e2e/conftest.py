@@ -65,6 +65,12 @@ class Up:
         """The stack's outputs."""
         return self.stack.outputs()
 
+    def changes(self) -> dict[str, str]:
+        """What an update would do, by the resource's name."""
+        printed = self.stack.pulumi("preview", "--json", own=True, capture=True)
+        steps = json.loads(printed)["steps"]
+        return {step["urn"].split("::")[-1]: step["op"] for step in steps if step["op"] != "same"}
+
     def assert_counted(self, text: Path) -> dict[str, Any]:
         """The result in the outputs is what Counter makes of the text; returns it."""
         expected = Counter(text.read_text(encoding="utf-8").split())

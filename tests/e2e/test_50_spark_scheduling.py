@@ -265,7 +265,9 @@ def test_submitting_from_outside_by_certificate_and_by_token(up: Up, tmp_path: P
     runs = {
         "certificate": outside(up, tmp_path, "certificate", cluster["server"], {}),
         # As an operator does that was given docs/spark/operators/apache.yaml.
-        "token": outside(up, tmp_path, "token", cluster["server"], by_token | operators_conf()),
+        "operator": outside(
+            up, tmp_path, "operator", cluster["server"], by_token | operators_conf()
+        ),
         # What the account may do, it may do in Spark's namespace only.
         "elsewhere": outside(
             *(up, tmp_path, "elsewhere", cluster["server"]),
@@ -273,12 +275,12 @@ def test_submitting_from_outside_by_certificate_and_by_token(up: Up, tmp_path: P
         ),
     }
     printed = {name: run.communicate(timeout=150)[0] for name, run in runs.items()}
-    for name in ("certificate", "token"):
+    for name in ("certificate", "operator"):
         assert runs[name].returncode == 0, printed[name]
         log = up.kubectl("logs", "-n", "spark", f"outside-{name}")
         assert "Pi is roughly 3.1" in log
         up.kubectl("delete", "pod", "-n", "spark", f"outside-{name}")
-    assert '"spark.kubernetes.driver.pod.name":"outside-token"' in up.event_logs()
+    assert '"spark.kubernetes.driver.pod.name":"outside-operator"' in up.event_logs()
     assert runs["elsewhere"].returncode != 0
     assert "is forbidden" in printed["elsewhere"]
     assert token not in "".join(printed.values())

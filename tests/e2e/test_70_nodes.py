@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from console.stack import ROOT, Stack
+from localcloud.client import ec2_client
 from tests.e2e.conftest import Up
 
 
@@ -80,3 +81,17 @@ def test_a_node_more_and_a_node_less(up: Up, count_is_kept: None, tmp_path: Path
     up.stack.up(tmp_path / "events.jsonl")
     assert _nodes(up) == before
     assert len(up.get("nodes")["items"]) == len(before)
+
+
+def test_a_node_that_aws_took_away_is_made_anew(up: Up):
+    """As a spot instance can be; by a refresh Pulumi hears of it."""
+    before, counted = _nodes(up), up.outputs()["wordCount"]
+    lost = next(name for name in before if name.endswith("worker-1"))
+    ec2_client().terminate_instances(InstanceIds=[before[lost]])
+    up.stack.pulumi("up", "--yes", "--skip-preview", "--refresh", own=True)
+    after = _nodes(up)
+    assert {name for name in before if after[name] != before[name]} == {lost}
+    assert _ready(up) >= {node["hostName"] for node in up.outputs()["nodes"]}
+    assert len(up.get("nodes")["items"]) == len(before)
+    assert up.outputs()["wordCount"] == counted  # nothing ran again
+    assert up.changes() == {}
