@@ -88,6 +88,11 @@ class ClusterAddons(pulumi.ComponentResource):
                 f"{cluster.name}-nodes-ready",
                 cluster.control_plane,
                 "nodes_ready.sh",
+                {
+                    "NODES": pulumi.Output.all(
+                        *(node.host_name for node in (cluster.control_plane, *cluster.workers))
+                    ).apply(lambda names: " ".join(f"node/{name}" for name in names))
+                },
                 triggers=[worker.instance_id for worker in cluster.workers],
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[flannel, *cluster.members]),
             )

@@ -128,10 +128,7 @@ def _job_template(
     container = _container(DRIVER_CONTAINER, role, place)
     container["image"] = role.image or place.image
     container["imagePullPolicy"] = role.pull_policy
-    is_measured = application.language != "R"  # whose image has no Python, which measures
-    container["command"] = (
-        usage.measured(application.output) if is_measured else [usage.SPARK_SUBMIT]
-    )
+    container["command"] = usage.measured(application.output)
     container["args"] = submit_arguments(application, place)
     memory = driver_memory(application)
     container["resources"] = {
@@ -201,9 +198,8 @@ def _receiver(place: Place) -> dict[str, Any]:
 def _driver_template(application: Application, place: Place) -> dict[str, Any]:
     """In cluster mode, what Spark makes the driver's pod from."""
     pod = _native_pod(DRIVER_CONTAINER, application.driver, place) | _with_account(place)
-    if application.language != "R":  # whose image has no Python, which measures
-        pod["containers"][0]["command"] = usage.measured(application.output, usage.ENTRY_POINT)
-        _mount_programs(pod, place)
+    pod["containers"][0]["command"] = usage.measured(application.output, usage.ENTRY_POINT)
+    _mount_programs(pod, place)
     metadata = _with_metrics(_metadata(application, application.driver))
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
 

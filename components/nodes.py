@@ -240,7 +240,7 @@ class KubeNodes(pulumi.ComponentResource):
 
     def _create_worker(self, number: int) -> Node:
         name = f"{self._name}-worker-{number}"
-        instance = self._create_instance(name)
+        instance = self._create_instance(name, spot=self._args.settings.spot)
         return self._node(name, "worker", instance, instance.public_ip)
 
     def _node(
@@ -256,9 +256,10 @@ class KubeNodes(pulumi.ComponentResource):
         )
         return Node(name, role, instance, self._args.machine, address, connection)
 
-    def _create_instance(self, name: str) -> aws.ec2.Instance:
+    def _create_instance(self, name: str, *, spot: bool = False) -> aws.ec2.Instance:
+        """spot: AWS may take it back; so not for the control plane, which would be the cluster."""
         settings = self._args.settings
-        spot = aws.ec2.InstanceInstanceMarketOptionsArgs(market_type="spot")
+        market = aws.ec2.InstanceInstanceMarketOptionsArgs(market_type="spot")
         return aws.ec2.Instance(
             name,
             ami=self._args.machine.ami,
@@ -267,7 +268,7 @@ class KubeNodes(pulumi.ComponentResource):
             vpc_security_group_ids=[self._args.network.security_group_id],
             key_name=self._key_pair.key_name,
             user_data=_USER_DATA,
-            instance_market_options=spot if settings.spot else None,
+            instance_market_options=market if spot else None,
             metadata_options=aws.ec2.InstanceMetadataOptionsArgs(
                 http_endpoint="enabled",
                 http_tokens="required",
@@ -282,7 +283,8 @@ class KubeNodes(pulumi.ComponentResource):
             tags={"Name": name},
             opts=pulumi.ResourceOptions(
                 parent=self,
-                # Both count at the first boot only: a newer image must not replace a node.
-                ignore_changes=["ami", "userData"],
+                # These count at the first boot only: a newer image must not replace a node, nor
+                # must another way to buy it.
+                ignore_changes=["ami", "userData", "instanceMarketOptions"],
             ),
         )

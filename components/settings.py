@@ -32,6 +32,8 @@ MASTERS = ("standalone", "kubernetes")
 # AWS takes VPCs of /16 to /28; below /24 a cluster that grows runs out of addresses.
 _LARGEST_VPC, _SMALLEST_VPC = 16, 24
 # kubeadm takes no others.
+# More would be no summary, and the rest of a program has them as one line.
+_MOST_TOP = 1000
 _LARGEST_PODS, _SMALLEST_PODS = 8, 22
 _LARGEST_SERVICES, _SMALLEST_SERVICES = 12, 28
 _TAKEN_NAMESPACES = ("default", "spark", "opex")
@@ -254,7 +256,8 @@ class WordCountSettings:
     top: int = 10
 
     def __post_init__(self) -> None:
-        _require_at_least("wordCount.top", self.top, 1)
+        if not 1 <= self.top <= _MOST_TOP:
+            raise SettingsError("wordCount.top", self.top, f"from 1 to {_MOST_TOP}")
         if self.master not in MASTERS:
             raise SettingsError("wordCount.master", self.master, " or ".join(MASTERS))
         if not self.is_input_there and not _exists(self.input):

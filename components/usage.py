@@ -27,6 +27,15 @@ PROGRAMS = "/opt/tinderbox/usage"
 POD_SAMPLER = ["/bin/bash", "-c", f"python3 {PROGRAMS}/sampler.py --pod {FOLDER}/usage || true"]
 
 
+# Images for R, and such as have Java only, have no Python: what is to run is then just run.
+_IF_PYTHON = """\
+if command -v python3 >/dev/null; then exec python3 "$@"; fi
+while [ "$1" != -- ]; do shift; done
+shift
+exec "$@"
+"""
+
+
 def measured(output: str | None = None, program: str = SPARK_SUBMIT) -> list[str]:
     """The command of a driver's container; its args are the program's.
 
@@ -35,7 +44,7 @@ def measured(output: str | None = None, program: str = SPARK_SUBMIT) -> list[str
     output: a folder that the application makes; usage.json goes into it, too.
     """
     return [
-        "python3",
+        *("/bin/sh", "-c", _IF_PYTHON, "measured"),
         f"{PROGRAMS}/measured.py",
         *([] if output is None else ["--beside", output]),
         FOLDER,

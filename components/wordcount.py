@@ -1,7 +1,7 @@
 """WordCountJob: counts the words of a text with Spark, and has the result in its outputs.
 
 The text goes to the shared volume, where every executor sees it, or is in S3 already;
-spark_jobs/wordcount.py is run as any application is (see application.py). Each attempt writes to a
+spark_jobs/wordcount.py is run as any application is (see submission.py). Each attempt writes to a
 folder of its own (<output>/<job>/<pod>), and the one with _SUCCESS is the result.
 """
 

@@ -13,11 +13,15 @@ admit() {
   kubectl --namespace kube-system delete secret "bootstrap-token-${token%%.*}" --ignore-not-found >/dev/null
 }
 
+kubelet_answers() {
+  kubectl get --raw "/api/v1/nodes/$WORKER/proxy/healthz" --request-timeout 10s >/dev/null 2>&1
+}
+
 release() {
   rm -f "/etc/kubernetes/nodes/$WORKER"
   kubectl get node "$WORKER" >/dev/null 2>&1 || return 0
   # What does not move in time ends with the node; where no kubelet answers, nothing would move.
-  if kubectl get --raw "/api/v1/nodes/$WORKER/proxy/healthz" --request-timeout 10s >/dev/null 2>&1; then
+  if kubelet_answers || kubelet_answers; then
     kubectl drain "$WORKER" --ignore-daemonsets --delete-emptydir-data --force --timeout 90s || true
   fi
   kubectl delete node "$WORKER"

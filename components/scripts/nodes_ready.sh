@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # On the control plane: waits until every node is ready, so that work is spread over all of them.
+# NODES: "node/NAME ...": the stack's own; one that is lost stays in the cluster until its step goes.
 set -euo pipefail
 
 export KUBECONFIG=/etc/kubernetes/admin.conf
-kubectl wait node --all --for=condition=Ready --timeout=300s
+# shellcheck disable=SC2086 # one argument for each node
+kubectl wait $NODES --for=condition=Ready --timeout=300s

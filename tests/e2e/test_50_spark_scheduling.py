@@ -161,7 +161,10 @@ def test_a_namespace_secrets_and_each_role_in_its_place(
         for pod in [driver, *executors]
     ]
     manifests = up.kubectl("get", "-n", TEAM, "pods,jobs,configmaps", "-o", "yaml")
-    events = up.event_logs()
+    node = up.outputs()["nodes"][0]
+    leaked = up.ssh(node, f"sudo grep -rl {team} /srv/shared/spark")
+    assert (leaked.returncode, leaked.stdout) == (1, "")
+    events = up.event_logs()  # which are compressed
     assert "secretKeyRef.PASSWORD" in events  # the property, with the Secret's name
     for text in (printed, manifests, events, *logs):
         assert team not in text

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from components import usage
 from components.application import Application, ApplicationError, Role, literally
 from components.manifests import LARGEST_BY_CONFIGMAP, Manifests, manifests
 from tests.place import PLACE
@@ -196,11 +198,32 @@ def test_in_cluster_mode_the_jobs_pod_submits_and_the_driver_has_one_of_its_own(
 def test_a_driver_is_measured():
     made = manifests(dataclasses.replace(PI, output="/srv/shared/out"), PLACE)
     (container,) = pod(made)["containers"]
-    measured = ["python3", "/opt/tinderbox/usage/measured.py", "--beside", "/srv/shared/out"]
+    measured = ["/opt/tinderbox/usage/measured.py", "--beside", "/srv/shared/out"]
     where = ["/srv/shared/spark", "$(POD)", "--", "/opt/spark/bin/spark-submit"]
-    assert container["command"] == [*measured, *where]
+    assert container["command"][-len([*measured, *where]) :] == [*measured, *where]
     assert {"name": "usage", "mountPath": "/opt/tinderbox/usage"} in container["volumeMounts"]
     assert {"name": "usage", "configMap": {"name": "usage"}} in pod(made)["volumes"]
+
+
+@pytest.mark.parametrize(
+    ("python", "printed"),
+    [
+        ("", "submit --class x a  b\n"),
+        (
+            "echo",
+            "/opt/tinderbox/usage/measured.py /srv/shared/spark $(POD) -- submit --class x a  b\n",
+        ),
+    ],
+)
+def test_where_there_is_no_python_a_driver_is_not_measured_but_runs(tmp_path, python, printed):
+    """As in the official image for R."""
+    for name, program in (("submit", "echo submit"), ("python3", python)):
+        if program:
+            (tmp_path / name).write_text(f'#!/bin/sh\n{program} "$@"\n')
+            (tmp_path / name).chmod(0o755)
+    command = [*usage.measured(program="submit"), "--class", "x", "a  b"]
+    ran = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (0, printed)
 
 
 def test_an_executors_pod_is_sampled_by_a_container_that_sees_it_and_can_not_fail():

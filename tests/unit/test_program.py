@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections import Counter
 
 import pytest
@@ -247,8 +248,22 @@ def test_the_inventory_names_what_is_in_aws():
     }
     file = made.one("inventory").inputs
     assert json.loads(file["stdin"]) == document
-    assert file["create"] == "cat > inventory.json"
-    assert file["delete"] == "if cmp -s - inventory.json; then rm inventory.json; fi"
+
+
+def test_the_inventory_of_another_stack_stays(tmp_path):
+    """All stacks of a checkout write the same file."""
+    file = planned().one("inventory").inputs
+
+    def run(what: str, text: str) -> None:
+        subprocess.run(["sh", "-ec", file[what]], input=text, cwd=tmp_path, text=True, check=True)
+
+    run("delete", "one\n")  # nothing is there
+    run("create", "one\n")
+    run("create", "two\n")
+    run("delete", "one\n")
+    assert (tmp_path / "inventory.json").read_text() == "two\n"
+    run("delete", "two\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 # In a cluster that exists.

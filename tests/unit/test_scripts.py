@@ -576,7 +576,7 @@ def test_a_member_whose_machine_is_gone_is_not_waited_for(node):
     node.fake("kubectl", "[[ $* != *healthz* ]]")
     assert node.step("member.sh", argument="delete", **MEMBER).returncode == 0
     verbs = [call.split()[0] for call in node.calls("kubectl")]
-    assert verbs == ["get", "get", "delete"]
+    assert verbs == ["get", "get", "get", "delete"]
 
 
 def test_a_member_that_can_not_be_drained_goes_all_the_same(node):

@@ -1,6 +1,7 @@
 #!/bin/bash
 # What Kubernetes calls before it ends an executor's pod, with spark.decommission.enabled: tells the
-# executor to hand its blocks over, and waits until it has ended, a minute at most.
+# executor to hand its blocks over, and waits until it has ended: as long as the pod is given, or a
+# minute.
 set -euo pipefail
 
 executor=$(pgrep --newest --full '^[^ ]*java .*ExecutorBackend')
