@@ -67,3 +67,11 @@ def test_spark_waits_until_every_worker_has_joined():
     plan = planned()
     waited = plan.waits_for("spark")
     assert {"nodes-ready", "flannel", "worker-1-member", "worker-2-member"} <= waited
+
+
+def test_only_the_stacks_own_nodes_are_waited_for():
+    """One that is lost is in the cluster until its own step goes, which is the last."""
+    step = planned({"nodes": {"count": 2}}).one("nodes-ready")
+    names = ("control-plane", "worker-1")
+    nodes = " ".join(f"node/tinderbox-test-{name}.compute.internal" for name in names)
+    assert f"export NODES='{nodes}'\n" in step.inputs["stdin"]

@@ -591,6 +591,15 @@ def test_a_member_that_is_gone_needs_nothing(node):
     assert node.calls("kubectl") == ["get node worker-1"]
 
 
+# nodes_ready.sh
+
+
+def test_each_node_is_waited_for_by_its_name(node):
+    assert node.step("nodes_ready.sh", NODES="node/a node/b").returncode == 0
+    (call,) = node.calls("kubectl")
+    assert call.startswith("wait node/a node/b --for=condition=Ready ")
+
+
 # kubeconfig.sh
 
 
