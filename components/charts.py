@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
+
+from components.text import digest_of
 
 
 def describe_chart(chart: str) -> str | None:
@@ -15,9 +16,6 @@ def describe_chart(chart: str) -> str | None:
     folder = Path(chart)
     if not folder.is_dir():
         return None
-    digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*")):
-        if file.is_file() and file.suffix not in (".md", ".pyc"):
-            content = hashlib.sha256(file.read_bytes()).hexdigest()
-            digest.update(f"{file.relative_to(folder)}\0{content}\n".encode())
-    return f"{chart} {digest.hexdigest()[:16]}"
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
+    digest = digest_of((file for file in files if file.suffix not in (".md", ".pyc")), folder)
+    return f"{chart} {digest}"

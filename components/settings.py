@@ -32,10 +32,10 @@ MASTERS = ("standalone", "kubernetes")
 # AWS takes VPCs of /16 to /28; below /24 a cluster that grows runs out of addresses.
 _LARGEST_VPC, _SMALLEST_VPC = 16, 24
 # kubeadm takes no others.
-# More would be no summary, and the rest of a program has them as one line.
-_MOST_TOP = 1000
 _LARGEST_PODS, _SMALLEST_PODS = 8, 22
 _LARGEST_SERVICES, _SMALLEST_SERVICES = 12, 28
+# More would be no summary, and the rest of a program has them as one line.
+_MOST_TOP = 1000
 _TAKEN_NAMESPACES = ("default", "spark", "opex")
 _DOCUMENTATION = [
     ipaddress.IPv4Network(net) for net in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 from components import usage
-from components.application import CLUSTER, Application, ApplicationError, Place, literally
+from components.application import CLUSTER, Application, ApplicationError, Place, Role, literally
 from components.settings import MASTERS
 
 API_SERVER = "k8s://https://kubernetes.default.svc"
@@ -105,10 +105,7 @@ def _native_conf(application: Application, place: Place) -> dict[str, str]:
         # Without a file Spark makes a secret up, and writes it into the pods' manifests.
         "spark.authenticate.secret.file": f"{AUTH_PATH}/secret",
     }
-    if executor.cpu_request is not None:
-        conf["spark.kubernetes.executor.request.cores"] = executor.cpu_request
-    if executor.cpu_limit is not None:
-        conf["spark.kubernetes.executor.limit.cores"] = executor.cpu_limit
+    conf |= _cpu_conf("executor", executor)
     if not application.driver_is_apart:
         return conf | {
             # The executors belong to this pod: Kubernetes ends them with it, come what may.
@@ -116,7 +113,7 @@ def _native_conf(application: Application, place: Place) -> dict[str, str]:
             "spark.driver.port": str(DRIVER_PORT),
             "spark.driver.blockManager.port": str(BLOCK_MANAGER_PORT),
         }
-    conf |= {
+    return conf | {
         "spark.kubernetes.driver.pod.name": DRIVER_POD,
         "spark.kubernetes.driver.podTemplateContainerName": DRIVER_CONTAINER,
         "spark.kubernetes.driver.container.image": driver.image or place.image,
@@ -126,12 +123,18 @@ def _native_conf(application: Application, place: Place) -> dict[str, str]:
         usage.RUN_PROPERTY: "$(POD)",
         # cluster_driver.py waits for the driver itself.
         "spark.kubernetes.submission.waitAppCompletion": "false",
+        **_cpu_conf("driver", driver),
     }
-    if driver.cpu_request is not None:
-        conf["spark.kubernetes.driver.request.cores"] = driver.cpu_request
-    if driver.cpu_limit is not None:
-        conf["spark.kubernetes.driver.limit.cores"] = driver.cpu_limit
-    return conf
+
+
+def _cpu_conf(pods: str, role: Role) -> dict[str, str]:
+    """What the pods of a role get of CPU, where it says so."""
+    cores = {"request": role.cpu_request, "limit": role.cpu_limit}
+    return {
+        f"spark.kubernetes.{pods}.{what}.cores": amount
+        for what, amount in cores.items()
+        if amount is not None
+    }
 
 
 def _mib(size: int | None) -> str | None:

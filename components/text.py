@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,13 +41,27 @@ def read_local(key: str, path: str) -> LocalFiles:
     files = (
         [resolved] if resolved.is_file() else sorted(p for p in resolved.rglob("*") if p.is_file())
     )
-    digest, size = hashlib.sha256(), 0
+    try:
+        digest = digest_of(files, resolved.parent)
+        size = sum(file.stat().st_size for file in files)
+    except OSError as error:
+        wanted = f"readable ({error.strerror})"
+        raise SettingsError(key, str(error.filename), wanted) from None
+    return LocalFiles(resolved, digest, size)
+
+
+def digest_of(files: Iterable[Path], base: Path) -> str:
+    """A digest of the files' names below `base` and of their contents.
+
+    Raises OSError with the file's name.
+    """
+    digest = hashlib.sha256()
     for file in files:
         try:
             with file.open("rb") as stream:
                 content = hashlib.file_digest(stream, "sha256").hexdigest()
-            size += file.stat().st_size
         except OSError as error:
-            raise SettingsError(key, str(file), f"readable ({error.strerror})") from None
-        digest.update(f"{file.relative_to(resolved.parent)}\0{content}\n".encode())
-    return LocalFiles(resolved, digest.hexdigest()[:16], size)
+            error.filename = file  # which one that fails in the middle lacks
+            raise
+        digest.update(f"{file.relative_to(base)}\0{content}\n".encode())
+    return digest.hexdigest()[:16]
