@@ -3,10 +3,12 @@
     python -m localcloud.api CLOUD_ID
 
 moto invents addresses; here public ones come from the bridge's range, and names are the region's.
-What it adds to AWS's API is one address, for the reconciler:
+It takes what AWS refuses; strict.py says what may not pass. What it adds to AWS's API is one
+address, for the reconciler:
 
     GET /tinderbox/changes?after=N   waits for a change after the Nth (up to 20 s), and answers
                                      {"cloud": id, "changes": N, "reboots": {instance id: count}}
+                                     a stop counts as well: whatever runs after it was booted anew
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ from moto.moto_server.werkzeug_app import (  # noqa: E402
     create_backend_app,
 )
 from werkzeug.serving import make_server  # noqa: E402
+
+from localcloud.strict import refusal  # noqa: E402
 
 #: Services that the program asks; their code is loaded before the first request.
 SERVICES = ("ec2", "efs", "iam", "sts")
@@ -99,7 +103,10 @@ class Changes:
             self._changed.notify_all()
 
     def add_reboots(self, instance_ids: Iterable[str]) -> None:
-        """These instances were asked to reboot (the API's state does not show it)."""
+        """These instances were asked to reboot or to stop.
+
+        The API's state does not show the one, nor the other once they are started again.
+        """
         with self._changed:
             self._reboots.update(instance_ids)
 
@@ -130,35 +137,52 @@ class Api:
             return [json.dumps(self._changes.wait(after)).encode()]
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
+        parameters = {
+            name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()
+        }
         with self._one_at_a_time:
+            if refused := refusal(parameters):
+                start_response("400 Bad Request", [("Content-Type", "text/xml;charset=UTF-8")])
+                return [refused.xml]
             answer = list(self._moto(environ, start_response))
-        if self._changes_something(environ, body):
+        changes = environ["REQUEST_METHOD"] != "GET"
+        if changes and not parameters.get("Action", "").startswith(READING):
             self._changes.add()
         return answer
-
-    @staticmethod
-    def _changes_something(environ: Environ, body: bytes) -> bool:
-        if environ["REQUEST_METHOD"] == "GET":
-            return False
-        action = parse_qs(body.decode("utf-8", "replace")).get("Action", [""])[0]
-        return not action.startswith(READING)
 
 
 def adapt(changes: Changes) -> None:
     """Put our addresses, names and the count of reboots into moto's models."""
     pool = PublicAddresses(PUBLIC_ADDRESSES, addresses_in_use)
-    reboot = ec2.EC2Backend.reboot_instances
 
-    def reboot_and_count(backend: Any, instance_ids: list[str]) -> Any:
-        rebooted = reboot(backend, instance_ids)
-        changes.add_reboots(instance_ids)
-        return rebooted
+    def counted(act: Callable[..., Any]) -> Callable[..., Any]:
+        def act_and_count(backend: Any, instance_ids: list[str]) -> Any:
+            done = act(backend, instance_ids)
+            changes.add_reboots(instance_ids)
+            return done
 
+        return act_and_count
+
+    def unless_elastic(act: Callable[[Any], None]) -> Callable[[Any], None]:
+        """An Elastic IP stays with its interface; moto takes it away or replaces it."""
+
+        def act_or_keep(interface: Any) -> None:
+            held = [one for one in interface.ec2_backend.addresses if one.eni is interface]
+            act(interface)
+            if held:
+                interface.public_ip = held[0].public_ip
+
+        return act_or_keep
+
+    interface = elastic_network_interfaces.NetworkInterface
     for place, name, ours in (
         (elastic_network_interfaces, "random_public_ip", pool.take),
         (elastic_ip_addresses, "random_ip", pool.take),
         (elastic_network_interfaces, "generate_dns_from_ip", internal_name),
-        (ec2.EC2Backend, "reboot_instances", reboot_and_count),
+        (interface, "start", unless_elastic(interface.start)),
+        (interface, "stop", unless_elastic(interface.stop)),
+        (ec2.EC2Backend, "reboot_instances", counted(ec2.EC2Backend.reboot_instances)),
+        (ec2.EC2Backend, "stop_instances", counted(ec2.EC2Backend.stop_instances)),
     ):
         if not hasattr(place, name):
             raise RuntimeError(f"this version of moto has no {place.__name__}.{name} to adapt")

@@ -44,7 +44,7 @@ class Record:
     """machine.json: what must be known of a machine after a restart of the reconciler."""
 
     rootfs: str
-    memory: int | None  # its limit, bytes
+    memory: int | None = None  # its limit since the latest start, bytes
     stopped: bool = False
     reboots: int = 0
     started: float | None = None  # seconds since the epoch, as below
@@ -69,9 +69,8 @@ def create(
     rootfs: Path,
     public_key: str | None,
     user_data: bytes,
-    memory: int | None,
 ) -> None:
-    """Lay out the machine's folder; `memory` is its limit in bytes."""
+    """Lay out the machine's folder."""
     remove(instance.id)
     place = folder(instance.id)
     for name in ("upper", "work", "root", *(f"disks/{disk}" for disk in DISKS)):
@@ -81,7 +80,7 @@ def create(
     wants = place / "upper/etc/systemd/system/sysinit.target.wants"
     wants.mkdir(exist_ok=True)
     (wants / Path(seed.UNIT).name).symlink_to(f"/{seed.UNIT}")
-    _save(instance.id, Record(str(rootfs), memory))
+    _save(instance.id, Record(str(rootfs)))
 
 
 def _write(upper: Path, rootfs: Path, file: seed.File) -> None:
@@ -97,10 +96,11 @@ def _write(upper: Path, rootfs: Path, file: seed.File) -> None:
     target.chmod(file.mode)
 
 
-def start(instance: Instance, rules: str, reboots: int) -> None:
+def start(instance: Instance, rules: str, reboots: int, memory: int | None) -> None:
     """Start the machine, its network guarded by `rules` from the first packet on.
 
-    `reboots` is the API's count of reboot requests, all of which this start fulfils.
+    `reboots` is the API's count of reboots and stops, all of which this start fulfils; `memory`
+    the limit in bytes that its type has now.
     """
     known = record(instance.id)
     if known is None:
@@ -114,7 +114,7 @@ def start(instance: Instance, rules: str, reboots: int) -> None:
     shared = SHARED / instance.vpc
     shared.mkdir(parents=True, exist_ok=True)
     network.plug_in(instance, rules)
-    groups = cgroups.create(instance.id, known.memory)
+    groups = cgroups.create(instance.id, memory)
     command = ["unshare", "--mount", "--propagation", "slave", str(LAUNCH), str(place)]
     command += [known.rootfs, *map(str, groups), "--", *nspawn(instance, place, shared)]
     with (place / "console.log").open("ab") as console:
@@ -131,7 +131,7 @@ def start(instance: Instance, rules: str, reboots: int) -> None:
             },
             start_new_session=True,
         )
-    known = replace(known, stopped=False, reboots=reboots, deaths=deaths, started=time.time())
+    known = Record(known.rootfs, memory, False, reboots, time.time(), deaths)
     _save(instance.id, known)
     if not wait_until(lambda: bool(leader(instance.id)) or _exit_code(instance.id) is not None, 20):
         raise CloudError(f"machine {instance.id} does not start; see {place}/console.log")
@@ -170,10 +170,10 @@ def stop(instance_id: str) -> None:
     _clear(instance_id)
 
 
-def reboot(instance: Instance, rules: str, reboots: int) -> None:
-    """Shut the machine down and start it again; `reboots` as for `start`."""
+def reboot(instance: Instance, rules: str, reboots: int, memory: int | None) -> None:
+    """Shut the machine down and start it again; arguments as for `start`."""
     _order(instance.id, RESTART)
-    start(instance, rules, reboots)
+    start(instance, rules, reboots, memory)
 
 
 def remove(instance_id: str) -> None:

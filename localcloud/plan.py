@@ -19,9 +19,9 @@ class Machine:
     """What runs for an instance, or is left of it.
 
     `exit_code` is how it ended by itself, None while it runs or if it was killed from outside;
-    `stopped` says that we stopped it; `reboots` counts the API's reboots that it has seen;
-    `recent_deaths` how often it died and was started again within the last minute; one that
-    is not `complete` was never made to the end.
+    `stopped` says that we stopped it; `reboots` counts the API's reboots and stops that it has
+    seen; `recent_deaths` how often it died and was started again within the last minute; one
+    that is not `complete` was never made to the end.
     """
 
     id: str
@@ -61,7 +61,8 @@ def plan(
 ) -> list[Action]:
     """The actions that bring what runs to what is wanted, at most one for each machine.
 
-    `reboots` counts the API's reboot requests by instance; machines in `busy` are being acted on.
+    `reboots` counts the API's requests to reboot or stop by instance; machines in `busy` are
+    being acted on.
     """
     by_id = {machine.id: machine for machine in machines}
     wanted = list(wanted)
@@ -99,7 +100,7 @@ def _for_instance(instance: Instance, machine: Machine | None, reboots: int) -> 
         return Action(Do.CREATE, instance.id, f"its instance is {instance.state}")
     if machine.alive:
         if reboots > machine.reboots:
-            return Action(Do.REBOOT, instance.id, "the API asked for it")
+            return Action(Do.REBOOT, instance.id, "the API asked for it, or stopped and started it")
         return None
     if machine.stopped:
         return Action(Do.START, instance.id, "its instance was started")

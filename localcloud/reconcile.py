@@ -154,24 +154,23 @@ class Reconciler:
             return
         assert instance is not None  # all but a removal is planned from an instance
         text = rules.machine_rules(instance)
-        reboots = self._feed.reboots.get(instance.id, 0)
+        reboots, memory = self._feed.reboots.get(instance.id, 0), self._memory_of(instance.type)
         if action.do is Do.CREATE:
-            key, user_data, memory = self._particulars(instance)
-            machine.create(instance, self._rootfs, key, user_data, memory)
-            machine.start(instance, text, reboots)
+            machine.create(instance, self._rootfs, *self._particulars(instance))
+            machine.start(instance, text, reboots, memory)
         elif action.do is Do.START:
-            machine.start(instance, text, reboots)
+            machine.start(instance, text, reboots, memory)
         elif action.do is Do.STOP:
             machine.stop(instance.id)
         elif action.do is Do.REBOOT:
-            machine.reboot(instance, text, reboots)
+            machine.reboot(instance, text, reboots, memory)
         elif action.do is Do.REPORT_STOPPED:
             machine.stop(instance.id)
             self._client.stop_instances(InstanceIds=[instance.id])
         self._machine_rules[instance.id] = text
 
-    def _particulars(self, instance: Instance) -> tuple[str | None, bytes, int | None]:
-        """The instance's public key, its user data, and its type's memory in bytes."""
+    def _particulars(self, instance: Instance) -> tuple[str | None, bytes]:
+        """The instance's public key and its user data."""
         key = None
         if instance.key_name:
             pairs = self._client.describe_key_pairs(
@@ -182,7 +181,7 @@ class Reconciler:
             InstanceId=instance.id, Attribute="userData"
         )
         user_data = base64.b64decode(answer.get("UserData", {}).get("Value", ""))
-        return key, user_data, self._memory_of(instance.type)
+        return key, user_data
 
     def _memory_of(self, instance_type: str) -> int | None:
         """The memory of an instance type in bytes; None for one that the API does not know."""

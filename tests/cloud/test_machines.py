@@ -162,6 +162,26 @@ def test_stop_and_start(nodes: list[Node]) -> None:
     assert node.wait_ssh()
 
 
+def test_stopped_and_started_at_once_it_boots_anew_as_what_it_is_now(
+    nodes: list[Node], elastic: dict[str, str]
+) -> None:
+    """However fast: no look of the reconciler needs to fall between. Its Elastic IP stays."""
+    node, client = nodes[1], ec2_client()
+    client.associate_address(InstanceId=node.id, AllocationId=elastic["AllocationId"])
+    assert node.wait_ssh(elastic["PublicIp"])
+    for type_, gibibytes in (("t3.large", 8), ("t3.medium", 4)):
+        node.out("sudo touch /run/before")
+        client.stop_instances(InstanceIds=[node.id])
+        client.modify_instance_attribute(InstanceId=node.id, InstanceType={"Value": type_})
+        client.start_instances(InstanceIds=[node.id])
+        assert node.public == elastic["PublicIp"]
+        assert wait_until(lambda: node.ssh("test ! -e /run/before").returncode == 0, 30, 0.1)
+        shown = {one["id"]: one for one in state()["instances"]}
+        assert shown[node.id]["memoryLimit"] == gibibytes * 2**30
+    client.disassociate_address(PublicIp=elastic["PublicIp"])
+    assert node.wait_ssh()
+
+
 def test_power_off_from_inside_shows_as_stopped(nodes: list[Node]) -> None:
     node = nodes[1]
     node.ssh("sudo systemctl poweroff")
