@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from components.application import Application, Place
 from components.cluster import Cluster
-from components.manifests import manifests
-from components.quota import require_quota
+from submission.application import Application
+from submission.errors import ApplicationError
+from submission.manifests import manifests
+from submission.place import Place
+from submission.quota import require_quota
 
 
 @dataclass
@@ -36,8 +38,12 @@ class SparkApplicationJob(pulumi.ComponentResource):
         self, name: str, args: SparkApplicationArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("tinderbox:index:SparkApplicationJob", name, {}, opts)
-        require_quota(args.application, args.place)
-        made = manifests(args.application, args.place)
+        try:
+            require_quota(args.application, args.place)
+            made = manifests(args.application, args.place)
+        except ApplicationError as error:
+            # As Pulumi prints it: one line, without a traceback.
+            raise pulumi.RunError(str(error)) from None
         inside = args.cluster.options(parent=self)
         before = list(args.depends_on)
         if made.files is not None:

@@ -13,13 +13,13 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.access import AccessArgs, SparkAccess
-from components.application import ApplicationError, Place
 from components.charts import describe_chart
 from components.cluster import Cluster
-from components.quota import CPU, MEMORY, PODS
 from components.settings import NamespaceSettings, Settings
 from components.spark import CHART, POD_SECURITY, app_values, create_auth_secret, spark_place
 from components.storage import SharedVolume, VolumeArgs, claim_name
+from submission.place import Place
+from submission.quota import CPU, MEMORY, PODS
 
 # What a container gets that asks for nothing: a quota takes none without a request.
 _UNSAID = {"cpu": "100m", "memory": "256Mi"}
@@ -112,10 +112,10 @@ def hard_limits(quota: NamespaceSettings) -> dict[str, str]:
 
 
 def namespace_place(settings: Settings, name: str, workers: int | None = None) -> Place:
-    """Where an application runs that is to run in that namespace. Raises ApplicationError."""
+    """Where an application runs that is to run in that namespace. Raises RunError."""
     if name not in settings.namespaces:
         known = ", ".join(sorted(settings.namespaces)) or "none"
-        raise ApplicationError(f"there is no namespace {name!r} in the settings; known: {known}")
+        raise pulumi.RunError(f"there is no namespace {name!r} in the settings; known: {known}")
     return dataclasses.replace(
         spark_place(settings, workers),
         namespace=name,

@@ -23,11 +23,9 @@ import pulumi
 import yaml
 from pulumi.runtime import config as runtime_config
 
+from submission.place import MASTERS, SHARED_PATH
+
 PROJECT = "tinderbox"
-SHARED_PATH = "/srv/shared"
-"""Where every node, and every pod with the claim, sees the shared volume."""
-MASTERS = ("standalone", "kubernetes")
-"""What Spark applications run on: the stack's workers, or executors that are pods of their own."""
 
 # AWS takes VPCs of /16 to /28; below /24 a cluster that grows runs out of addresses.
 _LARGEST_VPC, _SMALLEST_VPC = 16, 24

@@ -13,20 +13,14 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.access import AccessArgs, SparkAccess
-from components.application import Place
 from components.charts import describe_chart
 from components.cluster import Cluster
 from components.nodes import Machine
-from components.settings import (
-    SHARED_PATH,
-    S3Settings,
-    Settings,
-    SettingsError,
-    SparkSettings,
-)
+from components.settings import S3Settings, Settings, SettingsError, SparkSettings
 from components.storage import SharedVolume, VolumeArgs, claim_name
 from components.text import LocalFiles, read_local
 from components.upload import upload
+from submission.place import SHARED_PATH, Place
 
 CHART = "./charts/spark"  # relative, so that the state is the same for every clone
 # The chart names its objects after the release: spark-master, spark-worker, spark-defaults.

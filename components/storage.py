@@ -15,7 +15,8 @@ import pulumi_kubernetes as kubernetes
 
 from components.cluster import Cluster
 from components.network import NetworkStack
-from components.settings import SHARED_PATH, StorageSettings
+from components.settings import StorageSettings
+from submission.place import SHARED_PATH
 
 
 class FileSystemOutputs(TypedDict):

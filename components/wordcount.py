@@ -16,16 +16,17 @@ import pulumi
 import pulumi_command as command
 import pulumi_kubernetes as kubernetes
 
-from components import usage
-from components.application import STANDALONE, Application, Role, literally
 from components.application_job import SparkApplicationArgs, SparkApplicationJob
 from components.cluster import Cluster
-from components.manifests import LARGEST_BY_CONFIGMAP, restricted
-from components.settings import SHARED_PATH, SettingsError, WordCountSettings
+from components.settings import SettingsError, WordCountSettings
 from components.spark import SparkRelease
 from components.steps import run_step
 from components.text import LocalFiles
 from components.upload import upload
+from submission import measuring
+from submission.application import Application, Role, literally
+from submission.manifests import LARGEST_BY_CONFIGMAP, restricted
+from submission.place import SHARED_PATH, STANDALONE
 
 _SCRIPT = Path(__file__).parent.parent / "spark_jobs" / "wordcount.py"
 _INPUTS = f"{SHARED_PATH}/wordcount/inputs"
@@ -226,5 +227,5 @@ class WordCountJob(pulumi.ComponentResource):
 
 
 def _result(input_: str, printed: str) -> dict[str, Any]:
-    summary, used = usage.read_result(printed)
+    summary, used = measuring.read_result(printed)
     return {**summary, "input": input_, "usage": used}

@@ -1,6 +1,6 @@
 """`make submit`: runs one application in the stack's cluster, and ends as it ended.
 
-The manifests are those of components/manifests.py, as in the Pulumi program. What the application
+The manifests are those of submission/manifests.py, as in the Pulumi program. What the application
 prints goes to stdout as it comes, what this program has to say to stderr. Ctrl-C takes all away.
 """
 
@@ -18,31 +18,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import pulumi
 import urllib3
 import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import stream
 
-from components.application import (
-    CLIENT,
-    CLUSTER,
-    DRIVER,
-    STANDALONE,
-    Application,
-    ApplicationError,
-    Place,
-    Role,
-    literally,
-)
-from components.manifests import DONE, RECEIVER, manifests
-from components.quota import require_quota
-from components.sizes import Room, require_room
-from components.submission import DRIVER_CONTAINER, FILES_PATH, read_files
-from components.units import quantity, spark_mib
 from console.stack import ConsoleError, Stack
 from localcloud.errors import CloudError
+from submission.application import CLIENT, CLUSTER, DRIVER, Application, Role, literally
+from submission.command import DRIVER_CONTAINER
+from submission.errors import ApplicationError
+from submission.files import FILES_PATH, read_files
+from submission.manifests import DONE, RECEIVER, manifests
+from submission.place import STANDALONE, Place
+from submission.quota import require_quota
+from submission.sizes import Room, require_room
+from submission.units import quantity, spark_mib
 from toolchain.errors import ToolchainError
 
 # Seconds between two looks at what has not started or not ended yet.
@@ -417,7 +409,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _stop)
     try:
         return submit(options)
-    except (pulumi.RunError, ConsoleError, CloudError, ToolchainError) as error:
+    except (ApplicationError, ConsoleError, CloudError, ToolchainError) as error:
         print(f"submit: {error}", file=sys.stderr)
     except ApiException as error:
         print(f"submit: {_message(error)}", file=sys.stderr)

@@ -1,6 +1,7 @@
+from submission.place import Place
+
 """A place for applications, as the tests have it."""
 
-from components.application import Place
 
 PLACE = Place(
     namespace="apps",

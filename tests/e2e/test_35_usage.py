@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 import pytest
 
 from components import wordcount
-from components.usage import read_result
 from console.stack import ROOT
+from submission.measuring import read_result
 from tests.e2e.conftest import Up
 
 PRICE = 0.048  # Pulumi.local.yaml's

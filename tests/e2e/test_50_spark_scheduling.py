@@ -23,8 +23,8 @@ import pyspark
 import pytest
 import yaml
 
-from components.units import quantity
 from console.stack import ROOT
+from submission.units import quantity
 from tests.e2e.conftest import Up
 
 APP = "tests/apps/placed.py"

@@ -20,9 +20,10 @@ from typing import Any
 
 import pytest
 
-from components.application import DRIVER, KUBERNETES, Application, Place, Role
-from components.manifests import manifests
 from console.stack import ROOT
+from submission.application import DRIVER, Application, Role
+from submission.manifests import manifests
+from submission.place import KUBERNETES, Place
 from tests.e2e.conftest import Up
 
 SLOW = str(ROOT / "tests" / "apps" / "slow.py")

@@ -11,8 +11,9 @@ import pytest
 import yaml
 from kubernetes import client, config
 
-from components.application import Application, Place, Role
-from components.manifests import manifests
+from submission.application import Application, Role
+from submission.manifests import manifests
+from submission.place import Place
 from tests.engine import kube_api
 from tests.engine.conftest import Engine
 

@@ -21,10 +21,10 @@ import yaml
 from kubernetes import client, config
 
 from components.access import RULES
-from components.application import Application
-from components.manifests import manifests
 from console import submit
 from console.stack import ROOT
+from submission.application import Application
+from submission.manifests import manifests
 from tests import place
 from tests.engine import kube_api
 
@@ -200,7 +200,7 @@ def test_ctrl_c_takes_all_away(api, server, script, tmp_path):
     program.write_text(
         "import os, sys, yaml\n"
         "from kubernetes import config\n"
-        "from components.application import Place\n"
+        "from submission.place import Place\n"
         "from console import submit\n"
         "api = config.new_client_from_config_dict(yaml.safe_load(os.environ['CONFIG']))\n"
         f"submit.connect = lambda stack, namespace: (api, {PLACE!r})\n"

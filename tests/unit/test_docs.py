@@ -16,9 +16,9 @@ import pyspark
 import pytest
 import yaml
 
-from components import usage
 from components.settings import Settings, _key
 from components.spark import spark_place
+from submission import measuring
 from tests.unit.plan import EXISTING, MINIMAL, ROOT, plan, planned
 
 README = ROOT / "README.md"
@@ -144,7 +144,7 @@ def test_every_test_that_is_named_exists():
 
 def test_the_messages_in_troubleshooting_are_the_programs():
     """`…` stands for what differs; what is between is a text of the sources."""
-    folders = ("components", "console", "localcloud", "toolchain")
+    folders = ("components", "submission", "console", "localcloud", "toolchain")
     files = [file for folder in folders for file in (ROOT / folder).rglob("*.*")]
     files = [file for file in files if file.suffix in (".py", ".sh")]
     # Strings that are split over lines, and what is filled in.
@@ -191,7 +191,12 @@ def test_an_operators_application_names_what_the_stack_makes(operator):
     place = spark_place(Settings.parse(MINIMAL))
     metadata, spec = (yaml.safe_load(text)[key] for key in ("metadata", "spec"))
     assert metadata["namespace"] == place.namespace
-    for named in (place.image, place.service_account, place.claim, f"file://{usage.FOLDER}/events"):
+    for named in (
+        place.image,
+        place.service_account,
+        place.claim,
+        f"file://{measuring.FOLDER}/events",
+    ):
         assert named in _values(spec)
     assert place.image.endswith(f":{spec.get('sparkVersion', pyspark.__version__)}-python3")
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import pulumi
 import pytest
 
-from components.application import ApplicationError
 from components.namespaces import namespace_place
 from components.settings import Settings, SettingsError
 from tests.unit.plan import EXISTING, MINIMAL, plan, planned
@@ -86,7 +86,7 @@ def test_bad_settings(namespaces, said):
 
 
 def test_a_place_that_is_in_no_setting():
-    with pytest.raises(ApplicationError, match="no namespace 'other' in the settings; known: team"):
+    with pytest.raises(pulumi.RunError, match="no namespace 'other' in the settings; known: team"):
         namespace_place(Settings.parse({**MINIMAL, **TEAM}), "other")
 
 

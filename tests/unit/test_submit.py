@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import pulumi
 import pytest
 from kubernetes import client
 
-from components.application import Application
 from console import submit
 from console.stack import ConsoleError
+from submission.application import Application
+from submission.errors import ApplicationError
 from tests.place import PLACE
 
 
@@ -73,7 +73,7 @@ def test_what_follows_the_application_is_its_own():
     ],
 )
 def test_what_is_refused(arguments, said):
-    with pytest.raises(pulumi.RunError, match=said):
+    with pytest.raises(ApplicationError, match=said):
         described(*arguments)
 
 

@@ -14,7 +14,7 @@ import measured
 import pytest
 import usage
 
-import components.usage
+from submission import measuring
 
 GIB = 1 << 30
 
@@ -143,7 +143,7 @@ def test_another_program_than_spark_submit_gets_its_own_arguments_only(tmp_path:
 
 
 def test_the_program_knows_the_property_by_the_same_name() -> None:
-    assert components.usage.RUN_PROPERTY == usage.RUN_PROPERTY
+    assert measuring.RUN_PROPERTY == usage.RUN_PROPERTY
 
 
 def test_a_volume_that_cannot_be_written_costs_no_result(tmp_path: Path) -> None:

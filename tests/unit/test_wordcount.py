@@ -9,10 +9,11 @@ import subprocess
 
 import pytest
 
-from components import usage, wordcount
-from components.manifests import LARGEST_BY_CONFIGMAP
+from components import wordcount
 from components.settings import SettingsError, WordCountSettings
 from components.wordcount import options
+from submission import measuring
+from submission.manifests import LARGEST_BY_CONFIGMAP
 from tests.unit.plan import EXISTING, Made, Plan, changed, plan, planned
 
 JOB = "kubernetes:batch/v1:Job"
@@ -243,7 +244,7 @@ def test_the_driver_is_measured_and_its_usage_lies_beside_the_summary(text):
 
 @pytest.mark.parametrize("printed", ['{"words": 3}', '{"words": 3}\n', '{"words": 3}\n\n'])
 def test_a_result_whose_usage_is_not_known(printed):
-    assert usage.read_result(printed) == ({"words": 3}, None)
+    assert measuring.read_result(printed) == ({"words": 3}, None)
 
 
 def test_another_price_counts_nothing_again(text):
@@ -384,7 +385,7 @@ def test_the_result_of_a_cluster_that_exists_is_read_from_the_log(text, tmp_path
         check=True,
     )
     output = "/srv/shared/wordcount/runs/wordcount-1a2b/wordcount-1a2b-x7"
-    assert usage.read_result(ran.stdout) == ({**summary, "output": output}, used)
+    assert measuring.read_result(ran.stdout) == ({**summary, "output": output}, used)
     kubeconfig = EXISTING["cluster"]["kubeconfig"]
     assert (tmp_path / "first").read_text() == (tmp_path / "second").read_text() == kubeconfig
     assert (tmp_path / "mode").read_text() == "600\n"

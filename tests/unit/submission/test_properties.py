@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from components.application import Application, Role
-from components.manifests import manifests
-from components.properties import driver_role
+from submission.application import Application, Role
+from submission.manifests import manifests
+from submission.properties import driver_role
 from tests.place import PLACE
 
 CONF = {

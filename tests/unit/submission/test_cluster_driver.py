@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 
-from components.programs import cluster_driver
+from submission.programs import cluster_driver
 
 TEMPLATE = {"kind": "Pod", "metadata": {"labels": {}}, "spec": {"containers": [{"name": "driver"}]}}
 

@@ -1,4 +1,4 @@
-"""spark-submit's command line for an application, and the files that it brings along.
+"""spark-submit's command line for an application.
 
 In client mode the driver runs in the Job's pod, so that its exit code is the Job's. In cluster mode
 programs/cluster_driver.py runs there: it submits, shows the driver's log, and ends as the driver
@@ -8,32 +8,20 @@ one that made it, and goes with it.
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
-from components import usage
-from components.application import CLUSTER, Application, ApplicationError, Place, Role, literally
-from components.settings import MASTERS
+from submission import measuring
+from submission.application import CLUSTER, Application, Role, literally
+from submission.files import EXECUTOR_TEMPLATE, FILES_PATH, dependencies, inside
+from submission.place import MASTERS, Place
 
 API_SERVER = "k8s://https://kubernetes.default.svc"
-FILES_PATH = "/opt/tinderbox/app"
-"""Where the driver's pod has the files that came from here."""
 AUTH_PATH = "/opt/tinderbox/auth"
 DRIVER_PORT, BLOCK_MANAGER_PORT = 7078, 7079
 
 DRIVER_CONTAINER, EXECUTOR_CONTAINER = "driver", "executor"
 DRIVER_POD = "$(POD)-driver"
 """In cluster mode."""
-UPLOADS = f"{usage.FOLDER}/uploads/$(POD)"
+UPLOADS = f"{measuring.FOLDER}/uploads/$(POD)"
 """In cluster mode spark-submit brings the files here, and the driver finds them."""
-
-DRIVER_TEMPLATE, EXECUTOR_TEMPLATE = "driver-pod.json", "executor-pod.json"
-_PROGRAMS = Path(__file__).parent / "programs"
-CLUSTER_DRIVER, FIRST_EXECUTOR = (
-    _PROGRAMS / name for name in ("cluster_driver.py", "first_executor.py")
-)
-_OWN_FILES = (DRIVER_TEMPLATE, EXECUTOR_TEMPLATE, CLUSTER_DRIVER.name, FIRST_EXECUTOR.name)
-_SCHEMES = ("local", "file", "http", "https", "s3a", "hdfs")
 
 
 def submit_arguments(application: Application, place: Place) -> list[str]:
@@ -43,9 +31,9 @@ def submit_arguments(application: Application, place: Place) -> list[str]:
         arguments += ["--deploy-mode", CLUSTER]
     if application.main_class is not None:
         arguments += ["--class", application.main_class]
-    for option, names in _dependencies(application).items():
+    for option, names in dependencies(application).items():
         if names:
-            arguments += [option, literally(",".join(map(_inside, names)))]
+            arguments += [option, literally(",".join(map(inside, names)))]
     for key, value in effective_conf(application, place).items():
         # What is filled in here is ours; what a user wrote stays as it is.
         text = literally(value) if key in application.conf else value
@@ -54,7 +42,7 @@ def submit_arguments(application: Application, place: Place) -> list[str]:
     if application.driver_is_apart:
         # Kubernetes looks for variables in the driver's arguments, too; the first look leaves half.
         programs = tuple(argument.replace("$$", "$$$$") for argument in programs)
-    return [*arguments, literally(_inside(application.app)), *programs]
+    return [*arguments, literally(inside(application.app)), *programs]
 
 
 def effective_conf(application: Application, place: Place) -> dict[str, str]:
@@ -120,7 +108,7 @@ def _native_conf(application: Application, place: Place) -> dict[str, str]:
         "spark.kubernetes.authenticate.driver.serviceAccountName": place.service_account,
         "spark.driver.memoryOverhead": f"{driver.overhead_mib}m",
         "spark.kubernetes.file.upload.path": f"file://{UPLOADS}",
-        usage.RUN_PROPERTY: "$(POD)",
+        measuring.RUN_PROPERTY: "$(POD)",
         # cluster_driver.py waits for the driver itself.
         "spark.kubernetes.submission.waitAppCompletion": "false",
         **_cpu_conf("driver", driver),
@@ -139,57 +127,3 @@ def _cpu_conf(pods: str, role: Role) -> dict[str, str]:
 
 def _mib(size: int | None) -> str | None:
     return None if size is None else f"{size}m"
-
-
-def _dependencies(application: Application) -> dict[str, tuple[str, ...]]:
-    """spark-submit's options for what an application brings along."""
-    return {
-        "--files": application.files,
-        "--py-files": application.py_files,
-        "--jars": application.jars,
-        "--archives": application.archives,
-    }
-
-
-def is_url(name: str) -> bool:
-    """True for what Spark fetches or finds by itself, false for a file here."""
-    scheme, found, _ = name.partition("://")
-    return bool(found) and scheme in _SCHEMES
-
-
-def _here(name: str) -> Path:
-    """The file that a name means; `#NAME`, which archives may end with, is Spark's."""
-    return Path(name.partition("#")[0])
-
-
-def _inside(name: str) -> str:
-    """What a file here, or a URL, is called in the driver's pod."""
-    if is_url(name):
-        return name
-    path, mark, alias = name.partition("#")
-    return f"{FILES_PATH}/{Path(path).name}{mark}{alias}"
-
-
-def read_files(application: Application) -> dict[str, bytes]:
-    """The content of all files here that the application needs, by name.
-
-    Raises ApplicationError for one that is not there, or has a name that can't be taken along.
-    """
-    names = [application.app, *(n for names in _dependencies(application).values() for n in names)]
-    carried: dict[str, bytes] = {}
-    for name in names:
-        if is_url(name):
-            continue
-        if "://" in name:
-            known = ", ".join(f"{scheme}://" for scheme in _SCHEMES)
-            raise ApplicationError(f"{name} is no file here and none of {known}")
-        file = _here(name)
-        if not re.fullmatch(r"[-._a-zA-Z0-9]+", file.name) or file.name in _OWN_FILES:
-            raise ApplicationError(f"{name}: a ConfigMap takes no such name; rename the file")
-        try:
-            content = file.read_bytes()
-        except OSError as error:
-            raise ApplicationError(f"{name} can't be read: {error.strerror}") from None
-        if carried.setdefault(file.name, content) != content:
-            raise ApplicationError(f"{name}: another file here has the name {file.name}, too")
-    return carried

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from components.settings import SHARED_PATH
+from submission.place import SHARED_PATH
 
 #: Spark's folder on the volume: events/ and usage/ in it.
 FOLDER = f"{SHARED_PATH}/spark"

@@ -9,10 +9,12 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from components.application import Application, ApplicationError, Place
-from components.manifests import DRIVER_MIB, driver_memory
-from components.submission import effective_conf
-from components.units import quantity, spark_mib
+from submission.application import Application
+from submission.command import effective_conf
+from submission.errors import ApplicationError
+from submission.manifests import DRIVER_MIB, driver_memory
+from submission.place import Place
+from submission.units import quantity, spark_mib
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from components.application import Role
+from submission.application import Role
 
 _K8S = "spark.kubernetes."
 # What of a Role is a mapping, and the properties that add to it; the later ones win.

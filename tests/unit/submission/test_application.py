@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from components import usage
-from components.application import Application, ApplicationError, Role, literally
-from components.manifests import LARGEST_BY_CONFIGMAP, Manifests, manifests
+from submission import measuring
+from submission.application import Application, Role, literally
+from submission.errors import ApplicationError
+from submission.manifests import LARGEST_BY_CONFIGMAP, Manifests, manifests
 from tests.place import PLACE
 
 PI = Application(name="pi", app="local:///opt/pi.py", arguments=("100",))
@@ -221,7 +222,7 @@ def test_where_there_is_no_python_a_driver_is_not_measured_but_runs(tmp_path, py
         if program:
             (tmp_path / name).write_text(f'#!/bin/sh\n{program} "$@"\n')
             (tmp_path / name).chmod(0o755)
-    command = [*usage.measured(program="submit"), "--class", "x", "a  b"]
+    command = [*measuring.measured(program="submit"), "--class", "x", "a  b"]
     ran = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True)
     assert (ran.returncode, ran.stdout) == (0, printed)
 

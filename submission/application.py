@@ -1,7 +1,8 @@
-"""A Spark application: what is to run (`Application`), and where (`Place`).
+"""A Spark application: what is to run (`Application`); place.py says where.
 
 All of it is plain data, from which manifests.py makes Kubernetes' objects: `SparkApplicationJob`
-(application_job.py) creates them by Pulumi, `make submit` (console/submit.py) by Kubernetes' API.
+(components/application_job.py) creates them by Pulumi, `make submit` (console/submit.py) by
+Kubernetes' API.
 """
 
 from __future__ import annotations
@@ -12,11 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pulumi
+from submission.errors import ApplicationError
+from submission.place import KUBERNETES, MASTERS, STANDALONE, is_master
 
-from components.settings import MASTERS
-
-STANDALONE, KUBERNETES = MASTERS
 CLIENT, CLUSTER = "client", "cluster"
 
 # Applications are found, watched and taken away by these.
@@ -33,10 +32,6 @@ _OURS = {
     "spark.kubernetes.submission.waitAppCompletion",
 }
 _LANGUAGES = {".py": "Python", ".jar": "Java", ".R": "R", ".r": "R"}
-
-
-class ApplicationError(pulumi.RunError):
-    """An application can't be run as it is described; the message is one line."""
 
 
 @dataclass(frozen=True)
@@ -154,40 +149,6 @@ class Application:
     def is_watched(self) -> bool:
         """True where the Job's pod looks for the first executor; an image for R has no Python."""
         return self.is_native and (self.driver_is_apart or self.language == "Python")
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where applications run: a namespace with what they need in it, made by the stack.
-
-    claim: of the shared volume. auth_secret: with the key `secret`. defaults_config, native_config:
-    ConfigMaps, Spark's conf folder for drivers on either kind of master. usage_config: one with the
-    programs of usage.py. service_account: for drivers that make pods. workers: of the standalone
-    cluster, each of which gives worker_cores and worker_memory_mib to executors. quota: {resource:
-    quantity}, what all pods there may request together; None without a quota. s3_secret: with
-    AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, for drivers and for executors that are pods.
-    """
-
-    namespace: str
-    image: str
-    master_url: str
-    claim: str
-    auth_secret: str
-    defaults_config: str
-    native_config: str
-    usage_config: str
-    service_account: str
-    workers: int
-    worker_cores: int
-    worker_memory_mib: int
-    quota: Mapping[str, str] | None = None
-    s3_secret: str | None = None
-
-
-def is_master(name: str) -> bool:
-    """True for a name or a URL of a master that applications run on."""
-    urls = r"spark://[^/\s,:]+:\d+(,[^/\s,:]+:\d+)*|k8s://(https?://)?[^/\s]+"
-    return name in MASTERS or re.fullmatch(urls, name) is not None
 
 
 def literally(argument: str) -> str:

@@ -14,26 +14,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from components import usage
-from components.application import Application, ApplicationError, Place, Role, literally
-from components.properties import driver_role
-from components.settings import SHARED_PATH
-from components.submission import (
+from submission import measuring
+from submission.application import Application, Role, literally
+from submission.command import (
     API_SERVER,
     AUTH_PATH,
-    CLUSTER_DRIVER,
     DRIVER_CONTAINER,
     DRIVER_POD,
-    DRIVER_TEMPLATE,
     EXECUTOR_CONTAINER,
+    UPLOADS,
+    submit_arguments,
+)
+from submission.errors import ApplicationError
+from submission.files import (
+    CLUSTER_DRIVER,
+    DRIVER_TEMPLATE,
     EXECUTOR_TEMPLATE,
     FILES_PATH,
     FIRST_EXECUTOR,
-    UPLOADS,
     read_files,
-    submit_arguments,
 )
-from components.units import spark_mib
+from submission.place import SHARED_PATH, Place
+from submission.properties import driver_role
+from submission.units import spark_mib
 
 SPARK_UID = 185
 """Of the official image. All of Spark's processes have it: they share what is on the volume."""
@@ -128,7 +131,7 @@ def _job_template(
     container = _container(DRIVER_CONTAINER, role, place)
     container["image"] = role.image or place.image
     container["imagePullPolicy"] = role.pull_policy
-    container["command"] = usage.measured(application.output)
+    container["command"] = measuring.measured(application.output)
     container["args"] = submit_arguments(application, place)
     memory = driver_memory(application)
     container["resources"] = {
@@ -145,7 +148,14 @@ def _job_template(
     ]
     if apart:
         program, template = (f"{FILES_PATH}/{n}" for n in (CLUSTER_DRIVER.name, DRIVER_TEMPLATE))
-        container["command"] = ["python3", program, template, DRIVER_POD, "--", usage.SPARK_SUBMIT]
+        container["command"] = [
+            "python3",
+            program,
+            template,
+            DRIVER_POD,
+            "--",
+            measuring.SPARK_SUBMIT,
+        ]
         container["env"] += [
             _from_field("POD_UID", "metadata.uid"),
             {"name": "UPLOADS", "value": UPLOADS},
@@ -198,7 +208,7 @@ def _receiver(place: Place) -> dict[str, Any]:
 def _driver_template(application: Application, place: Place) -> dict[str, Any]:
     """In cluster mode, what Spark makes the driver's pod from."""
     pod = _native_pod(DRIVER_CONTAINER, application.driver, place) | _with_account(place)
-    pod["containers"][0]["command"] = usage.measured(application.output, usage.ENTRY_POINT)
+    pod["containers"][0]["command"] = measuring.measured(application.output, measuring.ENTRY_POINT)
     _mount_programs(pod, place)
     metadata = _with_metrics(_metadata(application, application.driver))
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
@@ -299,19 +309,19 @@ def _mount_auth(pod: dict[str, Any], place: Place) -> None:
 
 
 def _mount_programs(pod: dict[str, Any], place: Place) -> None:
-    _mount(pod, "usage", usage.PROGRAMS, {"configMap": {"name": place.usage_config}})
+    _mount(pod, "usage", measuring.PROGRAMS, {"configMap": {"name": place.usage_config}})
 
 
 def _add_sampler(pod: dict[str, Any], image: str, place: Place) -> None:
     """A container that samples the executor: it sees the processes of the pod's others."""
     pod["shareProcessNamespace"] = True
     pod["volumes"].append({"name": "usage", "configMap": {"name": place.usage_config}})
-    mounts = {"shared": SHARED_PATH, "usage": usage.PROGRAMS}
+    mounts = {"shared": SHARED_PATH, "usage": measuring.PROGRAMS}
     pod["containers"].append(
         {
             "name": "sampler",
             "image": image,
-            "command": usage.POD_SAMPLER,
+            "command": measuring.POD_SAMPLER,
             "resources": {
                 "requests": SAMPLER,
                 "limits": {"memory": "64Mi"},

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from components.application import Application, ApplicationError, Place
-from components.manifests import SAMPLER, driver_memory
-from components.properties import driver_role
-from components.sizes import Room, driver_size, executor_size
-from components.submission import effective_conf
-from components.units import quantity
+from submission.application import Application
+from submission.command import effective_conf
+from submission.errors import ApplicationError
+from submission.manifests import SAMPLER, driver_memory
+from submission.place import Place
+from submission.properties import driver_role
+from submission.sizes import Room, driver_size, executor_size
+from submission.units import quantity
 
 CPU, MEMORY, PODS = "requests.cpu", "requests.memory", "pods"
 _MIB = 2**20

@@ -6,8 +6,10 @@ import dataclasses
 
 import pytest
 
-from components.application import Application, ApplicationError, Place, Role
-from components.quota import executors, require_quota
+from submission.application import Application, Role
+from submission.errors import ApplicationError
+from submission.place import Place
+from submission.quota import executors, require_quota
 from tests.place import PLACE
 
 # Three executors of 2.01 cores and 1568 MiB; the driver takes 0.1 and 512 MiB.

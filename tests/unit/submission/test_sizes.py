@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 
-import pulumi
 import pytest
 
-from components.application import Role
-from components.manifests import manifests
-from components.sizes import Room, executor_size, require_room
-from components.units import quantity, spark_mib
+from submission.application import Role
+from submission.errors import ApplicationError
+from submission.manifests import manifests
+from submission.sizes import Room, executor_size, require_room
+from submission.units import quantity, spark_mib
 from tests.place import PLACE
-from tests.unit.test_application import NATIVE, PI
+from tests.unit.submission.test_application import NATIVE, PI
 
 NODES = [Room(2, 3800, {"disk": "ssd"}), Room(4, 2000)]
 
@@ -74,7 +74,7 @@ def test_what_fits(application):
     ],
 )
 def test_what_does_not(application, said):
-    with pytest.raises(pulumi.RunError, match=said):
+    with pytest.raises(ApplicationError, match=said):
         require_room(application, PLACE, NODES)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from components.programs import first_executor
-from components.programs.first_executor import Watch
+from submission.programs import first_executor
+from submission.programs.first_executor import Watch
 
 NO_NODE = "0/3 nodes are available: 3 Insufficient memory."
 QUOTA = 'pods "job-1-exec-1" is forbidden: exceeded quota: team, requested: requests.cpu=1'

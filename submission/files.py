@@ -1,0 +1,73 @@
+"""The files of an application: which go along with it, and where its pods have them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from submission.application import Application
+from submission.errors import ApplicationError
+
+FILES_PATH = "/opt/tinderbox/app"
+"""Where the driver's pod has the files that came from here."""
+DRIVER_TEMPLATE, EXECUTOR_TEMPLATE = "driver-pod.json", "executor-pod.json"
+_PROGRAMS = Path(__file__).parent / "programs"
+CLUSTER_DRIVER, FIRST_EXECUTOR = (
+    _PROGRAMS / name for name in ("cluster_driver.py", "first_executor.py")
+)
+_OWN_FILES = (DRIVER_TEMPLATE, EXECUTOR_TEMPLATE, CLUSTER_DRIVER.name, FIRST_EXECUTOR.name)
+_SCHEMES = ("local", "file", "http", "https", "s3a", "hdfs")
+
+
+def dependencies(application: Application) -> dict[str, tuple[str, ...]]:
+    """spark-submit's options for what an application brings along."""
+    return {
+        "--files": application.files,
+        "--py-files": application.py_files,
+        "--jars": application.jars,
+        "--archives": application.archives,
+    }
+
+
+def is_url(name: str) -> bool:
+    """True for what Spark fetches or finds by itself, false for a file here."""
+    scheme, found, _ = name.partition("://")
+    return bool(found) and scheme in _SCHEMES
+
+
+def _here(name: str) -> Path:
+    """The file that a name means; `#NAME`, which archives may end with, is Spark's."""
+    return Path(name.partition("#")[0])
+
+
+def inside(name: str) -> str:
+    """What a file here, or a URL, is called in the driver's pod."""
+    if is_url(name):
+        return name
+    path, mark, alias = name.partition("#")
+    return f"{FILES_PATH}/{Path(path).name}{mark}{alias}"
+
+
+def read_files(application: Application) -> dict[str, bytes]:
+    """The content of all files here that the application needs, by name.
+
+    Raises ApplicationError for one that is not there, or has a name that can't be taken along.
+    """
+    names = [application.app, *(n for names in dependencies(application).values() for n in names)]
+    carried: dict[str, bytes] = {}
+    for name in names:
+        if is_url(name):
+            continue
+        if "://" in name:
+            known = ", ".join(f"{scheme}://" for scheme in _SCHEMES)
+            raise ApplicationError(f"{name} is no file here and none of {known}")
+        file = _here(name)
+        if not re.fullmatch(r"[-._a-zA-Z0-9]+", file.name) or file.name in _OWN_FILES:
+            raise ApplicationError(f"{name}: a ConfigMap takes no such name; rename the file")
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise ApplicationError(f"{name} can't be read: {error.strerror}") from None
+        if carried.setdefault(file.name, content) != content:
+            raise ApplicationError(f"{name}: another file here has the name {file.name}, too")
+    return carried
