@@ -11,9 +11,9 @@ import pytest
 
 from components import usage, wordcount
 from components.manifests import LARGEST_BY_CONFIGMAP
-from components.settings import SettingsError, WordCountSettings
+from components.settings import Settings, SettingsError, WordCountSettings
 from components.wordcount import options
-from tests.unit.plan import EXISTING, Made, Plan, changed, plan, planned
+from tests.unit.plan import EXISTING, MINIMAL, Made, Plan, changed, plan, planned
 
 JOB = "kubernetes:batch/v1:Job"
 COPY = "command:remote:CopyToRemote"
@@ -158,7 +158,7 @@ def test_natively_the_count_has_executors_of_the_workers_size(text):
 
 def test_a_master_of_neither_kind():
     with pytest.raises(SettingsError, match=r"wordCount\.master is 'yarn'; .*standalone or kube"):
-        WordCountSettings(master="yarn")
+        Settings.parse({**MINIMAL, "wordCount": {"master": "yarn"}})
 
 
 def test_the_pod_has_volume_script_and_defaults():
