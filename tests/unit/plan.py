@@ -18,6 +18,8 @@ from pulumi.runtime import mocks, rpc
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.stack import run_pulumi_func
 
+from components.settings import packages
+
 ROOT = Path(__file__).resolve().parents[2]
 
 MINIMAL: dict[str, Any] = {
@@ -110,6 +112,7 @@ class Plan(mocks.Mocks):
     options: dict[tuple[str, str], Options] = field(default_factory=dict)
     exported: dict[str, Any] = field(default_factory=dict)
     secrets: set[str] = field(default_factory=set)  # names of exported secrets
+    pages: dict[str, bytes] = field(default_factory=dict)  # of a mirror, which else is out of reach
     calls: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)  # warnings and errors
 
@@ -168,6 +171,12 @@ class Plan(mocks.Mocks):
         if args.token == "aws:ec2/getAmi:getAmi":
             return {**args.args, "id": "ami-1", "architecture": "x86_64"}
         raise AssertionError(f"the program asked for {args.token}")
+
+    def fetch(self, url: str) -> bytes | None:
+        """What the mirror answers."""
+        if not self.pages:
+            raise OSError("no route to host")
+        return self.pages.get(url)
 
 
 def _computed(type_: str, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -285,6 +294,7 @@ def plan(
     try:
         with (
             contextlib.chdir(ROOT),  # where Pulumi runs a program
+            mock.patch.object(packages, "fetch", recorder.fetch),
             mock.patch.object(pulumi, "export", exported.__setitem__),
         ):
             loop.run_until_complete(run())

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
-import json
 import re
 import subprocess
-import typing
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pyspark
 import pytest
 import yaml
 
-from components.settings import Settings, _key
+from components.settings import Settings
 from components.spark import spark_place
 from submission import measuring
 from tests.unit.plan import EXISTING, MINIMAL, ROOT, plan, planned
@@ -44,30 +40,6 @@ def rows(text: str) -> list[list[str]]:
 def code(text: str) -> list[str]:
     """What stands in backticks on one line."""
     return re.findall(r"`([^`\n]+)`", text)
-
-
-def settings() -> dict[str, Any]:
-    """Every key and its default."""
-    types = typing.get_type_hints(Settings)
-    found = {}
-    for group in dataclasses.fields(Settings):
-        # A mapping has names of the user's choice before its keys.
-        named = typing.get_args(types[group.name])
-        prefix = f"{_key(group)}.NAME" if named else _key(group)
-        for item in dataclasses.fields(named[-1] if named else types[group.name]):
-            found[f"{prefix}.{_key(item)}"] = item.default
-    return found
-
-
-def test_the_table_of_settings_is_complete_and_right():
-    table = {row[0].strip("`"): row[1] for row in rows(section("Settings")) if "." in row[0]}
-    shown = {
-        key: f"`{default if isinstance(default, str) else json.dumps(default)}`"
-        for key, default in settings().items()
-        if default is not None
-    }
-    assert {key: cell for key, cell in table.items() if cell.startswith("`")} == shown
-    assert set(table) == set(settings())
 
 
 def test_the_table_of_outputs_is_that_of_the_program():

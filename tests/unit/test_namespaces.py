@@ -71,7 +71,7 @@ def test_a_container_that_says_nothing_is_counted_with_something():
         ({"spark": {}}, "namespaces is 'spark'"),
         ({"kube-mine": {}}, "namespaces is 'kube-mine'"),
         ({"Team": {}}, "namespaces is 'Team'"),
-        ({"team": {"cpu": 0}}, "namespaces.team.cpu is 0.0"),
+        ({"team": {"cpu": 0}}, "namespaces.team.cpu is 0; "),
         ({"team": {"pods": 1}}, "namespaces.team.pods is 1"),
         ({"team": {"memoryMiB": 100}}, "namespaces.team.memoryMiB is 100"),
         ({"team": {"cpus": 1}}, "namespaces.team.cpus is not a setting"),

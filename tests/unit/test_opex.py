@@ -132,13 +132,22 @@ def test_a_price_that_is_none(engine, price):
 @pytest.mark.parametrize(
     ("opex", "named"),
     [
-        ({"engine": "kubecost"}, "opex.engine is 'kubecost'; it must be one of kube-opex"),
+        ({"engine": "kubecost"}, "opex.engine is 'kubecost'; it must be kube-opex"),
         ({"engine": "kube-resource-report"}, "nodes.price is None; it must be the USD an hour"),
         ({"engine": "kube-opex-analytics"}, "nodes.price is None; it must be the USD an hour"),
         ({"engine": "kube-opex-analytics", "costModel": "FREE"}, "opex.costModel is 'FREE'"),
-        ({"engine": "kube-resource-report", "chart": "/nowhere"}, "opex.chart is '/nowhere'"),
-        ({"engine": "kube-resource-report", "image": "untagged"}, "opex.image is 'untagged'"),
     ],
 )
 def test_a_bad_setting_is_named(opex, named):
     assert named in refused(opex=opex)
+
+
+@pytest.mark.parametrize(
+    ("opex", "named"),
+    [
+        ({"chart": "/nowhere"}, "opex.chart is '/nowhere'"),
+        ({"image": "untagged"}, "opex.image is 'untagged'"),
+    ],
+)
+def test_a_bad_chart_or_image_is_named(opex, named):
+    assert named in refused(opex={**REPORT["opex"], **opex}, nodes=REPORT["nodes"])

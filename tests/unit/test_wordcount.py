@@ -10,11 +10,11 @@ import subprocess
 import pytest
 
 from components import wordcount
-from components.settings import SettingsError, WordCountSettings
+from components.settings import Settings, SettingsError, WordCountSettings
 from components.wordcount import options
 from submission import measuring
 from submission.manifests import LARGEST_BY_CONFIGMAP
-from tests.unit.plan import EXISTING, Made, Plan, changed, plan, planned
+from tests.unit.plan import EXISTING, MINIMAL, Made, Plan, changed, plan, planned
 
 JOB = "kubernetes:batch/v1:Job"
 COPY = "command:remote:CopyToRemote"
@@ -159,7 +159,7 @@ def test_natively_the_count_has_executors_of_the_workers_size(text):
 
 def test_a_master_of_neither_kind():
     with pytest.raises(SettingsError, match=r"wordCount\.master is 'yarn'; .*standalone or kube"):
-        WordCountSettings(master="yarn")
+        Settings.parse({**MINIMAL, "wordCount": {"master": "yarn"}})
 
 
 def test_the_pod_has_volume_script_and_defaults():

@@ -1,0 +1,86 @@
+"""Where the machines are: the AWS API, the network, the nodes."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated
+
+from pydantic import Field
+
+from components.settings.group import Group
+from components.settings.kinds import SECRET, SWITCH, URL, ipv4_range, number, text, whole
+
+_DOCUMENTATION = [
+    ipaddress.IPv4Network(net) for net in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
+]
+
+Region = Annotated[str, text("a region such as eu-central-1", r"[a-z]+(-[a-z]+)+-[1-9]")]
+Url = Annotated[str, URL]
+Secret = Annotated[str, SECRET]
+
+
+class AwsSettings(Group):
+    """Where the AWS API is. Without keys the AWS credentials of the environment count."""
+
+    region: Region | None = Field(None, description="the region; required for a cluster of its own")
+    endpoint: Url | None = Field(
+        None, description="another API than AWS's own, such as the local cloud's"
+    )
+    access_key: Secret | None = Field(
+        None,
+        repr=False,
+        description="for that endpoint; without it the environment's credentials count",
+    )
+    secret_key: Secret | None = Field(None, repr=False, description="belongs to it")
+
+
+class NetworkSettings(Group):
+    """The VPC's range, and who may reach SSH and the Kubernetes API from outside."""
+
+    # AWS takes VPCs of /16 to /28; below /24 a cluster that grows runs out of addresses.
+    cidr: Annotated[str, ipv4_range("a range from /16 to /24", 16, 24)] = Field(
+        "10.42.0.0/16", description="range of the VPC"
+    )
+    operator_cidr: Annotated[str, ipv4_range("an IPv4 range", 0, 32)] | None = Field(
+        None,
+        description="who may reach SSH and the Kubernetes API; required for a cluster of its own",
+    )
+
+    @property
+    def operator_is_a_placeholder(self) -> bool:
+        """True for an address that is reserved for documentation, as Pulumi.dev.yaml ships one."""
+        if self.operator_cidr is None:
+            return False
+        operator = ipaddress.IPv4Network(self.operator_cidr)
+        return any(operator.subnet_of(reserved) for reserved in _DOCUMENTATION)
+
+
+class NodesSettings(Group):
+    """The machines; the first node is the control plane, with a count of 1 it takes work too."""
+
+    # The smallest network that is taken has addresses for 250.
+    count: Annotated[int, whole(1, 250)] = Field(3, description="the first is the control plane")
+    type: Annotated[
+        str, text("an EC2 instance type such as t3.medium", r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
+    ] = Field("t3.medium", description="x86_64, at least 2 vCPU and 2 GiB")
+    disk_gib: Annotated[int, whole(10, 16384, "GiB")] = Field(
+        20, description="root disk of each node"
+    )
+    spot: Annotated[bool, SWITCH] = Field(
+        False,
+        description="buy new workers as spot instances; after AWS took one back:"
+        " `pulumi up --refresh`",
+    )
+    price: Annotated[float, number(0.0001, 1000, "USD an hour")] | None = Field(
+        None, description="of one node, for the cost analytics"
+    )
+
+
+class MirrorSettings(Group):
+    """URLs in place of the upstream hosts, for networks without internet access."""
+
+    packages: Url | None = Field(
+        None, description="in place of pkgs.k8s.io and download.docker.com"
+    )
+    registry: Url | None = Field(None, description="in place of the image registries")
+    charts: Url | None = Field(None, description="in place of the chart repositories")

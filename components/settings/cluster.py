@@ -1,0 +1,63 @@
+"""The cluster: what kubeadm makes or which one is used, the shared volume, the namespaces."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from components.settings.group import Group
+from components.settings.kinds import KUBECONFIG, ipv4_range, number, text, whole
+
+# kubeadm reads its file in the format v1beta4 (scripts/init.sh) from 1.31 on.
+Release = Annotated[
+    str,
+    text(
+        "a release such as 1.36.4, 1.31.0 or newer",
+        r"1\.(3[1-9]|[4-9][0-9]|[1-9][0-9]{2})\.(0|[1-9][0-9]{0,2})",
+    ),
+]
+Pods = Annotated[str, ipv4_range("a range from /8 to /22 (each node takes a /24)", 8, 22)]
+Services = Annotated[str, ipv4_range("a range from /12 to /28", 12, 28)]
+Kubeconfig = Annotated[str, KUBECONFIG]
+ClassName = Annotated[
+    str, text("the name of a storage class", r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+]
+
+
+class ClusterSettings(Group):
+    """What kubeadm makes; or, with `kubeconfig`, the cluster that is used as it is."""
+
+    version: Release = Field(
+        "1.36.4",
+        description="of Kubernetes; this and the ranges stay as they are while the cluster lives",
+    )
+    pod_cidr: Pods = Field("10.244.0.0/16", description="range of the pods")
+    service_cidr: Services = Field("10.96.0.0/12", description="range of the services")
+    kubeconfig: Kubeconfig | None = Field(
+        None, repr=False, description="secret; use this cluster and make none"
+    )
+
+
+class StorageSettings(Group):
+    """The shared volume."""
+
+    size_gib: Annotated[int, whole(1, 1048576, "GiB")] = Field(
+        10, description="what the claim asks for (EFS has no limit)"
+    )
+    storage_class: ClassName | None = Field(
+        None, description="class of the volume, only for a cluster that you have"
+    )
+
+
+class NamespaceSettings(Group):
+    """A namespace NAME for Spark applications, and what all its pods may request together."""
+
+    cpu: Annotated[float, number(0.1, 10000, "cores")] = Field(
+        2.0, description="what all pods may request together ([how](docs/spark/scheduling.md))"
+    )
+    memory_mib: Annotated[int, whole(512, 16777216, "MiB")] = Field(
+        4096, description="the same of memory"
+    )
+    # A driver and an executor.
+    pods: Annotated[int, whole(2, 10000)] = Field(10, description="how many pods it may have")

@@ -1,0 +1,225 @@
+"""What a key takes: numbers, texts and the rest, each as words for people and as a check.
+
+`pulumi config set --path` stores a number with a point as a text, so numbers and switches are
+taken from texts; never a text from a number, which may have lost something on its way (1.30).
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic_core import core_schema
+
+from components.settings import java_pattern
+from components.settings.kubeconfig import is_kubeconfig
+
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_NUMBER = re.compile(r"-?[0-9]{1,17}(\.[0-9]{1,17})?([eE][-+]?[0-9]{1,3})?")
+_BOM = "\ufeff"
+_EMPTY = "a text that is not empty"
+# No address in these is anybody's: this host, the link, multicast, reserved.
+_NOBODYS = [
+    ipaddress.IPv4Network(net)
+    for net in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")
+]
+_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?"
+_PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_IMAGE = rf"(?:{_HOST}/)?{_PATH}(?:/{_PATH})*"
+_TAG, _DIGEST = r":\w[\w.-]{0,127}", r"@sha256:[0-9a-f]{64}"
+
+
+class Unfit(ValueError):
+    """A value that a key can't take; the message is what it would have to be."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """words: what is taken, for people. take: the value as the program has it, or raises Unfit."""
+
+    words: str
+    take: Callable[[Any], Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.take)
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """In brackets, the one that the word is nearest to by its last part; empty if it is to none."""
+    folded = {_folded(name): name for name in known}
+    found = difflib.get_close_matches(_folded(word), folded, n=1)
+    return f" (did you mean {folded[found[0]]}?)" if found else ""
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[-_\s]", "", name.rpartition(".")[2]).casefold()
+
+
+def whole(least: int, most: int, unit: str = "") -> Kind:
+    """A whole number within bounds."""
+
+    def take(value: object) -> int:
+        if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
+            value = int(value)
+        # bool is an int to Python, not to a person.
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise Unfit("a whole number")
+        if value < least:
+            raise Unfit(f"a whole number of at least {least}")
+        if value > most:
+            raise Unfit(f"a whole number of at most {most}")
+        return value
+
+    return Kind(f"{least} to {most} {unit}".strip(), take)
+
+
+def number(least: float, most: float, unit: str) -> Kind:
+    """A number within bounds."""
+
+    def take(value: object) -> float:
+        if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+            value = float(value)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise Unfit("a number")
+        if not least <= value <= most:  # nor is NaN
+            raise Unfit(f"a number above 0, from {least:g} to {most:g} ({unit})")
+        return float(value)
+
+    return Kind(f"{least:g} to {most:g} {unit}", take)
+
+
+def _take_switch(value: object) -> bool:
+    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
+        value = value.strip().lower() == "true"
+    if not isinstance(value, bool):
+        raise Unfit("true or false")
+    return value
+
+
+SWITCH = Kind("true or false", _take_switch)
+
+
+def _lines(value: object, words: str = "a text") -> str:
+    """A text, as its file would have it on this system: no byte order mark, no CR LF."""
+    if not isinstance(value, str):
+        number = isinstance(value, int | float)
+        raise Unfit(f"{words}, in quotes" if number else "a text")
+    value = value.removeprefix(_BOM).replace("\r\n", "\n").rstrip("\r")
+    if not value:
+        raise Unfit(_EMPTY)
+    return value
+
+
+def _line(value: object, words: str = "a text") -> str:
+    """A text on one line, without what was around it by accident."""
+    line = _lines(value, words).strip()
+    if not line:
+        raise Unfit(_EMPTY)
+    return line
+
+
+def text(words: str, shape: str = r"[!-~]+") -> Kind:
+    """A text of that shape (a regular expression of ASCII)."""
+
+    def take(value: object) -> str:
+        line = _line(value, words)
+        if not re.fullmatch(shape, line, re.ASCII):
+            raise Unfit(words)
+        return line
+
+    return Kind(words, take)
+
+
+def _take_path(value: object) -> str:
+    """Blanks may be part of a name; line ends and what can't be printed are none."""
+    path = _lines(value).rstrip("\n")
+    if not path.strip():
+        raise Unfit(_EMPTY)
+    if not path.isprintable():
+        raise Unfit("a path, without characters that can't be printed")
+    return path
+
+
+PATH = Kind("a path", _take_path)
+
+
+def choice(*names: str) -> Kind:
+    """One of these."""
+    words = " or ".join(names)
+
+    def take(value: object) -> str:
+        line = _line(value, words)
+        if line not in names:
+            raise Unfit(words + near(line, names))
+        return line
+
+    return Kind(words, take)
+
+
+def ipv4_range(words: str, largest: int, smallest: int) -> Kind:
+    """An IPv4 range as AWS and Kubernetes write it: address/bits, no bits of a host."""
+
+    def take(value: object) -> str:
+        like = "an IPv4 range such as 10.42.0.0/16"
+        line = _line(value, like)
+        try:
+            net = ipaddress.IPv4Network(line, strict=False)
+        except ValueError as error:
+            raise Unfit(f"{like} ({error})") from None
+        if str(net) != line:
+            has_host_bits = line == f"{line.partition('/')[0]}/{net.prefixlen}"
+            why = f"{line} has host bits set; " if has_host_bits else ""
+            raise Unfit(f"{like} ({why}did you mean {net}?)")
+        if not largest <= net.prefixlen <= smallest:
+            raise Unfit(words)
+        if any(net.subnet_of(special) for special in _NOBODYS):
+            raise Unfit(f"{words}, of addresses that hosts can have")
+        return line
+
+    return Kind(words, take)
+
+
+def _take_url(value: object) -> str:
+    line = _line(value, URL.words)
+    try:
+        # The port is looked at only when it is asked for.
+        whole = bool(urlsplit(line).hostname) and urlsplit(line).port != 0
+    except ValueError:
+        whole = False
+    if not whole or not re.fullmatch(r"https?://[!-~]+", line) or re.search(r"""['"\\?#]""", line):
+        raise Unfit(URL.words)
+    return line
+
+
+URL = Kind("an http or https URL", _take_url)
+IMAGE = text(
+    "an image with a tag (name:1.2) or a digest (name@sha256:...)",
+    rf"{_IMAGE}(?:{_TAG}(?:{_DIGEST})?|{_DIGEST})",
+)
+SECRET = text("a text")
+
+
+def _take_kubeconfig(value: object) -> str:
+    content = _lines(value)
+    if not is_kubeconfig(content):
+        raise Unfit(KUBECONFIG.words)
+    return content
+
+
+KUBECONFIG = Kind("a kubeconfig file's content", _take_kubeconfig)
+
+
+def _take_pattern(value: object) -> str:
+    pattern = _lines(value)
+    pattern = pattern.rstrip("\n") or pattern
+    if problem := java_pattern.problem(pattern):
+        raise Unfit(f"a regular expression of Java's ({problem})")
+    return pattern
+
+
+PATTERN = Kind("a regular expression of Java's", _take_pattern)
