@@ -2,7 +2,12 @@
 
 A group is named by a word ("services" or an instance's id) and is the folder tinderbox/<name> in
 each hierarchy: those of cgroup v1, systemd's own (or the machines' systemds would meet in one
-group), and that of cgroup v2.
+group), and that of cgroup v2. Where a systemd rules the one tree of cgroup v2, the groups are below
+a scope that it made for us and has delegated: folders made behind its back lose their controllers.
+
+In cgroup v2 a group with processes of its own can't give controllers to groups below it. So what
+starts a machine is in a leaf of the machine's group (`leaves`), and so is all that systemd-nspawn
+puts there (its `supervisor` and `payload`).
 """
 
 from __future__ import annotations
@@ -10,13 +15,20 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from localcloud.errors import CloudError
-from localcloud.layout import CGROUP
-from localcloud.shell import wait_until
+from localcloud.host import has_systemd
+from localcloud.layout import CGROUP, INSTEAD
+from localcloud.shell import run, wait_until
+
+#: The group that holds every daemon, so that it is found even if no record of it is left.
+SERVICES = "services"
+#: Our unit where systemd rules cgroup v2.
+SCOPE = f"{CGROUP}.scope"
 
 #: What a machine's kubelet needs.
 CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids")
@@ -56,12 +68,29 @@ def hierarchies() -> list[Hierarchy]:
     return found
 
 
+def root(hierarchy: Hierarchy, among: Sequence[Hierarchy], systemd: bool) -> Path:
+    """Our folder in the hierarchy, one of those `among` this host's."""
+    if systemd and hierarchy.version == 2 and len(among) == 1:
+        return hierarchy.mount / "system.slice" / SCOPE
+    return hierarchy.mount / CGROUP
+
+
+def roots() -> list[tuple[Hierarchy, Path]]:
+    """This host's hierarchies, each with our folder in it, there or not."""
+    found = hierarchies()
+    systemd = has_systemd()
+    return [(hierarchy, root(hierarchy, found, systemd)) for hierarchy in found]
+
+
 def create(name: str, memory_bytes: int | None = None) -> list[Path]:
-    """Make the group; the result is its folders, whose cgroup.procs a process joins."""
+    """Make the group; the result is its folders, for `joining`."""
     folders = []
-    for hierarchy in hierarchies():
-        parent = hierarchy.mount / CGROUP
+    for hierarchy, parent in roots():
         folder = parent / name
+        if parent.name == SCOPE:
+            _ask_systemd(parent)
+        elif hierarchy.version == 2:
+            enable_below(hierarchy.mount)
         for step in (parent, folder):
             step.mkdir(exist_ok=True)
             if "cpuset" in hierarchy.controllers:
@@ -70,16 +99,46 @@ def create(name: str, memory_bytes: int | None = None) -> list[Path]:
                     (step / file).write_text((hierarchy.mount / file).read_text())
                 (step / "cgroup.clone_children").write_text("1")
         if hierarchy.version == 2:
-            for step in (hierarchy.mount, parent):
-                for controller in V2_CONTROLLERS:
-                    with contextlib.suppress(OSError):  # this host may lack one of them
-                        (step / "cgroup.subtree_control").write_text(f"+{controller}")
+            enable_below(parent)
         if memory_bytes is not None:
             for file in ("memory.limit_in_bytes", "memory.max"):
                 if (folder / file).exists():
                     (folder / file).write_text(str(memory_bytes))
         folders.append(folder)
     return folders
+
+
+def enable_below(folder: Path) -> None:
+    """Let groups below a folder of cgroup v2 have the controllers that it has itself.
+
+    Raises CloudError where the kernel refuses, as it does for a folder with processes in it.
+    """
+    offered = (folder / "cgroup.controllers").read_text().split()
+    wanted = [f"+{controller}" for controller in offered if controller in V2_CONTROLLERS]
+    try:
+        (folder / "cgroup.subtree_control").write_text(" ".join(wanted))
+    except OSError as problem:
+        raise CloudError(
+            f"groups below {folder} get no controllers ({problem.strerror}): processes are in "
+            f"that group itself; {INSTEAD}"
+        ) from None
+
+
+def leaves(folders: Sequence[Path]) -> list[Path]:
+    """Folders for a process that keeps a group: in cgroup v2 a leaf of it, beside others."""
+    found = []
+    for folder in folders:
+        inner = (folder / "cgroup.subtree_control").exists()
+        leaf = folder / "launcher" if inner else folder
+        leaf.mkdir(exist_ok=True)
+        found.append(leaf)
+    return found
+
+
+def joining(folders: Sequence[Path], command: Sequence[str]) -> list[str]:
+    """A command line that puts its process into the groups and goes on as `command`."""
+    join = 'while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs"; shift; done; shift; exec "$@"'
+    return ["/bin/sh", "-ec", join, "sh", *map(str, folders), "--", *command]
 
 
 def names() -> set[str]:
@@ -120,6 +179,9 @@ def remove(name: str = "", seconds: float = 10) -> None:
         _kill_once(name)
         for folder in _folders(name):
             for below, _, _ in os.walk(folder, topdown=False):
+                if below.endswith(f"/{SCOPE}"):  # systemd's to remove; it ends by itself if empty
+                    subprocess.run(["systemctl", "--quiet", "stop", SCOPE], capture_output=True)
+                    continue
                 with contextlib.suppress(OSError):
                     os.rmdir(below)
         return not any(_folders(name))
@@ -152,8 +214,23 @@ def _kill_once(name: str) -> set[int]:
     return found
 
 
+def _ask_systemd(place: Path) -> None:
+    """Have systemd make our scope, with a process that keeps it: it would end an empty one."""
+    if place.is_dir():
+        return
+    keep = (
+        'mkdir "$1"; echo $$ >"$1/cgroup.procs"; setsid sleep infinity </dev/null >/dev/null 2>&1 &'
+    )
+    run(
+        ["systemd-run", "--scope", "--quiet", "--collect", f"--unit={SCOPE}"]
+        + ["--slice=system.slice", "--property=Delegate=yes", "--property=TasksMax=infinity"]
+        + ["--description=Local cloud of Tinderbox"]
+        + ["/bin/sh", "-ec", keep, "sh", str(place / SERVICES)]
+    )
+
+
 def _folders(name: str) -> Iterator[Path]:
-    for hierarchy in hierarchies():
-        folder = hierarchy.mount / CGROUP / name
+    for _, parent in roots():
+        folder = parent / name
         if folder.is_dir():
             yield folder

@@ -5,13 +5,31 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from localcloud import cgroups, host, network
 from localcloud.errors import CloudError
 from localcloud.layout import API_ADDRESS, API_PORT, INSTEAD, PUBLIC_NETWORK
+from localcloud.mirror import registry
 
-PACKAGES = ("dnsmasq-base", "iproute2", "nftables", "systemd-container", "util-linux")
+#: What runs here, by the package that has it: looked for on each host, whoever built the cache.
+PACKAGES = (
+    "dnsmasq-base",
+    registry.PROGRAM,
+    "iproute2",
+    "mount",
+    "nftables",
+    "systemd-container",
+    "util-linux",
+)
+#: Kernel modules that nodes need, by what shows that they are there: a machine has none to load.
+#: Others (vxlan, veth, nf_tables and its parts) the kernel loads by itself when they are used.
+MODULES: dict[str, Callable[[], bool]] = {
+    "overlay": lambda: "overlay" in Path("/proc/filesystems").read_text().split(),
+    "br_netfilter": Path("/proc/sys/net/bridge/bridge-nf-call-iptables").exists,
+    "nf_conntrack": Path("/proc/sys/net/netfilter/nf_conntrack_max").exists,
+}
 #: Capabilities by their number in the kernel.
 CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}
 
@@ -27,8 +45,7 @@ def require_host(progress: host.Progress) -> None:
             f"the local cloud needs {' and '.join(lacking)}, which root lacks here "
             f"(a container without --privileged?); {INSTEAD}"
         )
-    if "overlay" not in Path("/proc/filesystems").read_text().split():
-        raise CloudError(f"this kernel has no overlay file system (modprobe overlay?); {INSTEAD}")
+    host.load_modules(MODULES, progress)
     require_cgroups()
     host.ensure_packages(PACKAGES, "to run machines", progress)
 

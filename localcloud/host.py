@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from localcloud.errors import CloudError
+from localcloud.layout import INSTEAD
 from localcloud.shell import run
 from toolchain.locks import lock
 
@@ -17,6 +19,37 @@ from toolchain.locks import lock
 SERVICES = {"docker-registry": "docker-registry.service"}
 
 Progress = Callable[[str], None]
+
+
+def has_systemd() -> bool:
+    """Whether systemd is this host's first process (sd_booted's test)."""
+    return Path("/run/systemd/system").is_dir()
+
+
+def kernel_config(release: str, base: Path = Path("/")) -> bytes | None:
+    """The running kernel's configuration, wherever a distribution keeps it; None if nowhere."""
+    for place in (f"boot/config-{release}", f"lib/modules/{release}/config"):
+        if (base / place).is_file():
+            return (base / place).read_bytes()
+    packed = base / "proc/config.gz"
+    return gzip.decompress(packed.read_bytes()) if packed.is_file() else None
+
+
+def load_modules(modules: Mapping[str, Callable[[], bool]], progress: Progress = print) -> None:
+    """Load kernel modules that are not there; each comes with the test of whether it is.
+
+    Raises CloudError naming the first that can't be had.
+    """
+    if all(is_there() for is_there in modules.values()):
+        return
+    ensure_packages(["kmod"], "to load kernel modules", progress)
+    for name, is_there in modules.items():
+        if is_there():
+            continue
+        done = subprocess.run(["modprobe", name], capture_output=True, text=True, check=False)
+        if not is_there():
+            words = done.stderr.strip().splitlines() or ["modprobe did nothing"]
+            raise CloudError(f"this kernel lacks the module {name} ({words[-1]}); {INSTEAD}")
 
 
 def missing_packages(packages: Sequence[str]) -> list[str]:
@@ -58,7 +91,7 @@ def ensure_packages(packages: Sequence[str], why: str, progress: Progress = prin
         progress(f"Debian packages: installing {names} ({why})")
         _apt_get("update")
         _apt_get("install", "-y", "--no-install-recommends", *missing)
-        if Path("/run/systemd/system").is_dir():
+        if has_systemd():
             for service in (SERVICES[name] for name in missing if name in SERVICES):
                 # Debian's package enables it; at the next boot it would take our port.
                 subprocess.run(["systemctl", "--quiet", "disable", service], check=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from localcloud import cgroups, network, seed
+from localcloud import cgroups, host, network, seed
 from localcloud.errors import CloudError
 from localcloud.layout import MACHINES, SHARED, TRASH
 from localcloud.plan import EXIT_REBOOT, Machine
@@ -75,12 +76,19 @@ def create(
     place = folder(instance.id)
     for name in ("upper", "work", "root", *(f"disks/{disk}" for disk in DISKS)):
         (place / name).mkdir(parents=True)
-    for file in seed.files(instance, public_key, user_data):
+    for file in [*seed.files(instance, public_key, user_data), *_kernel_config()]:
         _write(place / "upper", rootfs, file)
     wants = place / "upper/etc/systemd/system/sysinit.target.wants"
     wants.mkdir(exist_ok=True)
     (wants / Path(seed.UNIT).name).symlink_to(f"/{seed.UNIT}")
     _save(instance.id, Record(str(rootfs)))
+
+
+def _kernel_config() -> list[seed.File]:
+    """The running kernel's configuration where an EC2 machine has it, for kubeadm to read."""
+    release = platform.release()
+    text = host.kernel_config(release)
+    return [] if text is None else [seed.File(f"boot/config-{release}", text)]
 
 
 def _write(upper: Path, rootfs: Path, file: seed.File) -> None:
@@ -115,11 +123,11 @@ def start(instance: Instance, rules: str, reboots: int, memory: int | None) -> N
     shared.mkdir(parents=True, exist_ok=True)
     network.plug_in(instance, rules)
     groups = cgroups.create(instance.id, memory)
-    command = ["unshare", "--mount", "--propagation", "slave", str(LAUNCH), str(place)]
-    command += [known.rootfs, *map(str, groups), "--", *nspawn(instance, place, shared)]
+    launch = ["unshare", "--mount", "--propagation", "slave", str(LAUNCH), str(place)]
+    launch += [known.rootfs, *cgroups.joining(groups, nspawn(instance, place, shared))]
     with (place / "console.log").open("ab") as console:
         subprocess.Popen(
-            command,
+            cgroups.joining(cgroups.leaves(groups), launch),
             stdin=subprocess.DEVNULL,
             stdout=console,
             stderr=console,
@@ -216,7 +224,7 @@ def _order(instance_id: str, number: int) -> None:
 def observe() -> list[Machine]:
     """All machines that there are, or that are left in part."""
     ids = {place.name for place in _entries(MACHINES)}
-    return [_observe(id) for id in sorted(ids | (cgroups.names() - {"services"}))]
+    return [_observe(id) for id in sorted(ids | (cgroups.names() - {cgroups.SERVICES}))]
 
 
 def _observe(instance_id: str) -> Machine:

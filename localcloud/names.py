@@ -1,11 +1,15 @@
-"""The VPC's resolver: dnsmasq on the bridge, which knows the machines and nothing else."""
+"""The VPCs' resolver: dnsmasq on the bridge, which knows the machines and nothing else.
+
+It has one address, the bridge's own, which is there before it starts. Each VPC's resolver address
+leads to that by the host's table (rules.py), so there is none that it would have to notice.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
 
-from localcloud.layout import BRIDGE, HOSTS
+from localcloud.layout import HOST_ADDRESS, HOSTS
 from localcloud.wanted import Instance
 
 
@@ -15,10 +19,9 @@ def command() -> list[str]:
         "dnsmasq",
         "--keep-in-foreground",
         "--conf-file=/dev/null",
-        f"--interface={BRIDGE}",
-        "--except-interface=lo",
-        # Listens on addresses that come to the bridge later, too.
-        "--bind-dynamic",
+        f"--listen-address={HOST_ADDRESS}",
+        # At that address only: the host may have a resolver of its own on others.
+        "--bind-interfaces",
         "--no-resolv",
         "--no-hosts",
         f"--addn-hosts={HOSTS}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -77,8 +78,11 @@ def remove_host_rules() -> None:
 
 
 def has_host_rules() -> bool:
-    """Whether the host's table is there."""
-    return f"table ip {TABLE}" in run(["nft", "list", "tables"]).splitlines()
+    """Whether the host's table is there; without nft nobody has made one."""
+    return (
+        shutil.which("nft") is not None
+        and f"table ip {TABLE}" in run(["nft", "list", "tables"]).splitlines()
+    )
 
 
 def namespace(instance_id: str) -> str:

@@ -50,6 +50,7 @@ def publish(context: Path, name: str, tag: str, progress: host.Progress = print)
     """
     if not CONFIG.exists():
         raise CloudError("the local cloud is not up, so there is no registry: make up")
+    host.ensure_packages(mirror.HOST_PACKAGES, "to build images", progress)
     with lock("mirror", "the build of the mirror"):
         base = paths.cache_dir() / "mirror"
         buildah = images.Buildah(base / "buildah")

@@ -14,9 +14,6 @@ from localcloud import cgroups
 from localcloud.errors import CloudError
 from localcloud.shell import wait_until
 
-#: The group that holds every daemon, so that it is found even if no record of it is left.
-SERVICES = "services"
-
 
 @dataclass(frozen=True)
 class Process:
@@ -45,11 +42,9 @@ def start(
     command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
 ) -> Process:
     """Start a daemon that outlives us, with its output appended to `log`."""
-    groups = [str(folder / "cgroup.procs") for folder in cgroups.create(SERVICES)]
-    join = 'while [ "$1" != -- ]; do echo $$ >"$1"; shift; done; shift; exec "$@"'
     with log.open("ab") as output:
         child = subprocess.Popen(
-            ["/bin/sh", "-ec", join, "sh", *groups, "--", *command],
+            cgroups.joining(cgroups.create(cgroups.SERVICES), command),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

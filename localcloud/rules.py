@@ -17,7 +17,8 @@ def host_rules(instances: Iterable[Instance]) -> str:
     """
     instances = list(instances)
     public = {one.public_address: one.address for one in instances if one.public_address}
-    own = {HOST_ADDRESS, *(one.router for one in instances), *(one.resolver for one in instances)}
+    resolvers = {one.resolver for one in instances}
+    own = {HOST_ADDRESS, *(one.router for one in instances), *resolvers}
     vpcs = sorted({one.vpc_range for one in instances})
     within = "\n".join(f"    ip saddr {vpc} ip daddr {vpc} accept" for vpc in vpcs)
     return f"""\
@@ -25,10 +26,13 @@ table ip {TABLE} {{}}
 delete table ip {TABLE}
 table ip {TABLE} {{
   map inward {{ type ipv4_addr : ipv4_addr; {_elements(public)} }}
+  set resolvers {{ type ipv4_addr; {_set(resolvers)} }}
   set reachable {{ type ipv4_addr; {_set(public.values())} }}
   map outward {{ type ipv4_addr : ipv4_addr; {_elements({a: p for p, a in public.items()})} }}
   chain prerouting {{
     type nat hook prerouting priority dstnat; policy accept;
+    iifname {BRIDGE} ip daddr @resolvers udp dport 53 dnat to {HOST_ADDRESS}
+    iifname {BRIDGE} ip daddr @resolvers tcp dport 53 dnat to {HOST_ADDRESS}
     iifname {BRIDGE} dnat to ip daddr map @inward
   }}
   chain output {{

@@ -37,7 +37,8 @@ ExecStart=/bin/sh -ec 'mount --make-rshared /; \
 WantedBy=sysinit.target
 """
 
-#: As Debian's AMIs have it: /etc/hosts is cloud-init's, written anew at each boot.
+#: As Debian's AMIs have it: /etc/hosts is cloud-init's, written anew at each boot. Until it is, the
+#: seed's says the machine's own name, for whoever comes before (sudo asks for it).
 VENDOR_DATA = "#cloud-config\nmanage_etc_hosts: true\n"
 
 
@@ -63,6 +64,7 @@ def files(instance: Instance, public_key: str | None, user_data: bytes) -> list[
         f"{SEED}/meta-data": json.dumps(meta_data, indent=1) + "\n",
         f"{SEED}/vendor-data": VENDOR_DATA,
         "etc/hostname": short_name + "\n",
+        "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {instance.dns_name} {short_name}\n",
         "etc/machine-id": uuid.uuid5(uuid.NAMESPACE_DNS, instance.id).hex + "\n",
         "etc/resolv.conf": resolv_conf(instance),
         UNIT: MACHINE_UNIT,

@@ -25,11 +25,7 @@ def leftovers() -> list[str]:
     """All of ours that is on this host, one line each; empty where the local cloud is down."""
     found = [f"process {pid} ({_command(pid)})" for pid in sorted(_processes())]
     found += [f"mount {place}" for place in mounts()]
-    found += [
-        f"cgroup {hierarchy.mount / cgroups.CGROUP}"
-        for hierarchy in cgroups.hierarchies()
-        if (hierarchy.mount / cgroups.CGROUP).is_dir()
-    ]
+    found += [f"cgroup {place}" for _, place in cgroups.roots() if place.is_dir()]
     found += [f"network namespace {name}" for name in sorted(network.namespaces())]
     found += [f"link {name}" for name in sorted(network.links())]
     if network.has_host_rules():

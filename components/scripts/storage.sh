@@ -5,17 +5,26 @@ set -euo pipefail
 
 shared=/srv/shared
 unit=srv-shared.mount
+# Without the mount pods would write into the folder below it. So the kubelet comes after it and not
+# without it; systemd starts a kubelet that ends again, and each time tries the mount as well.
+put /etc/systemd/system/kubelet.service.d/20-shared.conf <<END
+[Unit]
+Wants=$unit
+After=$unit
+
+[Service]
+ExecStartPre=/usr/bin/mountpoint -q $shared
+END
+[[ $PUT_CHANGED == no ]] || systemctl daemon-reload
 if ! mountpoint -q "$shared"; then
   say "mounting $FILE_SYSTEM"
   command -v mount.nfs4 >/dev/null || {
     apt_get update
     apt_get install -y nfs-common
   }
-  # A mount unit rather than fstab: the kubelet can be ordered after it.
   put "/etc/systemd/system/$unit" <<END
 [Unit]
 Description=Shared file system of the cluster
-Before=kubelet.service
 
 [Mount]
 What=$FILE_SYSTEM:/

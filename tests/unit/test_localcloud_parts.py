@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from localcloud import cgroups, checks, names, processes, record, seed, status, sweep
+from localcloud.errors import CloudError
 from localcloud.processes import Process
 from localcloud.record import Record, Setting
 from tests.unit.local_node import NODE
@@ -54,6 +55,20 @@ def test_the_resolver_is_the_vpcs() -> None:
     assert seed.resolv_conf(NODE).splitlines()[0] == "nameserver 10.42.0.2"
 
 
+def test_the_resolver_listens_where_it_can_from_its_start() -> None:
+    command = names.command()
+    assert {"--listen-address=10.43.0.1", "--bind-interfaces"} <= set(command)
+    assert not [word for word in command if word.startswith(("--interface", "--bind-dynamic"))]
+
+
+def test_a_machine_knows_its_own_name_without_a_resolver() -> None:
+    known = files()["etc/hosts"].content.decode().splitlines()
+    assert known == [
+        "127.0.0.1 localhost",
+        "127.0.1.1 ip-10-42-0-5.eu-central-1.compute.internal ip-10-42-0-5",
+    ]
+
+
 def test_the_resolvers_names_are_written_only_when_they_change(tmp_path: Path) -> None:
     text = names.hosts([NODE])
     assert text == "10.42.0.5 ip-10-42-0-5.eu-central-1.compute.internal\n"
@@ -83,6 +98,51 @@ def test_each_cgroup_tree_is_found_once() -> None:
 def test_a_v2_host_has_one_cgroup_tree() -> None:
     found = cgroups.parse_mounts("cgroup2 /sys/fs/cgroup cgroup2 rw,nsdelegate 0 0\n")
     assert found == [cgroups.Hierarchy(Path("/sys/fs/cgroup"), frozenset(), 2)]
+
+
+V2 = cgroups.parse_mounts("cgroup2 /sys/fs/cgroup cgroup2 rw,nsdelegate 0 0\n")
+
+
+def test_where_systemd_rules_cgroup_v2_it_is_asked_for_our_place() -> None:
+    asked = [cgroups.root(tree, V2, systemd=True) for tree in V2]
+    assert asked == [Path("/sys/fs/cgroup/system.slice/tinderbox.scope")]
+    assert cgroups.root(V2[0], V2, systemd=False) == Path("/sys/fs/cgroup/tinderbox")
+    hybrid = cgroups.parse_mounts(V1)
+    for systemd in (True, False):
+        assert {cgroups.root(tree, hybrid, systemd).name for tree in hybrid} == {"tinderbox"}
+
+
+def test_the_launcher_is_in_a_leaf_of_cgroup_v2_and_in_the_group_itself_of_v1(
+    tmp_path: Path,
+) -> None:
+    v1, v2 = tmp_path / "v1", tmp_path / "v2"
+    for folder in (v1, v2):
+        folder.mkdir()
+    (v2 / "cgroup.subtree_control").touch()
+    assert cgroups.leaves([v1, v2]) == [v1, v2 / "launcher"]
+    assert (v2 / "launcher").is_dir()
+
+
+def test_a_process_joins_each_group_and_keeps_its_id(tmp_path: Path) -> None:
+    groups = [tmp_path / "a b", tmp_path / "c"]
+    for group in groups:
+        group.mkdir()
+    command = cgroups.joining(groups, ["sh", "-c", 'echo "$$ $1"', "sh", "x y"])
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    said, _ = child.communicate()
+    assert said == f"{child.pid} x y\n"
+    assert [(group / "cgroup.procs").read_text() for group in groups] == [f"{child.pid}\n"] * 2
+
+
+def test_a_group_with_processes_gives_no_controllers_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.controllers").write_text("cpu hugetlb memory\n")
+    control = tmp_path / "cgroup.subtree_control"
+    cgroups.enable_below(tmp_path)
+    assert control.read_text() == "+cpu +memory"
+    control.unlink()
+    control.mkdir()  # a write that fails
+    with pytest.raises(CloudError, match=f"below {tmp_path} get no controllers"):
+        cgroups.enable_below(tmp_path)
 
 
 def test_missing_capabilities_are_named() -> None:

@@ -76,6 +76,14 @@ def test_public_addresses_are_mapped_both_ways() -> None:
     )
 
 
+def test_a_vpcs_resolver_is_the_one_on_the_bridge() -> None:
+    text = rules.host_rules([NODE])
+    assert "set resolvers { type ipv4_addr; elements = { 10.42.0.2 }; }" in text
+    for protocol in ("udp", "tcp"):
+        there = f"iifname tbx0 ip daddr @resolvers {protocol} dport 53 dnat to 10.43.0.1"
+        assert there in lines(text)
+
+
 def test_a_table_without_machines_has_no_empty_elements() -> None:
     assert "elements" not in rules.host_rules([])
 

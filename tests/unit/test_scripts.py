@@ -744,7 +744,8 @@ exec /usr/bin/install "${keep[@]}"
 
 def test_the_volumes_folders_have_their_owners(sandbox):
     sandbox.fake("install", INSTALL)
-    sandbox.fake("mountpoint")
+    for name in ("mountpoint", "systemctl"):
+        sandbox.fake(name)
     ran = sandbox.step("storage.sh", FILE_SYSTEM="fs.test")
     assert ran.returncode == 0, ran.stderr
     shared = sandbox.file("/srv/shared")
@@ -766,6 +767,23 @@ def test_a_file_system_that_is_not_there_yet_is_mounted(sandbox):
     assert "What=fs.test:/\n" in unit
     assert "Options=nfsvers=4.1,hard,noresvport," in unit
     assert "start srv-shared.mount" in sandbox.calls("systemctl")
+
+
+@pytest.mark.parametrize("mounted", ["true", "false"])
+def test_the_kubelet_comes_after_the_mount_and_not_without_it(sandbox, mounted):
+    sandbox.fake("install", INSTALL)
+    sandbox.fake("mount.nfs4")
+    sandbox.fake("mountpoint", f'[[ {mounted} == true || -e "$SANDBOX/mounted" ]]')
+    sandbox.fake("systemctl", '[[ $1 != start ]] || touch "$SANDBOX/mounted"')
+    for _ in range(2):
+        ran = sandbox.step("storage.sh", FILE_SYSTEM="fs.test")
+        assert ran.returncode == 0, ran.stderr
+    text = sandbox.file("/etc/systemd/system/kubelet.service.d/20-shared.conf").read_text()
+    lines = text.splitlines()
+    assert {"Wants=srv-shared.mount", "After=srv-shared.mount"} < set(lines)
+    assert f"ExecStartPre=/usr/bin/mountpoint -q {sandbox.file('/srv/shared')}" in lines
+    reloads = 1 if mounted == "true" else 2
+    assert sandbox.calls("systemctl").count("daemon-reload") == reloads  # the second run: none
 
 
 def test_a_folder_that_is_no_mount_point_is_refused(sandbox):
