@@ -1,4 +1,4 @@
-"""The kernel's rule of cgroup v2, on a real mount of it: who is in an inner group, and who gets what."""
+"""The kernel's rule of cgroup v2, on a real mount of it: who is where, and who gets what."""
 
 from __future__ import annotations
 
