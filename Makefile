@@ -11,7 +11,7 @@ python := .venv/bin/python
 console = $(python) -m console --stack $(STACK)
 
 .DEFAULT_GOAL := help
-.PHONY: help tools up destroy preview status ui opex opex-forward outputs usage submit image jars lint test e2e
+.PHONY: help tools up destroy preview status ui opex opex-forward outputs usage submit image jars lint test e2e vm
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -66,3 +66,5 @@ test: tools lint ## all tests that need no cloud
 e2e: tools ## the whole chain on the local cloud, and nothing left of it (root)
 	@$(python) -m pytest tests/cloud tests/e2e
 
+vm: tools ## the quick start on Debian in an emulated machine, an hour or two (root; DEBIAN=bookworm)
+	@$(python) -m tests.vm $(DEBIAN)

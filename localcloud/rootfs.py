@@ -71,9 +71,13 @@ def ensure(progress: host.Progress = print) -> Path:
 
 
 def debootstrap(
-    place: Path, variant: str, include: Sequence[str], options: Sequence[str] = ()
+    place: Path,
+    variant: str,
+    include: Sequence[str],
+    options: Sequence[str] = (),
+    suite: str = SUITE,
 ) -> None:
-    """Make a tree of SUITE at `place` by mmdebstrap (NAME.tar: an archive), complete or not at all.
+    """Make a Debian tree at `place` (NAME.tar: an archive) by mmdebstrap, complete or not at all.
 
     `variant` is mmdebstrap's: "minbase" for a system with apt, "extract" for unpacked files only.
     Raises CloudError with mmdebstrap's last words if it fails.
@@ -96,13 +100,13 @@ def debootstrap(
             *EXCLUDES,
             *(f'--aptopt={name} "{url}"' for name, url in host.apt_proxies().items()),
             *options,
-            SUITE,
+            suite,
             str(scratch / place.name),
             "-",
         ]
         done = subprocess.run(
             command,
-            input=host.debian_sources(SUITE),
+            input=host.debian_sources(suite),
             capture_output=True,
             text=True,
             check=False,
