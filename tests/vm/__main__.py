@@ -81,7 +81,7 @@ def make_tree(suite: str) -> Path:
     tree = paths.cache_dir() / "vm" / f"{suite}-{key}" / "tree"
     if not tree.is_dir():
         say(f"Debian {suite} by mmdebstrap ...")
-        rootfs.debootstrap(tree, "important", PACKAGES, [f"--customize-hook={hook}"], suite)
+        rootfs.debootstrap(tree, "minbase", PACKAGES, [f"--customize-hook={hook}"], suite)
     return tree
 
 
