@@ -14,6 +14,7 @@ from submission.errors import ApplicationError
 from submission.manifests import manifests
 from submission.place import Place
 from submission.quota import require_quota
+from submission.resolve import resolve
 
 
 @dataclass
@@ -39,8 +40,9 @@ class SparkApplicationJob(pulumi.ComponentResource):
     ) -> None:
         super().__init__("tinderbox:index:SparkApplicationJob", name, {}, opts)
         try:
-            require_quota(args.application, args.place)
-            made = manifests(args.application, args.place)
+            resolved = resolve(args.application, args.place)
+            require_quota(resolved)
+            made = manifests(resolved)
         except ApplicationError as error:
             # As Pulumi prints it: one line, without a traceback.
             raise pulumi.RunError(str(error)) from None

@@ -27,14 +27,17 @@ from kubernetes.stream import stream
 from console.stack import ConsoleError, Stack
 from localcloud.errors import CloudError
 from submission.application import CLIENT, CLUSTER, DRIVER, Application, Role, literally
-from submission.command import DRIVER_CONTAINER
+from submission.check import check
+from submission.conf import DRIVER_CONTAINER
 from submission.errors import ApplicationError
 from submission.files import FILES_PATH, read_files
 from submission.manifests import DONE, RECEIVER, manifests
 from submission.place import STANDALONE, Place
 from submission.quota import require_quota
-from submission.sizes import Room, require_room
-from submission.units import quantity, spark_mib
+from submission.resolve import resolve
+from submission.room import require_room
+from submission.sizes import Room, requested
+from submission.units import mebibytes, whole
 from toolchain.errors import ToolchainError
 
 # Seconds between two looks at what has not started or not ended yet.
@@ -95,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--image", help="of driver and executors, instead of the stack's")
     made.add_argument(
-        "--wait", type=float, default=300, help="seconds that it may take until the driver runs"
+        "--wait", type=int, default=300, help="seconds that it may take until the driver runs"
     )
     made.add_argument("--keep", action="store_true", help="leave the finished Job to look at")
     made.add_argument("app", help="a file here, local://, http(s)://, s3a:// or hdfs://")
@@ -124,19 +127,16 @@ def describe(options: argparse.Namespace) -> Application:
     conf: dict[str, str] = {}
     for pair in options.conf:
         key, equals, value = pair.partition("=")
-        if not equals or not key.startswith("spark."):
+        if not equals:
             raise ApplicationError(f"--conf {pair}: write spark.PROPERTY=VALUE")
         conf[key] = value
-    for option in ("num_executors", "executor_cores"):
-        number = getattr(options, option)
-        if number is not None and number < 1:
-            raise ApplicationError(f"--{option.replace('_', '-')} {number} must be at least 1")
+    whole("--wait", str(options.wait), 1)
     both: dict[str, Any] = {
-        "image": options.image or conf.get("spark.kubernetes.container.image"),
+        "image": options.image,
         "tolerations": tuple(options.toleration),
         "priority_class": options.priority_class,
     }
-    return Application(
+    application = Application(
         name=options.name or _name_of(options.app),
         app=options.app,
         arguments=tuple(map(literally, options.arguments)),
@@ -159,6 +159,7 @@ def describe(options: argparse.Namespace) -> Application:
         ),
         start_within=options.start_within,
     )
+    return check(application)
 
 
 def _name_of(app: str) -> str:
@@ -168,9 +169,7 @@ def _name_of(app: str) -> str:
 
 
 def _size(option: str, text: str | None) -> int | None:
-    if text is None:
-        return None
-    return round(spark_mib({option: text}, option, 0))
+    return None if text is None else mebibytes(option, text)
 
 
 class Run:
@@ -184,7 +183,8 @@ class Run:
         self.place = place
         self.namespace = place.namespace
         self.name = f"{application.name}-{secrets.token_hex(3)}"
-        self.manifests = manifests(application, place, run=self.name, can_upload=True)
+        self.resolved = resolve(application, place)
+        self.manifests = manifests(self.resolved, run=self.name, can_upload=True)
 
     def rooms(self) -> list[Room]:
         """What each node has that pods may come to; nothing where this user may not look."""
@@ -201,9 +201,7 @@ class Run:
             tolerates = self.application.executor.tolerations
             if any(taint.key not in {item.get("key") for item in tolerates} for taint in keeps_off):
                 continue
-            has = node.status.allocatable
-            memory = quantity(has["memory"]) / 2**20
-            rooms.append(Room(quantity(has["cpu"]), memory, node.metadata.labels))
+            rooms.append(Room(requested(node.status.allocatable), node.metadata.labels or {}))
         return rooms
 
     def create(self) -> None:
@@ -383,11 +381,12 @@ def connect(stack: Stack, namespace: str | None) -> tuple[client.ApiClient, Plac
 def submit(options: argparse.Namespace) -> int:
     """Runs the application; its exit code."""
     application = describe(options)
-    read_files(application)  # before the stack is asked, which takes seconds
+    # Before the stack is asked, which takes seconds.
+    read_files(application)
     api, place = connect(Stack(options.stack), options.namespace)
-    require_quota(application, place)
     run = Run(api, place, application)
-    require_room(application, place, run.rooms())
+    require_quota(run.resolved)
+    require_room(run.resolved, run.rooms())
     code: int | None = None
     try:
         run.create()

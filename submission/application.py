@@ -7,30 +7,16 @@ Kubernetes' API.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from submission.errors import ApplicationError
-from submission.place import KUBERNETES, MASTERS, STANDALONE, is_master
+from submission.place import KUBERNETES, STANDALONE
 
 CLIENT, CLUSTER = "client", "cluster"
 
-# Applications are found, watched and taken away by these.
-_OURS = {
-    "spark.master",
-    "spark.submit.deployMode",
-    "spark.kubernetes.namespace",
-    "spark.kubernetes.driver.pod.name",
-    "spark.kubernetes.driver.podTemplateFile",
-    "spark.kubernetes.driver.podTemplateContainerName",
-    "spark.kubernetes.executor.podNamePrefix",
-    "spark.kubernetes.executor.podTemplateFile",
-    "spark.kubernetes.executor.podTemplateContainerName",
-    "spark.kubernetes.submission.waitAppCompletion",
-}
 _LANGUAGES = {".py": "Python", ".jar": "Java", ".R": "R", ".r": "R"}
 
 
@@ -67,7 +53,7 @@ DRIVER = Role(overhead_mib=768, cpu_request="100m")
 
 @dataclass(frozen=True)
 class Application:
-    """One application, as spark-submit knows it.
+    """One application, as spark-submit knows it; `check` says whether it can be one.
 
     app: a file here, or local:// (in the image), http(s)://, s3a:// or hdfs://; .py, .jar or .R.
     master: standalone or kubernetes, which means the place's own; or the URL of another.
@@ -98,34 +84,6 @@ class Application:
     start_within: int = 300
     init_containers: tuple[Mapping[str, Any], ...] = ()
     volumes: tuple[Mapping[str, Any], ...] = ()
-
-    def __post_init__(self) -> None:
-        # Spark takes prefixes of at most 47 for executors' names; Kubernetes adds 14 to this one.
-        if not re.fullmatch(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?", self.name):
-            raise ApplicationError(
-                f"{self.name!r} is no application's name: it must be at most 32 of a-z, 0-9 and -,"
-                " with a letter first"
-            )
-        if not is_master(self.master):
-            raise ApplicationError(
-                f"there is no master {self.master!r}: it must be {' or '.join(MASTERS)},"
-                " or a URL spark://HOST:PORT or k8s://https://HOST:PORT"
-            )
-        if self.deploy_mode not in (CLIENT, CLUSTER):
-            raise ApplicationError(
-                f"there is no deploy mode {self.deploy_mode!r}; known: {CLIENT} and {CLUSTER}"
-            )
-        if self.deploy_mode == CLUSTER and not self.is_native:
-            raise ApplicationError(
-                "deploy mode cluster needs the master kubernetes: a standalone master takes no"
-                " Python there, and tells nobody how the driver ended"
-            )
-        if ours := sorted(_OURS & self.conf.keys()):
-            raise ApplicationError(
-                f"{', '.join(ours)} can't be set: what runs an application here sets it for each"
-            )
-        if self.language == "Java" and self.main_class is None:
-            raise ApplicationError(f"{self.app} is a jar: say which class to run (--class)")
 
     @property
     def language(self) -> str:

@@ -9,21 +9,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from submission import measuring
 from submission.application import Application, Role, literally
-from submission.command import (
+from submission.command import submit_arguments
+from submission.conf import (
     API_SERVER,
     AUTH_PATH,
     DRIVER_CONTAINER,
     DRIVER_POD,
     EXECUTOR_CONTAINER,
     UPLOADS,
-    submit_arguments,
 )
 from submission.errors import ApplicationError
 from submission.files import (
@@ -32,20 +31,12 @@ from submission.files import (
     EXECUTOR_TEMPLATE,
     FILES_PATH,
     FIRST_EXECUTOR,
-    read_files,
 )
 from submission.place import SHARED_PATH, Place
-from submission.properties import driver_role
-from submission.units import spark_mib
+from submission.resolve import SAMPLER, Resolved
 
 SPARK_UID = 185
 """Of the official image. All of Spark's processes have it: they share what is on the volume."""
-
-DRIVER_MIB = 768
-"""Heap of drivers that ask for none, by the chart's default."""
-
-SAMPLER = {"cpu": "10m", "memory": "32Mi"}
-"""What the container beside an executor requests."""
 
 RECEIVER, DONE = "files", ".done"
 """The container that waits for files from here, and the file that tells it there are no more."""
@@ -79,15 +70,14 @@ def restricted() -> dict[str, Any]:
     return {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
-def manifests(
-    application: Application, place: Place, *, run: str | None = None, can_upload: bool = False
-) -> Manifests:
-    """The ConfigMap and the Job. Raises ApplicationError for a file that is not there.
+def manifests(resolved: Resolved, *, run: str | None = None, can_upload: bool = False) -> Manifests:
+    """The ConfigMap and the Job. Raises ApplicationError for files that are too large.
 
     run: a name for the ConfigMap; else it is by the content, so that a Job of Pulumi's follows it.
     can_upload: the caller can bring `uploads`, so the files may be larger than a ConfigMap.
     """
-    carried = read_files(application)
+    application, place = resolved.application, resolved.place
+    carried = {**resolved.files}
     if application.is_native:
         carried[EXECUTOR_TEMPLATE] = _as_json(_executor_template(application, place))
     if application.driver_is_apart:
@@ -104,9 +94,9 @@ def manifests(
         )
     config = _config_map(application, place, carried, run) if carried and not is_large else None
     source = {"configMap": {"name": config["metadata"]["name"]}} if config else {"emptyDir": {}}
-    template = _job_template(application, place, source if carried else None)
+    template = _job_template(resolved, source if carried else None)
     if is_large:
-        template["spec"]["initContainers"].insert(0, _receiver(place))
+        template["spec"]["initContainers"].insert(0, _receiver(resolved))
     job = {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -119,28 +109,19 @@ def manifests(
     return Manifests(config, job, carried if is_large else {})
 
 
-def _job_template(
-    application: Application, place: Place, files: Mapping[str, Any] | None
-) -> dict[str, Any]:
+def _job_template(resolved: Resolved, files: Mapping[str, Any] | None) -> dict[str, Any]:
     """The Job's pod: the driver's, or in cluster mode the one that submits it.
 
     files: the volume of the application's files, if there are any.
     """
+    application, place, role = resolved.application, resolved.place, resolved.job_role
     apart = application.driver_is_apart
-    role = Role(cpu_request="100m") if apart else driver_role(application.driver, application.conf)
     container = _container(DRIVER_CONTAINER, role, place)
     container["image"] = role.image or place.image
     container["imagePullPolicy"] = role.pull_policy
     container["command"] = measuring.measured(application.output)
-    container["args"] = submit_arguments(application, place)
-    memory = driver_memory(application)
-    container["resources"] = {
-        "requests": {"cpu": role.cpu_request or str(role.cores or 1), "memory": memory["request"]},
-        "limits": {
-            "memory": memory["limit"],
-            **({} if role.cpu_limit is None else {"cpu": role.cpu_limit}),
-        },
-    }
+    container["args"] = submit_arguments(resolved)
+    container["resources"] = resolved.job.manifest()
     container["env"] += [
         _from_field("POD", "metadata.name"),
         _from_field("POD_IP", "status.podIP"),
@@ -182,24 +163,15 @@ def _job_template(
     return {"metadata": metadata if apart else _with_metrics(metadata), "spec": pod}
 
 
-def driver_memory(application: Application) -> dict[str, str]:
-    """Request and limit of the Job's pod; what a user asks for is reserved whole."""
-    if application.driver_is_apart:
-        return {"request": "512Mi", "limit": "1280Mi"}
-    role = application.driver
-    asked = spark_mib(application.conf, "spark.driver.memory", role.memory_mib or 0)
-    beside = spark_mib(application.conf, "spark.driver.memoryOverhead", role.overhead_mib)
-    limit = f"{math.ceil((asked or DRIVER_MIB) + beside)}Mi"
-    return {"request": limit if asked else "512Mi", "limit": limit}
-
-
-def _receiver(place: Place) -> dict[str, Any]:
+def _receiver(resolved: Resolved) -> dict[str, Any]:
     """Waits for the files that whoever made the pod brings to it, half an hour at most."""
     wait = f"until [ -e {FILES_PATH}/{DONE} ]; do sleep 0.2; done"
     return {
         "name": RECEIVER,
-        "image": place.image,
+        "image": resolved.place.image,
         "command": ["timeout", "1800", "sh", "-c", wait],
+        # Kubernetes counts the larger of this and what comes after it.
+        "resources": resolved.job.manifest(),
         "securityContext": restricted(),
         "volumeMounts": [{"name": "app", "mountPath": FILES_PATH}],
     }
@@ -322,10 +294,7 @@ def _add_sampler(pod: dict[str, Any], image: str, place: Place) -> None:
             "name": "sampler",
             "image": image,
             "command": measuring.POD_SAMPLER,
-            "resources": {
-                "requests": SAMPLER,
-                "limits": {"memory": "64Mi"},
-            },
+            "resources": SAMPLER.manifest(),
             "securityContext": restricted(),
             "volumeMounts": [{"name": name, "mountPath": at} for name, at in mounts.items()],
         }

@@ -24,6 +24,7 @@ from console.stack import ROOT
 from submission.application import DRIVER, Application, Role
 from submission.manifests import manifests
 from submission.place import KUBERNETES, Place
+from submission.resolve import resolve
 from tests.e2e.conftest import Up
 
 SLOW = str(ROOT / "tests" / "apps" / "slow.py")
@@ -50,7 +51,7 @@ class Slow:
         if what.get("master") == KUBERNETES:
             what["executor"] = SMALL
         application = Application("slow", SLOW, arguments, **what)
-        made = manifests(application, Place(**up.outputs()["spark"]))
+        made = manifests(resolve(application, Place(**up.outputs()["spark"])))
         self.name = f"slow-{time.time_ns() // 10**6 % 10**8}"
         made.job["metadata"]["name"] = self.name
         assert made.files is not None

@@ -14,6 +14,7 @@ from kubernetes import client, config
 from submission.application import Application, Role
 from submission.manifests import manifests
 from submission.place import Place
+from submission.resolve import resolve
 from tests.engine import kube_api
 from tests.engine.conftest import Engine
 
@@ -70,7 +71,7 @@ def test_an_applications_pod_is_taken_and_counted(core: tuple[Engine, Any]) -> N
         driver=Role(cpu_request="100m", priority_class="batch"),
         init_containers=({"name": "unsaid", "image": "example.com/none:1"},),
     )
-    template = manifests(app, place(engine)).job["spec"]["template"]
+    template = manifests(resolve(app, place(engine))).job["spec"]["template"]
     template["metadata"]["name"] = "pi"
     made = api.create_namespaced_pod("team", template)
     assert made.spec.priority < 0

@@ -25,6 +25,7 @@ from console import submit
 from console.stack import ROOT
 from submission.application import Application
 from submission.manifests import manifests
+from submission.resolve import resolve
 from tests import place
 from tests.engine import kube_api
 
@@ -142,7 +143,7 @@ def test_what_is_made(api, run, script):
     The files of a stack's own application of the same name and content are left alone.
     """
     application = Application("my-job", str(script), master="kubernetes")
-    files = manifests(application, PLACE).files
+    files = manifests(resolve(application, PLACE)).files
     of_stack = core_of(api).create_namespaced_config_map(NAMESPACE, files).metadata.name
     teller = threading.Thread(target=ends, args=(api, 0))
     teller.start()

@@ -12,8 +12,10 @@ import pytest
 
 from submission import measuring
 from submission.application import Application, Role, literally
+from submission.check import check
 from submission.errors import ApplicationError
 from submission.manifests import LARGEST_BY_CONFIGMAP, Manifests, manifests
+from submission.resolve import resolve
 from tests.place import PLACE
 
 PI = Application(name="pi", app="local:///opt/pi.py", arguments=("100",))
@@ -52,7 +54,7 @@ def executor_template(made: Manifests) -> dict:
 
 
 def test_an_application_of_the_image_needs_no_files():
-    made = manifests(PI, PLACE)
+    made = manifests(resolve(PI, PLACE))
     assert made.files is None
     args = arguments(made)
     assert args[:2] == ["--master", "spark://master:7077"]
@@ -68,7 +70,7 @@ def test_files_here_go_along_and_urls_stay(script, tmp_path):
     app = Application(
         name="mine", app=str(script), py_files=(str(lib), "s3a://b/x.py"), archives=(f"{lib}#env",)
     )
-    made = manifests(app, PLACE)
+    made = manifests(resolve(app, PLACE))
     assert made.files is not None
     assert made.files["data"] == {"mine.py": "print(1)\n"}
     assert base64.b64decode(made.files["binaryData"]["lib.zip"]) == b"PK\xff\x00"
@@ -84,16 +86,16 @@ def test_files_here_go_along_and_urls_stay(script, tmp_path):
 
 @pytest.mark.parametrize("retries", [0, 3])
 def test_a_failed_driver_is_started_again_as_often_as_asked(retries):
-    made = manifests(dataclasses.replace(PI, retries=retries), PLACE)
+    made = manifests(resolve(dataclasses.replace(PI, retries=retries), PLACE))
     assert made.job["spec"]["backoffLimit"] == retries
 
 
 def test_another_content_is_another_config_map(script):
     app = Application(name="mine", app=str(script))
-    before = manifests(app, PLACE).files
-    assert before == manifests(app, PLACE).files
+    before = manifests(resolve(app, PLACE)).files
+    assert before == manifests(resolve(app, PLACE)).files
     script.write_text("print(2)\n")
-    after = manifests(app, PLACE).files
+    after = manifests(resolve(app, PLACE)).files
     assert before and after and before["metadata"]["name"] != after["metadata"]["name"]
 
 
@@ -101,7 +103,7 @@ def test_what_the_user_wrote_is_not_filled_in():
     app = dataclasses.replace(
         PI, arguments=(literally("$(POD)"), "$(POD)"), conf={"spark.x": "$(POD_IP)"}
     )
-    made = manifests(app, PLACE)
+    made = manifests(resolve(app, PLACE))
     assert arguments(made)[-2:] == ["$$(POD)", "$(POD)"]
     assert conf(made)["spark.x"] == "$$(POD_IP)"
     assert conf(made)["spark.driver.host"] == "$(POD_IP)"
@@ -109,7 +111,7 @@ def test_what_the_user_wrote_is_not_filled_in():
 
 def test_the_users_properties_win():
     app = dataclasses.replace(PI, conf={"spark.app.name": "mine"})
-    assert conf(manifests(app, PLACE))["spark.app.name"] == "mine"
+    assert conf(manifests(resolve(app, PLACE)))["spark.app.name"] == "mine"
 
 
 def test_sizes_become_properties_and_the_drivers_limit():
@@ -119,7 +121,7 @@ def test_sizes_become_properties_and_the_drivers_limit():
         executor=Role(cores=2, memory_mib=700),
         instances=3,
     )
-    made = manifests(app, PLACE)
+    made = manifests(resolve(app, PLACE))
     found = conf(made)
     assert found["spark.driver.memory"] == "1000m"
     assert found["spark.executor.memory"] == "700m"
@@ -129,7 +131,7 @@ def test_sizes_become_properties_and_the_drivers_limit():
 
 
 def test_natively_the_driver_makes_its_executors_and_owns_them():
-    made = manifests(dataclasses.replace(NATIVE, instances=3), PLACE)
+    made = manifests(resolve(dataclasses.replace(NATIVE, instances=3), PLACE))
     assert arguments(made)[:2] == ["--master", "k8s://https://kubernetes.default.svc"]
     found = conf(made)
     assert found["spark.kubernetes.namespace"] == "apps"
@@ -141,7 +143,7 @@ def test_natively_the_driver_makes_its_executors_and_owns_them():
 
 
 def test_executors_have_the_volume_the_secret_and_no_rights():
-    spec = executor_template(manifests(NATIVE, PLACE))["spec"]
+    spec = executor_template(manifests(resolve(NATIVE, PLACE)))["spec"]
     assert spec["automountServiceAccountToken"] is False
     assert spec["securityContext"]["runAsUser"] == 185
     container, sampler = spec["containers"]
@@ -162,7 +164,7 @@ def test_in_cluster_mode_the_jobs_pod_submits_and_the_driver_has_one_of_its_own(
         arguments=(literally("$(POD)"), "$(POD)"),
         driver=Role(image="d:1", memory_mib=600, labels={"team": "x"}, cpu_request="50m"),
     )
-    made = manifests(app, PLACE)
+    made = manifests(resolve(app, PLACE))
     (container,) = pod(made)["containers"]
     assert container["image"] == "host/spark:1"  # it needs Python, whatever the driver's has
     assert container["command"][5:] == [  # behind first_executor.py
@@ -197,7 +199,7 @@ def test_in_cluster_mode_the_jobs_pod_submits_and_the_driver_has_one_of_its_own(
 
 
 def test_a_driver_is_measured():
-    made = manifests(dataclasses.replace(PI, output="/srv/shared/out"), PLACE)
+    made = manifests(resolve(dataclasses.replace(PI, output="/srv/shared/out"), PLACE))
     (container,) = pod(made)["containers"]
     measured = ["/opt/tinderbox/usage/measured.py", "--beside", "/srv/shared/out"]
     where = ["/srv/shared/spark", "$(POD)", "--", "/opt/spark/bin/spark-submit"]
@@ -228,7 +230,7 @@ def test_where_there_is_no_python_a_driver_is_not_measured_but_runs(tmp_path, py
 
 
 def test_an_executors_pod_is_sampled_by_a_container_that_sees_it_and_can_not_fail():
-    spec = executor_template(manifests(NATIVE, PLACE))["spec"]
+    spec = executor_template(manifests(resolve(NATIVE, PLACE)))["spec"]
     assert spec["shareProcessNamespace"] is True
     executor, sampler = spec["containers"]
     assert executor["name"] == "executor"
@@ -254,7 +256,7 @@ def test_driver_and_executors_have_each_their_own():
             priority_class="batch",
         ),
     )
-    made = manifests(app, PLACE)
+    made = manifests(resolve(app, PLACE))
     driver, executor = pod(made), executor_template(made)
     assert driver["containers"][0]["image"] == "d:1"
     assert driver["nodeSelector"] == {"disk": "ssd"}
@@ -288,7 +290,7 @@ def test_driver_and_executors_have_each_their_own():
 )
 def test_what_no_application_can_be(what, said):
     with pytest.raises(ApplicationError, match=said):
-        dataclasses.replace(PI, **what)
+        check(dataclasses.replace(PI, **what))
 
 
 @pytest.mark.parametrize(
@@ -301,29 +303,29 @@ def test_what_no_application_can_be(what, said):
 )
 def test_an_application_that_does_not_exist(app, said):
     with pytest.raises(ApplicationError, match=said):
-        manifests(dataclasses.replace(PI, app=app), PLACE)
+        manifests(resolve(dataclasses.replace(PI, app=app), PLACE))
 
 
 def test_files_that_no_config_map_takes(tmp_path, script):
     odd = tmp_path / "with space.py"
     odd.write_text("")
     with pytest.raises(ApplicationError, match="rename the file"):
-        manifests(dataclasses.replace(PI, app=str(odd)), PLACE)
+        manifests(resolve(dataclasses.replace(PI, app=str(odd)), PLACE))
     other = tmp_path / "other" / script.name
     other.parent.mkdir()
     other.write_text("print(3)\n")
     with pytest.raises(ApplicationError, match="has the name mine.py, too"):
-        manifests(dataclasses.replace(PI, app=str(script), files=(str(other),)), PLACE)
+        manifests(resolve(dataclasses.replace(PI, app=str(script), files=(str(other),)), PLACE))
     script.write_bytes(b"#" * (LARGEST_BY_CONFIGMAP + 1))
     with pytest.raises(ApplicationError, match=f"{LARGEST_BY_CONFIGMAP} can go along"):
-        manifests(dataclasses.replace(PI, app=str(script)), PLACE)
+        manifests(resolve(dataclasses.replace(PI, app=str(script)), PLACE))
 
 
 def test_larger_files_are_waited_for_where_somebody_brings_them(tmp_path):
     jar = tmp_path / "large.jar"
     jar.write_bytes(b"PK" * LARGEST_BY_CONFIGMAP)
     app = dataclasses.replace(NATIVE, app=str(jar), main_class="Main")
-    made = manifests(app, PLACE, can_upload=True)
+    made = manifests(resolve(app, PLACE), can_upload=True)
     assert made.files is None
     assert set(made.uploads) == {"large.jar", "executor-pod.json"}
     (receiver,) = pod(made)["initContainers"]
@@ -335,13 +337,15 @@ def test_larger_files_are_waited_for_where_somebody_brings_them(tmp_path):
 
 def test_a_reference_to_no_secrets_key():
     with pytest.raises(ApplicationError, match="write SECRET:KEY"):
-        manifests(dataclasses.replace(PI, driver=Role(secret_env={"TOKEN": "mine"})), PLACE)
+        manifests(
+            resolve(dataclasses.replace(PI, driver=Role(secret_env={"TOKEN": "mine"})), PLACE)
+        )
 
 
 @pytest.mark.parametrize("mode", ["client", "cluster"])
 def test_the_jobs_pod_looks_for_the_first_executor(mode):
     app = dataclasses.replace(NATIVE, start_within=45, deploy_mode=mode)
-    made = manifests(app, PLACE)
+    made = manifests(resolve(app, PLACE))
     command = pod(made)["containers"][0]["command"]
     program = "/opt/tinderbox/app/first_executor.py"
     assert command[:5] == ["python3", program, "--within", "45", "--"]
@@ -350,12 +354,14 @@ def test_the_jobs_pod_looks_for_the_first_executor(mode):
 
 
 def test_a_standalone_driver_is_left_alone():
-    command = pod(manifests(PI, PLACE))["containers"][0]["command"]
+    command = pod(manifests(resolve(PI, PLACE)))["containers"][0]["command"]
     assert not any("first_executor" in word for word in command)
 
 
 def test_drivers_pods_tell_where_their_metrics_are():
-    made = manifests(dataclasses.replace(PI, driver=Role(annotations={"why": "test"})), PLACE)
+    made = manifests(
+        resolve(dataclasses.replace(PI, driver=Role(annotations={"why": "test"})), PLACE)
+    )
     assert made.job["spec"]["template"]["metadata"]["annotations"] == {
         "prometheus.io/scrape": "true",
         "prometheus.io/port": "4040",

@@ -6,7 +6,8 @@ import dataclasses
 
 from submission.application import Application, Role
 from submission.manifests import manifests
-from submission.properties import driver_role
+from submission.properties import with_properties
+from submission.resolve import resolve
 from tests.place import PLACE
 
 CONF = {
@@ -26,7 +27,7 @@ CONF = {
 
 
 def test_they_become_the_drivers_role():
-    role = driver_role(Role(labels={"team": "b", "x": "y"}, memory_mib=700), CONF)
+    role = with_properties(Role(labels={"team": "b", "x": "y"}, memory_mib=700), "driver", CONF)
     assert role == Role(
         memory_mib=700,
         labels={"team": "a", "x": "y"},
@@ -40,12 +41,12 @@ def test_they_become_the_drivers_role():
         cpu_request="250m",
         cpu_limit="750m",
     )
-    assert driver_role(Role(cores=1), {}) == Role(cores=1)
+    assert with_properties(Role(cores=1), "driver", {}) == Role(cores=1)
 
 
 def test_and_reach_its_pod_in_client_mode():
     app = Application(name="pi", app="local:///pi.py", master="kubernetes", conf=CONF)
-    template = manifests(app, PLACE).job["spec"]["template"]
+    template = manifests(resolve(app, PLACE)).job["spec"]["template"]
     assert template["metadata"]["labels"]["team"] == "a"
     assert template["spec"]["nodeSelector"] == {"disk": "ssd", "zone": "z1"}
     (driver,) = template["spec"]["containers"]
@@ -57,7 +58,7 @@ def test_and_reach_its_pod_in_client_mode():
 def test_in_cluster_mode_they_are_for_the_driver_that_spark_makes():
     app = Application(name="pi", app="local:///pi.py", master="kubernetes", conf=CONF)
     apart = dataclasses.replace(app, deploy_mode="cluster")
-    template = manifests(apart, PLACE).job["spec"]["template"]
+    template = manifests(resolve(apart, PLACE)).job["spec"]["template"]
     assert template["spec"]["containers"][0]["image"] == "host/spark:1"
     assert "nodeSelector" not in template["spec"]
 
@@ -72,12 +73,12 @@ def test_r_by_the_official_image_of_that_tag():
         driver=Role(image=r),
         executor=Role(image=r),
     )
-    (driver,) = manifests(app, PLACE).job["spec"]["template"]["spec"]["containers"]
+    (driver,) = manifests(resolve(app, PLACE)).job["spec"]["template"]["spec"]["containers"]
     assert driver["image"] == r
     assert driver["command"][-1] == "/opt/spark/bin/spark-submit"  # whether there is Python or not
     assert f"spark.kubernetes.executor.container.image={r}" in driver["args"]
     assert driver["args"][-1] == app.app
     place = dataclasses.replace(PLACE, image=r)
     apart = dataclasses.replace(app, driver=Role(), executor=Role())
-    (driver,) = manifests(apart, place).job["spec"]["template"]["spec"]["containers"]
+    (driver,) = manifests(resolve(apart, place)).job["spec"]["template"]["spec"]["containers"]
     assert driver["image"] == r

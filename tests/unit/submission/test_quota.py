@@ -9,7 +9,8 @@ import pytest
 from submission.application import Application, Role
 from submission.errors import ApplicationError
 from submission.place import Place
-from submission.quota import executors, require_quota
+from submission.quota import require_quota
+from submission.resolve import resolve
 from tests.place import PLACE
 
 # Three executors of 2.01 cores and 1568 MiB; the driver takes 0.1 and 512 MiB.
@@ -31,7 +32,7 @@ def quota(cpu: str = "100", memory: str = "100Gi", pods: str = "100") -> Place:
     "place", [PLACE, quota(), quota(cpu="6.13"), quota(memory="5216Mi"), quota(pods="4")]
 )
 def test_just_enough(place):
-    require_quota(APP, place)
+    require_quota(resolve(APP, place))
 
 
 @pytest.mark.parametrize(
@@ -46,29 +47,31 @@ def test_just_enough(place):
 )
 def test_what_can_never_be(place, said):
     with pytest.raises(ApplicationError, match=said):
-        require_quota(APP, place)
+        require_quota(resolve(APP, place))
 
 
 def test_in_cluster_mode_the_pod_that_submits_counts_too():
     apart = dataclasses.replace(APP, deploy_mode="cluster")
-    require_quota(apart, quota(cpu="6.23", pods="5"))
+    require_quota(resolve(apart, quota(cpu="6.23", pods="5")))
     with pytest.raises(ApplicationError, match="pods 5 of 4"):
-        require_quota(apart, quota(pods="4"))
+        require_quota(resolve(apart, quota(pods="4")))
 
 
 def test_properties_count_before_the_roles_sizes():
     smaller = dataclasses.replace(APP, conf={"spark.kubernetes.executor.request.cores": "500m"})
-    require_quota(smaller, quota(cpu="1630m"))
+    require_quota(resolve(smaller, quota(cpu="1630m")))
 
 
 def test_executors_elsewhere_would_not_count():
     with pytest.raises(ApplicationError, match="use the master kubernetes"):
-        require_quota(dataclasses.replace(APP, master="standalone"), quota())
+        require_quota(resolve(dataclasses.replace(APP, master="standalone"), quota()))
 
 
 def test_how_many_executors_it_needs():
-    conf = {"spark.executor.instances": "3"}
-    assert executors(conf) == 3
-    dynamic = conf | {"spark.dynamicAllocation.enabled": "true"}
-    assert executors(dynamic) == 1
-    assert executors(dynamic | {"spark.dynamicAllocation.minExecutors": "2"}) == 2
+    def needs(**conf):
+        named = {f"spark.dynamicAllocation.{key}": value for key, value in conf.items()}
+        return resolve(dataclasses.replace(APP, conf=named), PLACE).executors
+
+    assert needs() == 3
+    assert needs(enabled="true") == 1
+    assert needs(enabled="true", minExecutors="2") == 2

@@ -1,0 +1,43 @@
+"""Whether an application can run on the nodes that there are, though all else were gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from submission.errors import ApplicationError
+from submission.resolve import EXECUTORS, Resolved
+from submission.sizes import Amount, Room, fit_together
+
+
+def require_room(resolved: Resolved, nodes: Iterable[Room]) -> None:
+    """Raises ApplicationError where the driver or the first executor would wait for ever.
+
+    nodes: those that take the application's pods; none means that they are not known.
+    """
+    if resolved.executor_pod is None:
+        asks, place = resolved.executor.amount, resolved.place
+        worker = Amount(place.worker_cores, place.worker_memory_mib)
+        if not asks.is_in(worker):
+            raise ApplicationError(
+                f"an executor of {asks} fits on no worker: one gives {worker}"
+                f" ({EXECUTORS}; of the stack: spark.workerMemoryMiB, spark.workerCores)"
+            )
+    rooms = list(nodes)
+    if not rooms:
+        return
+    pods = [*resolved.drivers, *([resolved.executor_pod] if resolved.executor_pod else [])]
+    for pod in pods:
+        chosen = [room for room in rooms if pod.selector.items() <= room.labels.items()]
+        if not chosen:
+            wanted = ", ".join(f"{key}={value}" for key, value in pod.selector.items())
+            raise ApplicationError(f"{pod.what} fits on no node: none has the label {wanted}")
+        if not any(room.suits(pod) for room in chosen):
+            largest = max(chosen, key=lambda room: (room.has.memory_mib, room.has.cores))
+            raise ApplicationError(
+                f"{pod.what} of {pod.amount} fits on no node: the largest has {largest.has}"
+                f" ({pod.named})"
+            )
+    if not fit_together(pods, rooms):
+        each = ", ".join(f"{pod.what} of {pod.amount}" for pod in pods)
+        have = ", ".join(str(room.has) for room in rooms)
+        raise ApplicationError(f"no nodes have room at once for {each}: there are {have}")
