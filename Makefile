@@ -11,7 +11,7 @@ python := .venv/bin/python
 console = $(python) -m console --stack $(STACK)
 
 .DEFAULT_GOAL := help
-.PHONY: help tools up destroy preview status ui opex opex-forward outputs usage submit image jars lint test e2e vm
+.PHONY: help tools up destroy preview status ui opex opex-forward outputs settings usage submit image jars lint test e2e vm
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ opex-forward: tools ## a port of this machine to the cost analytics' own page
 outputs: ## the stack's outputs as JSON
 	@python3 -m toolchain tools >&2
 	@$(console) outputs
+
+settings: tools ## the stack's settings, and where each comes from
+	@$(console) settings
 
 submit: ## one application: APP=spark_jobs/pi.py ARGS=100 OPTIONS="--master kubernetes"
 	@python3 -m toolchain tools >&2

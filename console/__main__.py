@@ -7,7 +7,7 @@ import json
 import sys
 import time
 
-from console import opex, report, status, timings, ui, usage
+from console import opex, report, settings, status, timings, ui, usage
 from console.stack import ROOT, ConsoleError, Stack, find_input
 from localcloud.errors import CloudError
 from toolchain.errors import ToolchainError
@@ -65,7 +65,7 @@ def destroy(stack: Stack) -> None:
 def main() -> int:
     """Runs one verb; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m console", description=__doc__)
-    verbs = ["up", "destroy", "preview", "status", "ui", "outputs", "usage"]
+    verbs = ["up", "destroy", "preview", "status", "ui", "outputs", "usage", "settings"]
     verbs += ["opex", "opex-forward"]
     parser.add_argument("verb", choices=verbs)
     parser.add_argument("--stack", default="local")
@@ -85,6 +85,8 @@ def main() -> int:
             status.show(stack)
         elif options.verb == "ui":
             ui.serve(stack)
+        elif options.verb == "settings":
+            settings.show(stack)
         elif options.verb == "usage":
             usage.show(stack, options.run)
         elif options.verb == "opex":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import typing
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 from pydantic.fields import FieldInfo
@@ -55,14 +56,26 @@ class Groups(Group):
     ] = Field(default_factory=dict)
 
 
+def kind_of(field: FieldInfo) -> Kind:
+    """What a key takes, whether it may be left out or not."""
+    optional = [getattr(part, "__metadata__", ()) for part in typing.get_args(field.annotation)]
+    found = [*field.metadata, *itertools.chain.from_iterable(optional)]
+    return next(part for part in found if isinstance(part, Kind))
+
+
+def group_of(field: FieldInfo) -> type[Group]:
+    """The model of an object; of one that has names of the user's choice, that of each name."""
+    of_each = typing.get_args(field.annotation)
+    return of_each[-1] if of_each else typing.cast(type[Group], field.annotation)
+
+
 @functools.cache
 def keys() -> Mapping[str, FieldInfo]:
     """Every key, such as nodes.count; namespaces have names of the user's choice before theirs."""
     found = {}
     for name, field in Groups.model_fields.items():
-        of_each = typing.get_args(field.annotation)
-        group: Any = of_each[-1] if of_each else field.annotation
-        prefix = f"{key_of(name)}.NAME" if of_each else key_of(name)
-        for inner, key in group.model_fields.items():
+        named = ".NAME" if typing.get_args(field.annotation) else ""
+        prefix = f"{key_of(name)}{named}"
+        for inner, key in group_of(field).model_fields.items():
             found[f"{prefix}.{key_of(inner)}"] = key
     return found

@@ -136,7 +136,7 @@ def text(words: str, shape: str = r"[!-~]+") -> Kind:
 
 
 def _take_path(value: object) -> str:
-    """Blanks may be part of a name; line ends and what can't be printed are none."""
+    """Blanks may be part of a name; line ends and what can't be printed are not."""
     path = _lines(value).rstrip("\n")
     if not path.strip():
         raise Unfit(_EMPTY)
@@ -145,7 +145,9 @@ def _take_path(value: object) -> str:
     return path
 
 
-PATH = Kind("a path", _take_path)
+def path(words: str) -> Kind:
+    """A path, here or elsewhere."""
+    return Kind(words, _take_path)
 
 
 def choice(*names: str) -> Kind:

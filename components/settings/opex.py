@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from components.settings.group import Group
-from components.settings.kinds import IMAGE, PATH, choice
+from components.settings.kinds import IMAGE, choice, path
 
 OPEX_ENGINES = ("kube-opex-analytics", "kube-resource-report")
 
@@ -23,9 +23,8 @@ class OpexSettings(Group):
     engine: Annotated[
         Annotated[str, choice(*OPEX_ENGINES)] | None, BeforeValidator(_none_is_none)
     ] = Field(None, description="what shows the costs; `none`, as without it: nothing does")
-    chart: Annotated[str, PATH] = Field(
-        "./charts/opex",
-        description="another chart that takes the same values: a folder, or a URL (oci, https)",
+    chart: Annotated[str, path("a folder or a URL (oci, https)")] = Field(
+        "./charts/opex", description="another chart that takes the same values"
     )
     image: Annotated[str, IMAGE] | None = Field(
         None, description="instead of the engine's own image"

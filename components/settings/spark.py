@@ -10,7 +10,7 @@ from pydantic import Field
 
 from components.settings.aws import Secret, Url
 from components.settings.group import Group
-from components.settings.kinds import IMAGE, PATH, PATTERN, SWITCH, choice, text, whole
+from components.settings.kinds import IMAGE, PATTERN, SWITCH, choice, path, text, whole
 from submission.place import MASTERS, SHARED_PATH
 
 
@@ -20,10 +20,9 @@ class SparkSettings(Group):
     image: Annotated[str, IMAGE] = Field(
         "docker.io/apache/spark:4.2.0-python3", description="of master, workers and driver"
     )
-    jars: Annotated[str, PATH] | None = Field(
+    jars: Annotated[str, path("a folder here")] | None = Field(
         None,
-        description="a folder here; all drivers and executors have its jars, such as those for S3"
-        " (`make jars`)",
+        description="all drivers and executors have its jars, such as those for S3 (`make jars`)",
     )
     workers: Annotated[int, whole(1, 1000)] | None = Field(
         None, description="number of Spark workers; without it one for each worker node"
@@ -70,9 +69,9 @@ class S3Settings(Group):
 class WordCountSettings(Group):
     """The text, where it is counted, and the options of spark_jobs/wordcount.py."""
 
-    input: Annotated[str, PATH] = Field(
+    input: Annotated[str, path("a path or s3a://BUCKET/KEY")] = Field(
         "README.md",
-        description="a file or a folder here, a path below `/srv/shared`, or `s3a://BUCKET/KEY`",
+        description="the text: a file or a folder here, or below `/srv/shared` on the volume",
     )
     # It goes through a shell, too.
     output: (

@@ -1,0 +1,46 @@
+"""make settings: the stack's settings, and where each comes from; secrets are not shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.settings.effective import Setting, effective
+from components.settings.errors import PROJECT
+from console.stack import ROOT, ConsoleError, Stack
+
+
+def show(stack: Stack) -> None:
+    """Prints a line for each key. Raises ConsoleError if a value is wrong in itself."""
+    own = stack.config_file if stack.config_file.exists() else ROOT / stack.config_file.name
+    if not own.exists():
+        raise ConsoleError(f"there is no {own.name}; see Pulumi.dev.yaml")
+    rows = effective([(own.name, _config(own)), ("Pulumi.yaml", _project())])
+    print(table(rows))
+    if wrong := [row.key for row in rows if row.wrong]:
+        raise ConsoleError(f"{', '.join(wrong)}: not right, see above")
+
+
+def table(rows: list[Setting]) -> str:
+    """Key, value and source in columns; what is wrong behind them."""
+    cells = [(row.key, row.value, row.source, row.wrong) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
+    return "\n".join(lines)
+
+
+def _config(file: Path) -> dict[str, Any]:
+    config = (yaml.safe_load(file.read_text("utf-8-sig")) or {}).get("config") or {}
+    prefix = f"{PROJECT}:"
+    return {
+        key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)
+    }
+
+
+def _project() -> dict[str, Any]:
+    """What Pulumi.yaml sets for all stacks; its own keys have no prefix."""
+    config = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    values = {key: entry.get("value", entry.get("default")) for key, entry in config.items()}
+    return {key: value for key, value in values.items() if value}
