@@ -41,8 +41,9 @@ from components.quota import require_quota
 from components.sizes import Room, require_room
 from components.submission import DRIVER_CONTAINER, FILES_PATH, read_files
 from components.units import quantity, spark_mib
-from console.stack import ConsoleError, Stack
+from console.stack import LOCAL, ConsoleError, Stack
 from localcloud.errors import CloudError
+from toolchain.env import enter
 from toolchain.errors import ToolchainError
 
 # Seconds between two looks at what has not started or not ended yet.
@@ -414,6 +415,7 @@ def _stop(*_: object) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """The program; the exit code is the application's, 1 where it did not run."""
     options = parser().parse_args(argv)
+    enter(local=options.stack == LOCAL)
     signal.signal(signal.SIGTERM, _stop)
     try:
         return submit(options)

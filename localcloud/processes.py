@@ -13,6 +13,7 @@ from pathlib import Path
 from localcloud import cgroups
 from localcloud.errors import CloudError
 from localcloud.shell import wait_until
+from toolchain import env
 
 #: The group that holds every daemon, so that it is found even if no record of it is left.
 SERVICES = "services"
@@ -53,7 +54,8 @@ def start(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env={**os.environ, **(environment or {})},
+            env={**env.daemon(), **(environment or {})},
+            umask=0o022,
             cwd="/",
             start_new_session=True,
         )

@@ -87,7 +87,7 @@ class Up:
         with kubeconfig(self.stack) as config:
             done = subprocess.run(
                 ["kubectl", "--kubeconfig", config, *arguments],
-                env={**os.environ, **self.stack.env},
+                env=self.stack.env,
                 capture_output=True,
                 text=True,
             )

@@ -45,7 +45,7 @@ Stack.exists = lambda self: True
 ui.kubeconfig = lambda stack: contextlib.nullcontext("config")
 ui._LATER = 0.2
 ui._SOON = 0.1
-ui.serve(Stack("dev", env={}))
+ui.serve(Stack("dev", env=dict(os.environ)))
 """
 
 
