@@ -112,7 +112,7 @@ def environment(base: Mapping[str, str] = os.environ, *, local: bool = False) ->
 
 
 def daemon(base: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The whole environment for a daemon of the local cloud: nothing of the shell's it came from."""
+    """The whole environment for a daemon of the local cloud: nothing of the caller's shell."""
     kept = {name: base[name] for name in _DAEMON if name in base}
     return {"PATH": os.defpath, **kept, **_ALWAYS, **_LOCAL, "LANG": "C.UTF-8"}
 

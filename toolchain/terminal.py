@@ -40,10 +40,8 @@ def shown(text: str) -> str:
 
 
 def _shown(character: str) -> str:
-    if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
-        if character not in _JOINERS:
-            return ascii(character)[1:-1]
-    return character
+    controls = unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return ascii(character)[1:-1] if controls and character not in _JOINERS else character
 
 
 def columns() -> int:

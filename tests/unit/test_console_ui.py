@@ -38,7 +38,7 @@ port = int(sys.argv[-1].partition(":")[0])
 http.server.HTTPServer(("127.0.0.1", port), Pages).serve_forever()
 """
 RUN = """
-import contextlib
+import contextlib, os
 from console import ui
 from console.stack import Stack
 Stack.exists = lambda self: True
