@@ -16,10 +16,13 @@ import subprocess
 import sys
 import threading
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import IO
 
+#: What ends a program besides Ctrl-C, which may be repeated.
+_ENDS = (signal.SIGHUP, signal.SIGTERM)
 # What our tables are drawn with, for terminals that lack it.
 _PLAIN = {"█": "#", "…": "~"}
 # Not shown and not harmful: they join letters (Persian, emoji).
@@ -27,7 +30,7 @@ _JOINERS = "\u200c\u200d"
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal that is to end this process as Ctrl-C does."""
+    """A signal that is to end this process, as Ctrl-C does."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -81,7 +84,13 @@ def run(
         return 1
 
 
-def attend(command: list[str], *, capture: bool = False, **how: Any) -> tuple[int, str]:
+def attend(
+    command: list[str],
+    *,
+    capture: bool = False,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> tuple[int, str]:
     """Runs a command that must not be cut off; its exit code, and with `capture` what it printed.
 
     It is in a session of its own, so that only we tell it to stop: by SIGINT, and then it is waited
@@ -89,15 +98,20 @@ def attend(command: list[str], *, capture: bool = False, **how: Any) -> tuple[in
     """
     direct = sys.stdout.isatty() and not capture
     sys.stdout.flush()
-    process = subprocess.Popen(
-        command,
-        stdout=None if direct else subprocess.PIPE,
-        stderr=None if sys.stderr.isatty() else subprocess.PIPE,
-        start_new_session=True,
-        **how,
-    )
     printed = io.BytesIO()
     broken = threading.Event()
+    process: subprocess.Popen[bytes] | None = None
+    stopped_by, asked = 0, False
+
+    def ask_to_end(number: int = 0, _: FrameType | None = None) -> None:
+        nonlocal stopped_by, asked
+        again = number and stopped_by
+        stopped_by = number or stopped_by
+        _heed(number)
+        # Ctrl-C ends the reader of our pipe, too, which is no second wish.
+        if process is not None and (again or not asked):
+            asked = True
+            process.send_signal(signal.SIGINT)
 
     def hand_on(source: IO[bytes], target: IO[bytes]) -> None:
         while piece := os.read(source.fileno(), 65536):
@@ -108,31 +122,44 @@ def attend(command: list[str], *, capture: bool = False, **how: Any) -> tuple[in
                 # With that pipe as its own it would die at once, in the middle of its work.
                 broken.set()
                 silence(target.fileno())
-                process.send_signal(signal.SIGINT)
+                ask_to_end()
 
-    pipes = (
-        (process.stdout, printed if capture else sys.stdout.buffer),
-        (process.stderr, sys.stderr.buffer),
-    )
-    readers = [
-        threading.Thread(target=hand_on, args=pipe, daemon=True) for pipe in pipes if pipe[0]
-    ]
-    for reader in readers:
-        reader.start()
-    stop = None
-    while process.returncode is None:
-        try:
-            process.wait()
-        except KeyboardInterrupt as one:
-            stop = one
-            process.send_signal(signal.SIGINT)
-    for reader in readers:
-        reader.join()
-    if stop is not None:
-        raise stop
+    ours = {number: signal.getsignal(number) for number in (signal.SIGINT, *_ENDS)}
+    ours = {number: handler for number, handler in ours.items() if handler is not signal.SIG_IGN}
+    for number in ours:
+        signal.signal(number, ask_to_end)
+    try:
+        process = started = subprocess.Popen(
+            command,
+            stdout=None if direct else subprocess.PIPE,
+            stderr=None if sys.stderr.isatty() else subprocess.PIPE,
+            start_new_session=True,
+            cwd=cwd,
+            env=env,
+        )
+        if stopped_by and not asked:  # before there was a process
+            ask_to_end()
+        pipes = (
+            (started.stdout, printed if capture else sys.stdout.buffer),
+            (started.stderr, sys.stderr.buffer),
+        )
+        readers = [
+            threading.Thread(target=hand_on, args=pipe, daemon=True) for pipe in pipes if pipe[0]
+        ]
+        for reader in readers:
+            reader.start()
+        started.wait()
+        for reader in readers:
+            reader.join()
+    finally:
+        for number, handler in ours.items():
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, handler)
+    if stopped_by:
+        raise Stopped(stopped_by)
     if broken.is_set():
         raise BrokenPipeError
-    return process.returncode, printed.getvalue().decode(errors="replace")
+    return started.returncode, printed.getvalue().decode(errors="replace")
 
 
 def silence(*streams: int) -> None:
@@ -157,17 +184,22 @@ def _prepare() -> None:
             look = sys.flags.utf8_mode and stream.encoding == "utf-8"
             chosen = encoding_for(locale.getencoding()) if look else stream.encoding
             stream.reconfigure(encoding=chosen, errors="plain")
-    for number in (signal.SIGHUP, signal.SIGTERM):
+    for number in _ENDS:
         if signal.getsignal(number) is signal.SIG_DFL:  # not under nohup
             signal.signal(number, _stop)
 
 
 def _stop(number: int, _: FrameType | None) -> None:
-    # Once: the kernel, the shell and make may all pass on the same one.
-    signal.signal(number, signal.SIG_IGN)
+    _heed(number)
+    raise Stopped(number)
+
+
+def _heed(number: int) -> None:
+    """Takes a signal once: the kernel, the shell and make may all pass on the same one."""
+    if number in _ENDS:
+        signal.signal(number, signal.SIG_IGN)
     if number == signal.SIGHUP:
         silence(1, 2)
-    raise Stopped(number)
 
 
 def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
