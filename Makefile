@@ -5,12 +5,27 @@ APP ?= spark_jobs/pi.py
 ARGS ?=
 OPTIONS ?=
 RUN ?=
+NAME ?=
+CONTEXT ?=
+REGISTRY ?=
+PACKAGES ?=
+DEBIAN ?=
+
+# As they were written: they reach a recipe by its environment, so that neither make nor the shell
+# runs what stands in a name.
+given := STACK INPUT APP ARGS OPTIONS RUN NAME CONTEXT REGISTRY PACKAGES DEBIAN
+$(foreach name,$(given),$(eval override $(name) := $$(value $(name))))
+export $(given)
+# What would change Python or a shell before they can put it aside themselves (toolchain/env.py).
+unexport $(filter PYTHON% BASH_% GREP_% GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE,$(.VARIABLES)) ENV CDPATH
 export PYTHONDONTWRITEBYTECODE := 1
+export PYTHONUTF8 := 1
 
 python := .venv/bin/python
-console = $(python) -m console --stack $(STACK)
+console = $(python) -m console --stack="$$STACK"
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help tools up destroy preview status ui opex opex-forward outputs settings usage submit image jars lint test e2e vm
 
 help: ## what there is
@@ -20,7 +35,7 @@ tools: ## Pulumi, helm, kubectl and the Python environment: found, downloaded or
 	@python3 -m toolchain tools
 
 up: tools ## from nothing to a word count (STACK=local INPUT=a file or a folder)
-	@$(console) up $(if $(INPUT),--input '$(INPUT)')
+	@$(console) --input="$$INPUT" up
 
 preview: tools ## what an update would change
 	@$(console) preview
@@ -49,16 +64,16 @@ settings: tools ## the stack's settings, and where each comes from
 
 submit: ## one application: APP=spark_jobs/pi.py ARGS=100 OPTIONS="--master kubernetes"
 	@python3 -m toolchain tools >&2
-	@$(python) -m console.submit --stack $(STACK) $(OPTIONS) '$(APP)' $(ARGS)
+	@$(console) --app="$$APP" --arguments="$$ARGS" --options="$$OPTIONS" submit
 
 image: tools ## an image of your own (NAME= CONTEXT=a folder; REGISTRY=docker.io/me, else the local cloud's)
-	@$(python) -m console.image '$(NAME)' '$(CONTEXT)' $(if $(REGISTRY),--registry '$(REGISTRY)')
+	@$(python) -m console.image --registry="$$REGISTRY" -- "$$NAME" "$$CONTEXT"
 
 jars: tools ## Java packages in .tinderbox/jars (NAME=s3, or any name and PACKAGES=GROUP:ARTIFACT:VERSION)
-	@python3 -m toolchain jars '$(or $(NAME),s3)' $(if $(PACKAGES),--packages '$(PACKAGES)')
+	@python3 -m toolchain jars --packages="$$PACKAGES" -- "$${NAME:-s3}"
 
 usage: tools ## what the last application on Spark used, with a picture (RUN=another one's id)
-	@$(console) usage $(if $(RUN),--run '$(RUN)')
+	@$(console) --run="$$RUN" usage
 
 lint: tools ## ruff, types, shellcheck, actionlint, helm lint
 	@./toolchain/lint.sh
@@ -70,4 +85,4 @@ e2e: tools ## the whole chain on the local cloud, and nothing left of it (root)
 	@$(python) -m pytest tests/cloud tests/e2e
 
 vm: tools ## the quick start on Debian in an emulated machine, an hour or two (root; DEBIAN=bookworm)
-	@$(python) -m tests.vm $(DEBIAN)
+	@$(python) -m tests.vm $(if $(DEBIAN),-- "$$DEBIAN")

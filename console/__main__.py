@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 import time
 
 from console import opex, report, settings, status, timings, ui, usage
-from console.stack import ROOT, ConsoleError, Stack, find_input
+from console.stack import LOCAL, ROOT, ConsoleError, Stack, find_input
 from localcloud.errors import CloudError
+from toolchain import paths, terminal
+from toolchain.env import enter
 from toolchain.errors import ToolchainError
+
+# These work, and are not done when nobody reads any more what they print.
+_WORK = ("up", "destroy", "preview", "submit")
 
 
 def say(text: str) -> None:
@@ -21,15 +27,14 @@ def say(text: str) -> None:
 def up(stack: Stack, input_: str | None) -> None:
     """From nothing to the top words, and where the time went."""
     started = time.time()
-    text = find_input(input_) if input_ else None
+    text = find_input(input_, shared=not stack.is_local) if input_ else None
+    stack.check()
     if stack.is_local:
         from localcloud import cloud
 
         cloud.up(say)
     cloud_up = time.time()
-    stack.prepare()
-    if text:
-        stack.choose_input(text)
+    stack.prepare(text)
     stack.folder.mkdir(parents=True, exist_ok=True)
     events = stack.folder / "events.jsonl"
     events.unlink(missing_ok=True)
@@ -40,7 +45,7 @@ def up(stack: Stack, input_: str | None) -> None:
         phases.insert(0, timings.Phase("local cloud", 0.0, cloud_up - started))
     total = time.time() - started
     run = {"wordCount": result, "phases": timings.as_json(phases), "seconds": round(total, 1)}
-    (stack.folder / "last-run.json").write_text(json.dumps(run, indent=2) + "\n")
+    paths.replace(stack.folder / "last-run.json", json.dumps(run, indent=2) + "\n")
     print(f"\n{report.top_words(result)}\n\n{report.used(result['usage'])}")
     print(f"\nWhere {total:.0f} s went (phases overlap):")
     print(timings.chart(phases))
@@ -62,46 +67,77 @@ def destroy(stack: Stack) -> None:
         cloud.down(say)
 
 
-def main() -> int:
-    """Runs one verb; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m console", description=__doc__)
-    verbs = ["up", "destroy", "preview", "status", "ui", "outputs", "usage", "settings"]
-    verbs += ["opex", "opex-forward"]
-    parser.add_argument("verb", choices=verbs)
-    parser.add_argument("--stack", default="local")
-    parser.add_argument("--input", help="the text to count: a file or a folder")
-    parser.add_argument("--run", help="an application's id; by default that of the latest one")
-    options = parser.parse_args()
+def words(variable: str, text: str) -> list[str]:
+    """What a variable of make's holds, told apart as a shell does, with nothing of it run."""
     try:
-        stack = Stack(options.stack)
-        if options.verb == "up":
-            up(stack, options.input)
-        elif options.verb == "destroy":
-            destroy(stack)
-        elif options.verb == "preview":
-            stack.prepare()
-            stack.preview("--diff")
-        elif options.verb == "status":
-            status.show(stack)
-        elif options.verb == "ui":
-            ui.serve(stack)
-        elif options.verb == "settings":
-            settings.show(stack)
-        elif options.verb == "usage":
-            usage.show(stack, options.run)
-        elif options.verb == "opex":
-            opex.show(stack)
-        elif options.verb == "opex-forward":
-            opex.forward(stack)
-        else:
-            print(json.dumps(stack.outputs(), indent=2))
-    except (ConsoleError, CloudError, ToolchainError) as error:
-        print(f"{options.verb}: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"{options.verb}: interrupted; the same call takes it up again", file=sys.stderr)
-        return 130
-    return 0
+        return shlex.split(text)
+    except ValueError as error:
+        raise ConsoleError(f"{variable}={text}: {str(error).lower()}") from None
+
+
+def submit(options: argparse.Namespace) -> int:
+    """Runs an application as `make submit` names it."""
+    from console import submit
+
+    given = [*words("OPTIONS", options.options), f"--stack={options.stack}"]
+    return submit.main([*given, "--", options.app, *words("ARGS", options.arguments)])
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line. What is empty is not given: make has no other way to say so."""
+    made = argparse.ArgumentParser(prog="python -m console", description=__doc__)
+    verbs = ["up", "destroy", "preview", "status", "ui", "outputs", "usage"]
+    verbs += ["opex", "opex-forward", "settings", "submit"]
+    made.add_argument("verb", choices=verbs)
+    made.add_argument("--stack", default=LOCAL)
+    made.add_argument("--input", help="the text to count: a file or a folder")
+    made.add_argument("--run", help="an application's id; by default that of the latest one")
+    made.add_argument("--app", default="", help="to submit")
+    made.add_argument("--arguments", default="", help="of the application, as in a shell")
+    made.add_argument("--options", default="", help="of console.submit, as in a shell")
+    return made
+
+
+def run(options: argparse.Namespace) -> int | None:
+    """Runs one verb; returns the exit code, if it isn't 0."""
+    if options.verb == "submit":
+        return submit(options)
+    stack = Stack(options.stack)
+    if options.verb == "up":
+        up(stack, options.input)
+    elif options.verb == "destroy":
+        destroy(stack)
+    elif options.verb == "preview":
+        stack.prepare()
+        stack.preview("--diff")
+    elif options.verb == "status":
+        status.show(stack)
+    elif options.verb == "ui":
+        ui.serve(stack)
+    elif options.verb == "settings":
+        settings.show(stack)
+    elif options.verb == "usage":
+        usage.show(stack, options.run)
+    elif options.verb == "opex":
+        opex.show(stack)
+    elif options.verb == "opex-forward":
+        opex.forward(stack)
+    else:
+        print(json.dumps(stack.outputs(), indent=2))
+    return None
+
+
+def main() -> int:
+    """Runs the command line; returns the exit code."""
+    options = parser().parse_args()
+    enter(local=options.stack == LOCAL)
+    return terminal.run(
+        lambda: run(options),
+        options.verb,
+        (ConsoleError, CloudError, ToolchainError),
+        "interrupted; the same call takes it up again",
+        shows=options.verb not in _WORK,
+    )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from console.stack import ConsoleError
 from localcloud.errors import CloudError
-from toolchain import paths
+from toolchain import paths, terminal
+from toolchain.env import enter
 from toolchain.errors import ToolchainError
 
 _ENGINES = ("docker", "podman", "buildah")
@@ -70,18 +71,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("context", type=Path, help="the folder of its Containerfile")
     parser.add_argument("--registry", default="", help="with the account: docker.io/me")
     options = parser.parse_args(arguments)
-    try:
-        if not _NAME.fullmatch(options.name):
-            raise ConsoleError(f"NAME={options.name} is no image's name: write a-z, 0-9, . _ and -")
-        tag = tag_of(options.context)
-        if options.registry:
-            print(for_registry(options.name, options.context, tag, options.registry))
-        else:
-            print(for_local_cloud(options.name, options.context, tag))
-    except (ConsoleError, CloudError, ToolchainError) as error:
-        print(f"image: {error}", file=sys.stderr)
-        return 1
-    return 0
+    # A registry is reached by the login and the settings of the user's own tool.
+    enter(local=not options.registry)
+    return terminal.run(
+        lambda: _make(options),
+        "image",
+        (ConsoleError, CloudError, ToolchainError),
+        "interrupted",
+    )
+
+
+def _make(options: argparse.Namespace) -> None:
+    if not _NAME.fullmatch(options.name):
+        raise ConsoleError(f"NAME={options.name} is no image's name: write a-z, 0-9, . _ and -")
+    tag = tag_of(options.context)
+    if options.registry:
+        print(for_registry(options.name, options.context, tag, options.registry))
+    else:
+        print(for_local_cloud(options.name, options.context, tag))
 
 
 if __name__ == "__main__":

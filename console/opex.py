@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 import subprocess
 import time
@@ -246,7 +245,7 @@ def forward(stack: Stack) -> None:
                 *("kubectl", "--kubeconfig", config, "--namespace", opex["namespace"]),
                 *("port-forward", "--address", "127.0.0.1", f"service/{opex['service']}", ":80"),
             ],
-            env={**os.environ, **stack.env},
+            env=stack.env,
             stdout=subprocess.PIPE,
             text=True,
         )

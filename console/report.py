@@ -4,24 +4,42 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
 
-def top_words(result: dict[str, Any], width: int = 30) -> str:
-    """The stack's output `wordCount` as a heading and a table with bars."""
+from toolchain.terminal import columns, shown
+
+#: The widest that a word and its bar are shown.
+_WIDEST = 30
+
+
+def fitted(text: str, width: int) -> str:
+    """A text that anybody may have written, in a line and at most so many columns of a terminal."""
+    text = shown(text)
+    return text if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
+
+
+def top_words(result: dict[str, Any], width: int | None = None) -> str:
+    """The stack's output `wordCount` as a heading and a table with bars.
+
+    width: of words and of bars; by default what the terminal has room for.
+    """
     top = [(str(row["word"]), int(row["count"])) for row in result["top"]]
     heading = (
         f"{result['words']:,} words, {result['distinct']:,} different,"
-        f" in {result['input']} (Spark {result['sparkVersion']}, {result['seconds']:.1f} s)"
+        f" in {shown(result['input'])} (Spark {result['sparkVersion']}, {result['seconds']:.1f} s)"
     )
     if not top:
         return heading
-    longest = min(width, max(len(word) for word, _ in top))
     most = max(count for _, count in top)
     digits = len(f"{most:,}")
+    if width is None:
+        width = min(_WIDEST, max(2, (columns() - digits - 6) // 2))
+    words = [fitted(word, width) for word, _ in top]
+    longest = max(map(cell_len, words))
     lines = [heading, ""]
-    for word, count in top:
-        shown = word if len(word) <= width else word[: width - 1] + "…"
+    for word, (_, count) in zip(words, top, strict=True):
         bar = "█" * max(1, round(count / most * width))
-        lines.append(f"  {shown.ljust(longest)}  {count:>{digits},}  {bar}")
+        lines.append(f"  {set_cell_size(word, longest)}  {count:>{digits},}  {bar}")
     return "\n".join(lines)
 
 

@@ -9,12 +9,12 @@ import yaml
 
 from components.settings.effective import Setting, effective
 from components.settings.errors import PROJECT
-from console.stack import ROOT, ConsoleError, Stack
+from console.stack import ROOT, ConsoleError, Stack, read_settings
 
 
 def show(stack: Stack) -> None:
     """Prints a line for each key. Raises ConsoleError if a value is wrong in itself."""
-    own = stack.config_file if stack.config_file.exists() else ROOT / stack.config_file.name
+    own = stack.config_file if stack.config_file.exists() else stack.shipped_file
     if not own.exists():
         raise ConsoleError(f"there is no {own.name}; see Pulumi.dev.yaml")
     rows = effective([(own.name, _config(own)), ("Pulumi.yaml", _project())])
@@ -32,7 +32,7 @@ def table(rows: list[Setting]) -> str:
 
 
 def _config(file: Path) -> dict[str, Any]:
-    config = (yaml.safe_load(file.read_text("utf-8-sig")) or {}).get("config") or {}
+    config = read_settings(file)["config"]
     prefix = f"{PROJECT}:"
     return {
         key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)

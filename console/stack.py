@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -14,31 +13,69 @@ from typing import Any
 
 import yaml
 
+from toolchain import paths, terminal
 from toolchain.env import environment
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCAL = "local"
 # The engine's own limit suits work; here nearly all operations wait for a machine.
 _PARALLEL = "32"
+_WORD = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+_NAME = re.compile(rf"(?:{_WORD}/){{0,2}}{_WORD}")
+_WORD_COUNT = "tinderbox:wordCount"
 
 
 class ConsoleError(Exception):
     """Something that the person can mend; the message is one line."""
 
 
-def find_input(path: str) -> str:
+def find_input(path: str, *, shared: bool = False) -> str:
     """The text that INPUT= names: in S3, or a file or folder here with links resolved once.
 
-    Raises ConsoleError where there is none.
+    One in the checkout is named from there (./2026 is no number to Pulumi, ./-x no option), as
+    everybody's checkout has it. shared: the stack is that of others, too, who have no other path of
+    this machine. Raises ConsoleError where there is none.
     """
     if path.startswith("s3a://"):
         return path
-    resolved = Path(path).resolve()
-    if not resolved.exists():
+    try:
+        resolved = Path(path).resolve(strict=True)
+    except (OSError, RuntimeError):  # a link to itself is the latter
         raise ConsoleError(
             f"INPUT={path} does not exist; it must be a file or a folder, or s3a://BUCKET/PATH"
+        ) from None
+    if resolved.is_relative_to(ROOT):
+        return f"./{resolved.relative_to(ROOT)}"
+    if shared:
+        raise ConsoleError(
+            f"INPUT={path} is outside of the checkout, and only on this machine; the stack's"
+            " configuration is for all who have it: a path in the checkout, or s3a://BUCKET/PATH"
         )
     return str(resolved)
+
+
+def read_settings(file: Path) -> dict[str, Any]:
+    """A stack's configuration file: a mapping with one at `config`.
+
+    Raises ConsoleError with the file and the place where it is none.
+    """
+    data = file.read_bytes()
+    try:
+        found = yaml.safe_load(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ConsoleError(f"{file}, line {line}: this is not UTF-8; save it as that") from None
+    except yaml.MarkedYAMLError as error:
+        at = error.problem_mark
+        place = f", line {at.line + 1}, column {at.column + 1}" if at else ""
+        raise ConsoleError(f"{file}{place}: {error.problem}; it must be YAML") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        words = str(error).split("\n")[0]
+        raise ConsoleError(f"{file}: {words}; it must be YAML") from None
+    found = {} if found is None else found
+    if not isinstance(found, dict) or not isinstance(found.get("config") or {}, dict):
+        raise ConsoleError(f"{file}: it must have `config:` with `tinderbox:KEY:` below it")
+    return {**found, "config": found.get("config") or {}}
 
 
 @dataclass
@@ -46,19 +83,33 @@ class Stack:
     """A stack by its name. The local one keeps state and configuration in the local cloud's folder.
 
     So the checkout stays as it is in git, and state never outlives the machines that it is about.
+    name: as Pulumi takes it, NAME, ORGANIZATION/NAME or ORGANIZATION/PROJECT/NAME. env: the whole
+    environment of each call. Raises ConsoleError for a name that is none.
     """
 
     name: str
-    env: dict[str, str] = field(default_factory=environment)
+    env: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ConsoleError(
+                f"STACK={self.name} is no stack's name: write NAME, ORGANIZATION/NAME or"
+                " ORGANIZATION/PROJECT/NAME, of letters, digits, -, _ and ."
+            )
+        if self.short_name == LOCAL and not self.is_local:
+            raise ConsoleError(f"STACK={self.name}: `{LOCAL}` is the local cloud's; write it alone")
+        self.env = self.env or environment(local=self.is_local)
         if self.is_local:
             from localcloud.layout import PULUMI
 
             self._folder = PULUMI
             self.env["PULUMI_BACKEND_URL"] = f"file://{PULUMI}"
             self.env["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(PULUMI / "passphrase")
-            self.env.pop("PULUMI_CONFIG_PASSPHRASE", None)
+
+    @property
+    def short_name(self) -> str:
+        """The name without organization and project, as the program knows it."""
+        return self.name.rpartition("/")[2]
 
     @property
     def is_local(self) -> bool:
@@ -68,38 +119,57 @@ class Stack:
     @property
     def config_file(self) -> Path:
         """The stack's configuration: the repo's file, or the local cloud's copy of it."""
-        file = f"Pulumi.{self.name}.yaml"
-        return self._folder / file if self.is_local else ROOT / file
+        return self._folder / self.shipped_file.name if self.is_local else self.shipped_file
+
+    @property
+    def shipped_file(self) -> Path:
+        """The configuration in the checkout."""
+        return ROOT / f"Pulumi.{self.short_name}.yaml"
 
     @property
     def folder(self) -> Path:
         """What this checkout keeps of the stack for people: key, last run."""
-        return ROOT / ".tinderbox" / self.name
+        return ROOT / ".tinderbox" / self.short_name
 
     def exists(self) -> bool:
         """Whether the backend knows the stack."""
         if self.is_local and not (self._folder / "passphrase").exists():
             return False
-        listed = self.pulumi("stack", "ls", "--json", capture=True)
-        return any(entry["name"].split("/")[-1] == self.name for entry in json.loads(listed))
+        qualified = ["--fully-qualify-stack-names"] if "/" in self.name else []
+        listed = self.pulumi("stack", "ls", "--json", *qualified, capture=True)
+        # All of them are of this project, so the organization and the name tell them apart.
+        wanted = self.name.split("/")
+        names = [entry["name"].split("/") for entry in json.loads(listed)]
+        return any((name[0], name[-1]) == (wanted[0], wanted[-1]) for name in names)
 
-    def prepare(self) -> None:
-        """Makes the stack if need be, and brings its configuration up to date with the repo's."""
-        if not (ROOT / f"Pulumi.{self.name}.yaml").exists():
-            raise ConsoleError(f"there is no Pulumi.{self.name}.yaml; see Pulumi.dev.yaml")
+    def check(self) -> dict[str, Any]:
+        """The configuration in the checkout. Raises ConsoleError where it can't be read."""
+        if not self.shipped_file.exists():
+            raise ConsoleError(f"there is no {self.shipped_file.name}; see Pulumi.dev.yaml")
+        return read_settings(self.shipped_file)
+
+    def prepare(self, text: str | None = None) -> None:
+        """Makes the stack if need be, and brings its configuration up to date with the checkout's.
+
+        text: the one to count, a file or a folder here or in S3; without it the one chosen before.
+        """
+        fresh = self.check()
         if not self.is_local:
             if not self.exists():
                 self.pulumi("stack", "init", self.name)
+            if text is not None:
+                self.pulumi("config", "set", "--path", f"{_WORD_COUNT}.input", text, own=True)
             return
-        kept = yaml.safe_load(self.config_file.read_text()) if self.config_file.exists() else {}
-        if not kept.get("encryptionsalt"):
-            kept["encryptionsalt"] = self._init_local()
-        fresh = yaml.safe_load((ROOT / f"Pulumi.{self.name}.yaml").read_text())
-        fresh["encryptionsalt"] = kept["encryptionsalt"]
-        chosen = kept.get("config", {}).get("tinderbox:wordCount", {}).get("input")
-        if chosen is not None:
-            fresh["config"].setdefault("tinderbox:wordCount", {})["input"] = chosen
-        self.config_file.write_text(yaml.safe_dump(fresh, sort_keys=False))
+        kept = read_settings(self.config_file) if self.config_file.exists() else {"config": {}}
+        fresh["encryptionsalt"] = kept.get("encryptionsalt") or self._init_local()
+        for settings in (kept, fresh):
+            if not isinstance(settings["config"].get(_WORD_COUNT), dict | None):
+                raise ConsoleError(f"{self.shipped_file}: {_WORD_COUNT} must have keys below it")
+        text = text or (kept["config"].get(_WORD_COUNT) or {}).get("input")
+        if text is not None:
+            counted = {**(fresh["config"].get(_WORD_COUNT) or {}), "input": text}
+            fresh["config"][_WORD_COUNT] = counted
+        paths.replace(self.config_file, yaml.safe_dump(fresh, sort_keys=False))
 
     def _init_local(self) -> str:
         """Makes the stack in a passing folder: `stack init` writes a file beside Pulumi.yaml."""
@@ -114,10 +184,6 @@ class Stack:
                     " `python -m localcloud down` discards it"
                 )
             return str(yaml.safe_load(made.read_text())["encryptionsalt"])
-
-    def choose_input(self, text: str) -> None:
-        """Sets the text to count: a file or a folder here, or in S3."""
-        self.pulumi("config", "set", "--path", "tinderbox:wordCount.input", text, own=True)
 
     def up(self, events: Path) -> None:
         """Creates or updates everything; asks first where it costs money."""
@@ -140,7 +206,11 @@ class Stack:
         return json.loads(printed)
 
     def pulumi(
-        self, *arguments: str, own: bool = False, capture: bool = False, cwd: Path = ROOT
+        self,
+        *arguments: str,
+        own: bool = False,
+        capture: bool = False,
+        cwd: Path = ROOT,
     ) -> str:
         """Runs the CLI. own: for this stack and its configuration. capture: returns the output.
 
@@ -151,14 +221,9 @@ class Stack:
             command += ["--stack", self.name, "--config-file", str(self.config_file)]
             if sys.stdin.isatty() and not self.is_local:
                 command.remove("--non-interactive")
-        done = subprocess.run(
-            command,
-            cwd=cwd,
-            # --event-log is one of the commands' debugging flags.
-            env={**os.environ, **self.env, "PULUMI_DEBUG_COMMANDS": "true"},
-            stdout=subprocess.PIPE if capture else None,
-            text=True,
-        )
-        if done.returncode != 0:
-            raise ConsoleError(f"pulumi {arguments[0]} failed (exit code {done.returncode})")
-        return done.stdout or ""
+        # --event-log is one of the commands' debugging flags.
+        env = {**self.env, "PULUMI_DEBUG_COMMANDS": "true"}
+        code, printed = terminal.attend(command, capture=capture, cwd=cwd, env=env)
+        if code != 0:
+            raise ConsoleError(f"pulumi {arguments[0]} failed (exit code {code})")
+        return printed

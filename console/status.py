@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import tempfile
 from collections.abc import Generator
@@ -31,12 +30,14 @@ def kubectl(stack: Stack, config: str, *arguments: str) -> str:
     """What kubectl prints. Raises ConsoleError with kubectl's own words."""
     done = subprocess.run(
         ["kubectl", "--kubeconfig", config, "--request-timeout", "10s", *arguments],
-        env={**os.environ, **stack.env},
+        env=stack.env,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
     )
     if done.returncode != 0:
-        raise ConsoleError(done.stderr.strip().splitlines()[-1])
+        said = done.stderr.strip().splitlines() or [f"kubectl: exit code {done.returncode}"]
+        raise ConsoleError(said[-1])
     return done.stdout
 
 

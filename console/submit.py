@@ -24,7 +24,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import stream
 
-from console.stack import ConsoleError, Stack
+from console.stack import LOCAL, ConsoleError, Stack
 from localcloud.errors import CloudError
 from submission.application import CLIENT, CLUSTER, DRIVER, Application, Role, literally
 from submission.check import check
@@ -38,6 +38,7 @@ from submission.resolve import resolve
 from submission.room import require_room
 from submission.sizes import Room, requested
 from submission.units import mebibytes, whole
+from toolchain.env import enter
 from toolchain.errors import ToolchainError
 
 # Seconds between two looks at what has not started or not ended yet.
@@ -405,6 +406,7 @@ def _stop(*_: object) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """The program; the exit code is the application's, 1 where it did not run."""
     options = parser().parse_args(argv)
+    enter(local=options.stack == LOCAL)
     signal.signal(signal.SIGTERM, _stop)
     try:
         return submit(options)

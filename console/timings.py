@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from console.report import fitted
+from toolchain.terminal import columns
+
 # The component of a resource says which phase it belongs to; the type of its URN names it.
 _PHASES = {
     "NetworkStack": "network",
@@ -67,17 +70,24 @@ def read_events(file: Path) -> list[dict]:
 
 
 def chart(found: list[Phase], width: int = 40) -> str:
-    """One line a phase: when it ran, as a bar on a common scale, and its length."""
+    """One line a phase: when it ran, as a bar on a common scale, and its length.
+
+    width: the bars' at most; what the terminal has no room for is cut.
+    """
     if not found:
         return ""
     total = max(phase.end for phase in found) or 1.0
-    label = max(len(phase.name) for phase in found)
+    room = max(columns() - len("      1234.5 s"), 3)
+    label = min(max(len(phase.name) for phase in found), max(room - width, room * 2 // 3))
+    width = min(width, room - label)
     lines = []
     for phase in found:
         begin = min(round(phase.start / total * width), width - 1)
         length = max(1, round((phase.end - phase.start) / total * width))
         bar = (" " * begin + "█" * length)[:width].ljust(width)
-        lines.append(f"  {phase.name.ljust(label)}  {bar}  {phase.end - phase.start:6.1f} s")
+        lines.append(
+            f"  {fitted(phase.name, label).ljust(label)}  {bar}  {phase.end - phase.start:6.1f} s"
+        )
     return "\n".join(lines)
 
 

@@ -7,7 +7,6 @@ comes up or goes meanwhile (an application, a pod that starts anew) is noticed.
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 from console.stack import ConsoleError, Stack
 from console.status import kubeconfig, kubectl
+from toolchain.terminal import shown
 
 _LOOPBACK = "127.0.0.1"
 # Seconds between two looks at the cluster: when something is expected to answer, and otherwise.
@@ -134,7 +134,7 @@ class Ui:
         ]
         process = subprocess.Popen(
             command,
-            env={**os.environ, **self.stack.env},
+            env=self.stack.env,
             # It tells of each connection, and complains of those that a browser ends early.
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -172,7 +172,9 @@ def led_to(master: str) -> list[str]:
     state = json.loads(_fetch(f"{master}json/"))
     alive = [worker for worker in state["workers"] if worker["state"] == "ALIVE"]
     workers = [f"  worker {w['host']}: {master}proxy/{w['id']}/" for w in alive]
-    return workers + [f"  {a['name']}: {master}proxy/{a['id']}/" for a in state["activeapps"]]
+    return workers + [
+        f"  {shown(a['name'])}: {master}proxy/{a['id']}/" for a in state["activeapps"]
+    ]
 
 
 def _fetch(url: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from console import report
 from console.stack import ROOT, ConsoleError, Stack
 from console.status import kubeconfig, kubectl
+from toolchain.terminal import shown
 
 # The programs that run in the cluster read these files there, too.
 sys.path.append(str(ROOT / "charts" / "spark" / "files"))
@@ -29,7 +30,7 @@ run=${1:-$(ls -t -- */usage.json 2>/dev/null | head -n 1)}
 run=${run%/usage.json}
 [[ -n $run ]] || { echo "no application has told yet what it used" >&2; exit 1; }
 [[ -e $run/usage.json ]] || { echo "there is no usage of $run; there is: $(echo */)" >&2; exit 1; }
-cat "$run/usage.json" "$run"/*.jsonl
+cat -- "$run/usage.json" "$run"/*.jsonl
 """
 # Told apart also by those who see colours otherwise (Okabe and Ito); the driver is black.
 _COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442"]
@@ -44,7 +45,7 @@ def show(stack: Stack, run: str | None) -> None:
         where = ["--namespace", "spark", "exec", "statefulset/spark-master", "--"]
         first, _, rest = kubectl(stack, config, *where, *command).partition("\n")
     usage, samples = json.loads(first), read_samples(rest)
-    print(f"{usage['name']} ({usage['application']}), {usage['seconds']:.1f} s\n")
+    print(f"{shown(usage['name'])} ({usage['application']}), {usage['seconds']:.1f} s\n")
     print(f"{table(usage)}\n\n{report.used(usage)}\n")
     folder = stack.folder / "usage"
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,7 +122,7 @@ def draw(usage: dict[str, Any], samples: Samples) -> Figure:
         named = cpu.get_legend_handles_labels()
         figure.legend(*named, loc="outside lower center", ncols=6, frameon=False)
     title = f"{usage['name']}: CPU and memory over the run"
-    cpu.set_title(title, loc="left", fontsize=13, fontweight="bold", pad=24)
+    cpu.set_title(title, loc="left", fontsize=13, fontweight="bold", pad=24, parse_math=False)
     above: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
     cpu.annotate(_subtitle(usage), (0, 1), xytext=(0, 9), fontsize=9.5, color="#444444", **above)
     return figure

@@ -8,6 +8,8 @@ import os
 import sys
 
 from localcloud.errors import CloudError
+from toolchain import terminal
+from toolchain.env import enter
 from toolchain.errors import ToolchainError
 
 
@@ -25,18 +27,13 @@ def main(arguments: list[str]) -> int:
     down.add_argument("--force", action="store_true", help="also that of another checkout")
     commands.add_parser("mirror", help="build what machines install from, and start nothing")
     options = parser.parse_args(arguments)
-    try:
-        _run(options)
-    except (CloudError, ToolchainError) as problem:
-        print(f"localcloud: {problem}", file=sys.stderr)
-        return 1
-    except OSError as problem:
-        print(f"localcloud: {problem}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("localcloud: interrupted", file=sys.stderr)
-        return 130
-    return 0
+    return terminal.run(
+        lambda: _run(options),
+        "localcloud",
+        (CloudError, ToolchainError, OSError),
+        "interrupted",
+        shows=options.command == "status",
+    )
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -64,4 +61,5 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    enter(local=True)
     sys.exit(main(sys.argv[1:]))

@@ -13,6 +13,7 @@ from pathlib import Path
 from localcloud import cgroups
 from localcloud.errors import CloudError
 from localcloud.shell import wait_until
+from toolchain import env
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ def start(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env={**os.environ, **(environment or {})},
+            env={**env.daemon(), **(environment or {})},
+            umask=0o022,
             cwd="/",
             start_new_session=True,
         )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
+
+from toolchain.env import enter
 
 # A shell starts what runs in the background with SIGINT ignored, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# `make` below `make test` would say which folders it enters and leaves.
-for variable in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
-    os.environ.pop(variable, None)
+# Of the person's own shell there is nothing that a test could hang on.
+enter(local=True)

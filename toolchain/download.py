@@ -188,6 +188,4 @@ def _memory() -> dict[str, float]:
 def _remember(memory: dict[str, float]) -> None:
     file = _memory_file()
     file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_name(f"{file.name}.{os.getpid()}")
-    fresh.write_text(json.dumps(memory), "utf-8")
-    fresh.replace(file)
+    paths.replace(file, json.dumps(memory))

@@ -1,17 +1,52 @@
-"""The environment that pulumi, helm, kubectl and the program run in."""
+"""The environment that our programs and all that they start run in."""
 
 from __future__ import annotations
 
 import json
 import os
 import shlex
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
+from localcloud.layout import API_ADDRESS, HOST_ADDRESS, PUBLIC_NETWORK
 from toolchain import paths
 from toolchain.errors import ToolchainError
 
 #: What `python3 -m toolchain tools` chose for this checkout.
 CHOSEN = paths.SCRATCH / "tools.json"
+
+# Variables of the caller's that would make the tools that we call work otherwise: which cluster and
+# which Spark they take, how interpreters, shells and compilers behave. (A key for each connection
+# is in the stack; an agent's are none of its business.)
+_NEVER = (
+    *("PYTHON*", "VIRTUAL_ENV*", "PIP_TARGET", "PIP_USER", "PIP_PREFIX", "PERL5*", "SSH_AUTH_SOCK"),
+    *("BASH*", "ENV", "SHELLOPTS", "CDPATH", "GLOBIGNORE", "GREP_*", "POSIXLY_CORRECT"),
+    *("TAR_OPTIONS", "MAKEFLAGS", "MAKEOVERRIDES", "MAKEFILES", "MAKELEVEL", "MFLAGS"),
+    *("GO111MODULE", "GOOS", "GOARCH", "GOAMD64", "GOEXPERIMENT", "CGO_*"),
+    *("KUBE*", "HELM_KUBE*", "HELM_NAMESPACE", "HELM_DRIVER", "HELM_DEBUG", "HELM_MAX_HISTORY"),
+    *("SPARK_*", "PYSPARK_*", "HADOOP_*", "YARN_*"),
+)
+# The local cloud needs no account, no login and no backend of anybody's, so what it finds of these
+# is another project's. On AWS they are how the user says which account and backend to take.
+_NEVER_LOCAL = (
+    *("AWS_*", "PULUMI_*", "HELM_*"),
+    *("MOTO_*", "REGISTRY_*", "BUILDAH_*", "CONTAINERS_*", "STORAGE_*", "SYSTEMD_*"),
+    *("LISTEN_*", "NOTIFY_SOCKET"),
+)
+# The plugins that `make tools` found there.
+_STAYS = ("PULUMI_HOME",)
+_LOCAL = {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+# Python's files are UTF-8 whatever the terminal is, and none of them is written into a checkout.
+_ALWAYS = {"PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+# What a daemon has of its maker's environment, which it outlives.
+_DAEMON = ("PATH", "HOME", "XDG_CACHE_HOME", "TINDERBOX_CACHE")
+_LOOPBACK = ("localhost", API_ADDRESS, "::1")
 
 
 def chosen() -> dict[str, Any]:
@@ -25,11 +60,11 @@ def chosen() -> dict[str, Any]:
         raise ToolchainError("the tools are not there yet; run `make tools` first") from None
 
 
-def changes() -> dict[str, str]:
-    """The variables that differ from the caller's environment, such as PATH and PULUMI_HOME."""
+def changes(base: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What the tools need to be found and used, such as PATH and PULUMI_HOME."""
     home = chosen()["home"]
     first = [str(paths.BIN), str(paths.VENV / "bin")]
-    rest = [p for p in os.environ.get("PATH", os.defpath).split(os.pathsep) if p not in first]
+    rest = [p for p in base.get("PATH", os.defpath).split(os.pathsep) if p not in first]
     result = {
         "PATH": os.pathsep.join([*first, *rest]),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
@@ -41,9 +76,58 @@ def changes() -> dict[str, str]:
     return result
 
 
-def environment() -> dict[str, str]:
-    """The whole environment for a child process: the caller's with `changes` in it."""
-    return {**os.environ, **changes()}
+def ours(base: Mapping[str, str], *, local: bool = False) -> dict[str, str]:
+    """`base` without what is another project's, and with ways around the user's proxies.
+
+    local: for the local cloud. Proxies stay for what is downloaded; what is on this machine is
+    asked directly.
+    """
+    never = (*_NEVER, *_NEVER_LOCAL) if local else _NEVER
+    kept = {
+        name: value
+        for name, value in base.items()
+        if name in _STAYS or not any(fnmatchcase(name, pattern) for pattern in never)
+    }
+    for name in ("TMPDIR", "TMP", "TEMP"):
+        if name in kept and not os.access(kept[name], os.W_OK | os.X_OK):
+            del kept[name]
+    if "JAVA_HOME" in kept and not os.access(Path(kept["JAVA_HOME"], "bin", "java"), os.X_OK):
+        del kept["JAVA_HOME"]
+    direct = [*_LOOPBACK, *((HOST_ADDRESS, PUBLIC_NETWORK) if local else ())]
+    given = ",".join(base.get(name, "") for name in ("NO_PROXY", "no_proxy")).split(",")
+    no_proxy = ",".join(dict.fromkeys([*filter(None, map(str.strip, given)), *direct]))
+    return {
+        "HOME": os.path.expanduser("~"),
+        **kept,
+        **_ALWAYS,
+        **(_LOCAL if local else {}),
+        "NO_PROXY": no_proxy,
+        "no_proxy": no_proxy,
+    }
+
+
+def environment(base: Mapping[str, str] = os.environ, *, local: bool = False) -> dict[str, str]:
+    """The whole environment for a child process that uses the tools."""
+    return {**ours(base, local=local), **changes(base)}
+
+
+def daemon(base: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The whole environment for a daemon of the local cloud: nothing of the caller's shell."""
+    kept = {name: base[name] for name in _DAEMON if name in base}
+    return {"PATH": os.defpath, **kept, **_ALWAYS, **_LOCAL, "LANG": "C.UTF-8"}
+
+
+def enter(*, local: bool = False) -> None:
+    """Makes this process's environment one of `ours`, and so that of all that it starts.
+
+    local: what is made here is also read by machines and pods, so a umask that hides files from
+    others is put aside; what nobody else may read is made so by name.
+    """
+    entered = ours(os.environ, local=local)
+    os.environ.clear()
+    os.environ.update(entered)
+    if local:
+        os.umask(0o022)
 
 
 def shell() -> str:

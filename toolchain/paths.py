@@ -56,3 +56,10 @@ def digest_of_files(base: Path, files: Iterable[Path]) -> str:
     for file in sorted(files):
         parts += [str(file.relative_to(base)), file]
     return digest_of(*parts)
+
+
+def replace(file: Path, text: str) -> None:
+    """Writes a file whole or not at all: what is cut off leaves the one that was there."""
+    fresh = file.with_name(f"{file.name}.{os.getpid()}")
+    fresh.write_text(text, "utf-8")
+    fresh.replace(file)

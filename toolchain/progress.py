@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+
+from toolchain.terminal import columns
 
 #: Seconds between two reports: on a terminal (the line is written over) and in a log.
 TERMINAL_EVERY = 1.0
@@ -26,14 +29,20 @@ def ticking(label: Callable[[], str]) -> Generator[None]:
     `label` is asked anew for each report, from another thread. Reports go to stderr, so that
     stdout stays free for results.
     """
-    terminal = sys.stderr.isatty()
+    terminal = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     start = time.monotonic()
     done = threading.Event()
 
     def report(last: bool = False) -> None:
         text = f"tools: {label()} {elapsed(time.monotonic() - start)}"
         if terminal:
-            print(f"\r\033[K{text}", end="\n" if last else "", file=sys.stderr, flush=True)
+            # In one line, or the next report would not write over it.
+            print(
+                f"\r\033[K{text[: columns() - 1]}",
+                end="\n" if last else "",
+                file=sys.stderr,
+                flush=True,
+            )
         else:
             print(text + ("" if last else " ..."), file=sys.stderr, flush=True)
 

@@ -71,9 +71,7 @@ def _choose_and_make(stamp: str, environment: Path, local: bool) -> None:
         "home": str(home) if home else None,
         "choices": [asdict(choice) for choice in everything],
     }
-    new = env.CHOSEN.with_name(f"tools.json.{os.getpid()}")
-    new.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
-    new.replace(env.CHOSEN)
+    paths.replace(env.CHOSEN, json.dumps(record, indent=1) + "\n")
 
 
 def _in_home(choice: Choice, home: Path) -> Choice:

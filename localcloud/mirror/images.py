@@ -19,6 +19,7 @@ from pathlib import Path
 
 from localcloud import host, rootfs
 from localcloud.errors import CloudError
+from localcloud.mirror import packages
 from toolchain import builds, paths
 from toolchain.versions import go_modules
 
@@ -300,6 +301,7 @@ def build(buildah: Buildah, scratch: Path, progress: Callable[[str], None]) -> l
         shutil.copytree(FOLDER / image.folder, context)
         for name in image.binaries:
             shutil.copy(builds.binary(name), context / name)
+        packages.normalise(context)
         if image.stage is not None:
             image.stage(context)
         buildah.build(context, image.folder, wanted)

@@ -91,7 +91,7 @@ def build(package: Package, runc: Path, into: Path) -> Path:
             (tree / target).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, tree / target)
             (tree / target).chmod(0o755)
-        _normalise(tree)
+        normalise(tree)
         size = sum(f.stat().st_size for f in tree.rglob("*") if "DEBIAN" not in f.parts)
         control = tree / "DEBIAN" / "control"
         fields = control.read_text().format(version=package.version)
@@ -101,7 +101,7 @@ def build(package: Package, runc: Path, into: Path) -> Path:
     return deb
 
 
-def _normalise(tree: Path) -> None:
+def normalise(tree: Path) -> None:
     """Modes that do not depend on the umask that the checkout was made with."""
     for folder, _, files in os.walk(tree):
         os.chmod(folder, 0o755)

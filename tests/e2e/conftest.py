@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 from collections import Counter
@@ -87,7 +86,7 @@ class Up:
         with kubeconfig(self.stack) as config:
             done = subprocess.run(
                 ["kubectl", "--kubeconfig", config, *arguments],
-                env={**os.environ, **self.stack.env},
+                env=self.stack.env,
                 capture_output=True,
                 text=True,
             )

@@ -20,7 +20,7 @@ def test_a_second_up_does_nothing(up: Up):
 def test_another_text_reruns_just_the_count(up: Up, tmp_path: Path):
     other = tmp_path / "other.txt"
     write_text(other, seed=2, words=5_000)
-    up.stack.choose_input(str(other))
+    up.stack.prepare(str(other))
     changed = up.changes()
     assert changed and all(name.startswith("wordcount") for name in changed)
     up.make("up", f"INPUT={other}")

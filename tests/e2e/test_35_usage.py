@@ -78,7 +78,7 @@ def test_without_a_node_to_log_in_to_the_same_is_read_from_the_log(
     config = up.stack.outputs(secrets=True)["kubeconfig"]
     done = subprocess.run(
         ["/bin/bash", "-euo", "pipefail", "-c", script],
-        env={**os.environ, **up.stack.env, "KUBECONFIG_TEXT": config},
+        env={**up.stack.env, "KUBECONFIG_TEXT": config},
         stdout=subprocess.PIPE,
         text=True,
         check=True,

@@ -142,7 +142,7 @@ def with_s3(up: Up, bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) ->
         yield folder
     finally:
         up.stack.prepare()
-        up.stack.choose_input(text)
+        up.stack.prepare(text)
         up.stack.up(events)
 
 

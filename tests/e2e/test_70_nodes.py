@@ -26,7 +26,7 @@ def _interrupted_update(stack: Stack, at: str) -> str:
     process = subprocess.Popen(
         ["pulumi", "--non-interactive", *verb, "--config-file", str(stack.config_file)],
         cwd=ROOT,
-        env={**os.environ, **stack.env},
+        env=stack.env,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -38,14 +38,14 @@ port = int(sys.argv[-1].partition(":")[0])
 http.server.HTTPServer(("127.0.0.1", port), Pages).serve_forever()
 """
 RUN = """
-import contextlib
+import contextlib, os
 from console import ui
 from console.stack import Stack
 Stack.exists = lambda self: True
 ui.kubeconfig = lambda stack: contextlib.nullcontext("config")
 ui._LATER = 0.2
 ui._SOON = 0.1
-ui.serve(Stack("dev", env={}))
+ui.serve(Stack("dev", env=dict(os.environ)))
 """
 
 
