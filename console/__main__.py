@@ -39,6 +39,7 @@ def up(stack: Stack, input_: str | None) -> None:
     events = stack.folder / "events.jsonl"
     events.unlink(missing_ok=True)
     stack.up(events)
+    status.require_answer(stack)
     result = stack.outputs()["wordCount"]
     phases = timings.phases(timings.read_events(events), origin=started)
     if stack.is_local:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import subprocess
 import tempfile
+import time
 from collections.abc import Generator
 
 from console import report
@@ -39,6 +40,26 @@ def kubectl(stack: Stack, config: str, *arguments: str) -> str:
         said = done.stderr.strip().splitlines() or [f"kubectl: exit code {done.returncode}"]
         raise ConsoleError(said[-1])
     return done.stdout
+
+
+def require_answer(stack: Stack, seconds: float = 60) -> None:
+    """Raises ConsoleError unless the stack's cluster answers within that time.
+
+    Where nothing has changed an update asks no node, so it ends well beside a cluster that is off.
+    """
+    with kubeconfig(stack) as config:
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                kubectl(stack, config, "get", "--raw", "/readyz")
+                return
+            except ConsoleError as error:
+                if time.monotonic() > end:
+                    raise ConsoleError(
+                        f"the update is done, but the cluster does not answer ({error});"
+                        " see that its instances run (`make status`), then call it again"
+                    ) from None
+            time.sleep(1)
 
 
 def show(stack: Stack) -> None:
