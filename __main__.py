@@ -12,6 +12,7 @@ from components.namespaces import NamespaceArgs, SparkNamespace
 from components.network import NetworkArgs, NetworkStack
 from components.nodes import KubeNodes, NodesArgs, find_machine
 from components.opex import OpexArgs, OpexRelease
+from components.patience import stretch_limits
 from components.provider import aws_provider
 from components.queues import SparkQueues
 from components.settings import Settings
@@ -20,6 +21,7 @@ from components.storage import FileSystemArgs, SharedFileSystem
 from components.text import read_text
 from components.wordcount import WordCountArgs, WordCountJob
 
+stretch_limits()
 settings = Settings.load()
 text = read_text(settings.word_count)
 name = f"{pulumi.get_project()}-{pulumi.get_stack()}"

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from localcloud.errors import CloudError
+from toolchain.patience import factor
 
 
 def run(command: Sequence[str], stdin: str | None = None) -> str:
@@ -23,7 +24,7 @@ def run(command: Sequence[str], stdin: str | None = None) -> str:
 
 def wait_until(condition: Callable[[], bool], seconds: float, pause: float = 0.02) -> bool:
     """Whether `condition` became true within `seconds`; asked every `pause` seconds."""
-    limit = time.monotonic() + seconds
+    limit = time.monotonic() + seconds * factor()
     while not condition():
         if time.monotonic() > limit:
             return False

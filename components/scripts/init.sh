@@ -38,6 +38,7 @@ nodeRegistration:
   kubeletExtraArgs:
     - {name: node-ip, value: "$NODE_IP"}
   $(ignored_preflight_errors)
+$(limits)
 ---
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: ClusterConfiguration

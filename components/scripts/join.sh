@@ -33,6 +33,7 @@ nodeRegistration:
   kubeletExtraArgs:
     - {name: node-ip, value: "$NODE_IP"}
   $(ignored_preflight_errors)
+$(limits)
 END
 say "kubeadm join"
 kubeadm join --config "$configuration"

@@ -28,6 +28,19 @@ ignored_preflight_errors() {
   fi
 }
 
+# kubeadm's own limits, as they are without being said.
+limits() {
+  cat <<END
+timeouts:
+  controlPlaneComponentHealthCheck: $((240 * PATIENCE))s
+  kubeletHealthCheck: $((240 * PATIENCE))s
+  kubernetesAPICall: $((60 * PATIENCE))s
+  etcdAPICall: $((120 * PATIENCE))s
+  tlsBootstrap: $((300 * PATIENCE))s
+  discovery: $((300 * PATIENCE))s
+END
+}
+
 # kube-proxy must leave the connection tables alone where they are not this machine's to change.
 conntrack_settings() {
   if (echo "$(</proc/sys/net/netfilter/nf_conntrack_max)" >/proc/sys/net/netfilter/nf_conntrack_max) 2>/dev/null; then

@@ -2,6 +2,8 @@
 # Put before every step's script by components/steps.py.
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+# How many times as long things may take here: more than once on an emulated machine.
+: "${PATIENCE:=1}"
 
 # say TEXT...: one line of progress.
 say() {
@@ -21,7 +23,7 @@ fail_fixed() {
 
 # wait_for SECONDS WHAT COMMAND...: until the command succeeds; past the limit it fails with WHAT.
 wait_for() {
-  local limit=$1 what=$2 end
+  local limit=$(($1 * PATIENCE)) what=$2 end
   shift 2
   end=$((SECONDS + limit))
   until "$@" >/dev/null 2>&1; do
@@ -47,7 +49,7 @@ put() {
 # apt_get ARGUMENTS...: a fresh image may be updating itself and hold a lock, 5 minutes at most. For
 # dpkg's apt waits by itself, for that of its lists it does not.
 apt_get() {
-  local errors end=$((SECONDS + 300))
+  local errors end=$((SECONDS + 300 * PATIENCE))
   errors=$(mktemp)
   until apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 "$@" 2>"$errors"; do
     if ((SECONDS >= end)) || ! grep -q /lists/lock "$errors"; then

@@ -5,4 +5,4 @@ set -euo pipefail
 
 export KUBECONFIG=/etc/kubernetes/admin.conf
 # shellcheck disable=SC2086 # one argument for each node
-kubectl wait $NODES --for=condition=Ready --timeout=300s
+kubectl wait $NODES --for=condition=Ready --timeout=$((300 * PATIENCE))s

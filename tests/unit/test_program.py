@@ -11,6 +11,7 @@ import yaml
 
 from components import steps
 from tests.unit.plan import EXISTING, ROOT, Plan, changed, plan, planned
+from toolchain.patience import factor
 
 CONTROL_PLANE = "tinderbox-test-control-plane"
 
@@ -136,6 +137,29 @@ def test_or_of_the_endpoint_that_stands_in():
     # Else a refresh changes ARNs.
     assert provider.inputs.get("skipRequestingAccountId") != "true"
     assert {"accessKey", "secretKey"} <= provider.secrets
+
+
+def test_limits_are_stretched_by_one_factor_and_nothing_else_is_other(monkeypatch):
+    once = planned()
+    monkeypatch.setenv("TINDERBOX_PATIENCE", "3")
+    thrice = plan()
+    step = ("command:remote:Command", "tinderbox-test-control-plane-init")
+    assert once.options[step].timeouts == {"create": "10m", "update": "10m", "delete": "5m"}
+    assert thrice.options[step].timeouts == {"create": "30m", "update": "30m", "delete": "15m"}
+    for before in once.of("command:remote:Command"):
+        after = thrice.one(before.name, before.type).inputs
+        assert after["stdin"] == "export PATIENCE=3\n" + before.inputs["stdin"]
+        assert after["connection"]["perDialTimeout"] == 30
+    for before in once.of("kubernetes:helm.sh/v3:Release"):
+        after = thrice.one(before.name, before.type).inputs
+        assert after == {**before.inputs, "timeout": 3 * before.inputs["timeout"]}
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "fast", ""])
+def test_patience_is_a_number(monkeypatch, text):
+    monkeypatch.setenv("TINDERBOX_PATIENCE", text)
+    with pytest.raises(ValueError, match=f"TINDERBOX_PATIENCE: '{text}' has to be"):
+        factor()
 
 
 def test_the_local_stack_differs_in_addresses_only():

@@ -35,6 +35,13 @@ def test_without_time_it_still_looks_once(sandbox):
     assert sandbox.run(shell_input("wait_for 0 something false", {})).returncode == 1
 
 
+def test_patience_makes_limits_longer(sandbox):
+    """Of an emulated machine; never shorter, and never none."""
+    text = shell_input("sleep() { SECONDS=$((SECONDS + 1)); }\nwait_for 2 something false", {})
+    assert "gave up after 2 s" in sandbox.run(text).stderr
+    assert "gave up after 6 s" in sandbox.run(f"export PATIENCE=3\n{text}").stderr
+
+
 def test_put_makes_a_file_with_its_folder_and_its_rights(sandbox):
     ran = sandbox.run(shell_input("put /etc/new/file 0600 <<<content\necho $PUT_CHANGED", {}))
     assert ran.stdout == "yes\n"

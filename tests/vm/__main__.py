@@ -81,7 +81,9 @@ def make_tree(suite: str) -> Path:
     tree = paths.cache_dir() / "vm" / f"{suite}-{key}" / "tree"
     if not tree.is_dir():
         say(f"Debian {suite} by mmdebstrap ...")
-        rootfs.debootstrap(tree, "minbase", PACKAGES, [f"--customize-hook={hook}"], suite)
+        # Java's package wants a folder of the documentation that is never unpacked.
+        hooks = ['--essential-hook=mkdir -p "$1/usr/share/man/man1"', f"--customize-hook={hook}"]
+        rootfs.debootstrap(tree, "minbase", PACKAGES, hooks, suite)
     return tree
 
 
