@@ -16,11 +16,16 @@ over() {
 root=$work/root
 mkdir -p "$work/upper"
 over "$tree" "$root"
-over "$cache" "$root/root/.cache/tinderbox"
-rm -rf "$root"/root/.cache/tinderbox/{vm,locks,pulumi-home,venv,mirror/buildah,unreachable.json}
-# That of the release's Python is kept beside the tree.
-mkdir -p "$tree/../venv" "$root/root/.cache/tinderbox/venv"
-mount --bind "$tree/../venv" "$root/root/.cache/tinderbox/venv"
+warm=$root/root/.cache/tinderbox
+over "$cache" "$warm"
+rm -rf "$warm"/{locks,pulumi-home,unreachable.json}
+for hidden in vm mirror/buildah; do
+  mkdir -p "$warm/$hidden"
+  mount -t tmpfs tmpfs "$warm/$hidden"
+done
+# The environment of the release's Python is kept beside the tree.
+mkdir -p "$tree/../venv" "$warm/venv"
+mount --bind "$tree/../venv" "$warm/venv"
 mkdir -p "$root/usr/local/go" "$root/root/tinderbox" "$root/root/.ssh"
 go=$(go env GOROOT 2>/dev/null || echo /usr/local/go)
 mount --bind "$go" "$root/usr/local/go"

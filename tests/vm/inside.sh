@@ -58,10 +58,9 @@ END
 }
 
 look() {
-  local group id
+  local group
   python -m localcloud status
   group=$(echo /sys/fs/cgroup/system.slice/tinderbox.scope/i-*)
-  id=${group##*/}
   systemctl show tinderbox.scope -p Delegate -p DelegateControllers -p ControlGroup
   is "the machine's limit" "$((4 * 1024 * 1024 * 1024))" "$(<"$group/memory.max")"
   echo "the machine's memory: $(<"$group/memory.current")"
@@ -73,8 +72,8 @@ look() {
   is "kubelet's driver" "cgroupDriver: systemd" "$(node grep cgroupDriver /var/lib/kubelet/config.yaml)"
   echo "pods: $(node find /sys/fs/cgroup/kubepods.slice -name 'cri-containerd-*.scope' | wc -l) containers in scopes of systemd's"
   node find /sys/fs/cgroup/kubepods.slice -name memory.max -exec grep -l '^[0-9]' {} + | head -3
-  is "a module from inside" /boot/config-"$(uname -r)" "$(node ls "/boot/config-$(uname -r)")"
-  is "$id knows its name by its files" 0 "$(node sh -c '"getent -s files hosts \$(hostname) >/dev/null; echo \$?"')"
+  is "the kernel's configuration" /boot/config-"$(uname -r)" "$(node ls "/boot/config-$(uname -r)")"
+  echo "its own name by its files: $(node getent -s files hosts "$(node hostname)")"
 }
 
 preview() {
@@ -123,20 +122,27 @@ reboot() {
   systemctl reboot
 }
 
-# Seen from the boot's log: the mount first, then the kubelet, and no kubelet without it.
+# show UNIT PROPERTY
+show() {
+  systemctl show "$1" --property "$2" --value
+}
+
+# The mount first, then the kubelet, and no kubelet without it; it comes when the mount can be made.
 after() {
   local mount kubelet
   mounted
-  mount=$(systemctl show srv-shared.mount -p ActiveEnterTimestampMonotonic --value)
-  kubelet=$(journalctl -b -u kubelet -o json | head -1 | value 'it["__MONOTONIC_TIMESTAMP"]')
+  mount=$(show srv-shared.mount ActiveEnterTimestampMonotonic)
+  kubelet=$(journalctl -b -u kubelet -o json | sed -n 1p | value 'it["__MONOTONIC_TIMESTAMP"]')
   echo "mounted at $mount, kubelet at $kubelet (microseconds after the boot)"
   ((mount < kubelet))
   systemctl stop kubelet srv-shared.mount nfs-server
+  kubelet=$(show kubelet ExecMainStartTimestampMonotonic)
   systemctl start kubelet --no-block
-  journalctl -b -f -u kubelet --since now | grep -m1 "Control process exited"
-  is "kubelet without the mount" activating "$(systemctl is-active kubelet)"
+  SECONDS=0
+  until [[ $(show kubelet SubState) == auto-restart ]]; do ((SECONDS < 900)) && sleep 1; done
+  is "kubelet's own start without the mount" "$kubelet" "$(show kubelet ExecMainStartTimestampMonotonic)"
   systemctl start nfs-server
-  journalctl -b -f -u kubelet --since now | grep -m1 "Started kubelet"
+  until [[ $(show kubelet ExecMainStartTimestampMonotonic) != "$kubelet" ]]; do ((SECONDS < 1800)) && sleep 1; done
   mounted
 }
 
