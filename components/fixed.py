@@ -22,7 +22,9 @@ def fixed(name: str, settings: Mapping[str, Find]) -> pulumi.ResourceOptions:
 
     def refuse(update: pulumi.ResourceHookArgs) -> None:
         for key, find in settings.items():
-            was, wanted = find(update.old_inputs or {}), find(update.new_inputs or {})
+            was, wanted = (
+                _plain(find(inputs or {})) for inputs in (update.old_inputs, update.new_inputs)
+            )
             if None not in (was, wanted) and was != wanted:
                 # As the nodes themselves say it (scripts/lib.sh).
                 raise ValueError(
@@ -32,3 +34,8 @@ def fixed(name: str, settings: Mapping[str, Find]) -> pulumi.ResourceOptions:
 
     hook = pulumi.ResourceHook(name, refuse, pulumi.ResourceHookOptions(on_dry_run=True))
     return pulumi.ResourceOptions(hooks=pulumi.ResourceHookBinding(before_update=[hook]))
+
+
+def _plain(value: object) -> object:
+    """The engine has no whole numbers."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

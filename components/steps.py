@@ -53,9 +53,8 @@ def value_of(variable: str) -> Find:
 
     def find(inputs: Mapping[str, Any]) -> object:
         text = inputs.get("stdin")
-        line = (
-            re.search(rf"^export {variable}=(.*)$", text, re.M) if isinstance(text, str) else None
-        )
+        known = text if isinstance(text, str) else ""
+        line = re.search(rf"^export {variable}=(.*)$", known, re.M)
         return shlex.split(line[1])[0] if line else None
 
     return find

@@ -160,16 +160,13 @@ def test_what_would_stop_or_break_all_nodes_is_refused_in_the_preview(
     aws_engine, aws_part, key, was, wanted
 ):
     aws_engine.configure(nodes={key: wanted})
-    before = aws_engine.state()
     for verb in (["preview"], ["up", "--yes", "--skip-preview"]):
         done = aws_engine.pulumi(*verb, fails=True)
         printed = done.stdout + done.stderr
         assert f"nodes.{key} is {was} in this cluster, and {wanted} is asked for: set it" in printed
         assert "Traceback" not in printed
     aws_engine.configure()
-    types = {node["type"] for node in _instances(aws_part)}
-    assert types == {"t3.medium"}
-    assert aws_engine.state() == before
+    assert {step["op"] for step in aws_engine.preview("--refresh")} <= {"same", "refresh"}
 
 
 @pytest.mark.parametrize(
