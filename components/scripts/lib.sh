@@ -8,13 +8,13 @@ export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 run_step() {
   local limit=$1 code=0 running watching
   shift
+  trap 'kill -TERM -- "-${running:-$!}"' TERM HUP INT
   set -m # a process group for each of the two
   step "$@" &
   running=$!
   watch_step "$limit" "$running" &
   watching=$!
   set +m
-  trap 'kill -TERM -- "-$running"' TERM HUP INT
   wait "$running" 2>/dev/null || code=$?
   end_group "$running"
   kill -KILL -- "-$watching" 2>/dev/null || true
@@ -29,15 +29,16 @@ watch_step() {
   end_group "$running"
 }
 
-# end_group ID: ends the processes of a group, those that don't listen after 5 seconds.
+# end_group ID: ends the processes of a group; those that don't listen after 5 seconds by force.
 end_group() {
-  local tries
-  kill -TERM -- "-$1" 2>/dev/null || return 0
-  for ((tries = 50; tries; tries--)); do
-    kill -0 -- "-$1" 2>/dev/null || return 0
-    sleep 0.1
+  local signal tries
+  for signal in TERM KILL; do
+    kill "-$signal" -- "-$1" 2>/dev/null || return 0
+    for ((tries = 50; tries; tries--)); do
+      kill -0 -- "-$1" 2>/dev/null || return 0
+      sleep 0.1
+    done
   done
-  kill -KILL -- "-$1" 2>/dev/null || true
 }
 
 # say TEXT...: one line of progress.
@@ -92,17 +93,20 @@ start_service() {
 }
 
 # apt_get ARGUMENTS...: a fresh image may be updating itself and hold a lock, 5 minutes at most. For
-# dpkg's apt waits by itself, for that of its lists it does not.
+# dpkg's apt waits by itself, for that of its lists it does not. What an interruption left is completed first.
 apt_get() {
   local errors end=$((SECONDS + 300))
   errors=$(mktemp)
   until apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 "$@" 2>"$errors"; do
-    if ((SECONDS >= end)) || ! grep -q /lists/lock "$errors"; then
+    if ((SECONDS < end)) && grep -q /lists/lock "$errors"; then
+      sleep 0.5
+    elif ((SECONDS < end)) && grep -q "dpkg was interrupted" "$errors"; then
+      dpkg --configure -a --force-confold >/dev/null
+    else
       cat "$errors" >&2
       rm -f "$errors"
       return 100
     fi
-    sleep 0.5
   done
   rm -f "$errors"
 }

@@ -94,21 +94,29 @@ echo $((left - 1)) >"$SANDBOX/left"
 cat "$SANDBOX/said" >&2
 exit 100
 """
+INTERRUPTED = (
+    "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem.\n"
+)
 LOCKED = "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 7 (apt-get)\n"
 
 
 @pytest.mark.parametrize(
-    ("said", "left", "code"), [(LOCKED, 2, 0), ("E: Unable to locate package x\n", 1, 100)]
+    ("said", "left", "code"),
+    [(LOCKED, 2, 0), (INTERRUPTED, 1, 0), ("E: Unable to locate package x\n", 1, 100)],
 )
-def test_apt_waits_for_whoever_holds_its_lists_and_for_nothing_else(
+def test_apt_waits_for_whoever_holds_its_lists_and_completes_what_was_interrupted(
     sandbox, tmp_path, said, left, code
 ):
     sandbox.fake("apt-get", APT)
+    sandbox.fake("dpkg")
     (tmp_path / "left").write_text(f"{left}\n")
     (tmp_path / "said").write_text(said)
     ran = sandbox.run(shell_input("apt_get update", {}))
     assert (ran.returncode, ran.stderr) == (code, said if code else "")
     assert len(sandbox.calls("apt-get")) == (1 if code else left + 1)
+    assert sandbox.calls("dpkg") == (
+        ["--configure -a --force-confold"] if said == INTERRUPTED else []
+    )
     assert not list(sandbox.temporary.iterdir())
 
 
