@@ -51,6 +51,7 @@ END
 offers() {
   local versions
   versions=$(apt-cache madison "$1" | awk '{print $3}')
+  versions=${versions:-none}
   grep -q "^${2//./\\.}-" <<<"$versions" ||
     fail "$3 has no $1 $2; the newest that it has is ${versions%%$'\n'*}"
 }
