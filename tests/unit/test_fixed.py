@@ -25,6 +25,7 @@ def update(monkeypatch):
     ((name, refuse, opts),) = hooks
     assert name == "guard"
     assert opts.on_dry_run  # in a preview, too
+    assert options.hooks is not None
     assert options.hooks.before_update == [refuse]
     return lambda old, new: refuse(
         pulumi.ResourceHookArgs("urn", "id", "name", "type", new_inputs=new, old_inputs=old)
