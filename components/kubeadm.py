@@ -17,14 +17,18 @@ import pulumi
 import pulumi_command as command
 
 from components.cluster import Cluster
+from components.fixed import fixed
 from components.nodes import KubeNodes, Node
 from components.settings import Settings
-from components.steps import read_script, run_step
+from components.steps import read_script, run_step, value_of
 from components.storage import SharedFileSystem
 
 # Where the packages come from, unless the stack names a mirror (which has the same paths).
 _KUBERNETES_PACKAGES = "https://pkgs.k8s.io"
 _DOCKER_PACKAGES = "https://download.docker.com"
+
+# As the mirror has it too. Nodes that come later get the same one, whatever is new by then.
+_CONTAINERD_VERSION = "2.4.2"
 
 # A name rather than an address, so that more control planes can stand behind it one day.
 _ENDPOINT_NAME = "control-plane.tinderbox.internal"
@@ -67,6 +71,14 @@ class KubeadmBootstrap(pulumi.ComponentResource):
         super().__init__("tinderbox:index:KubeadmBootstrap", name, {}, opts)
         self._args = args
         control_plane = args.nodes.control_plane
+        self._as_made = fixed(
+            f"{name}-cluster",
+            {
+                "cluster.version": value_of("KUBERNETES_VERSION"),
+                "cluster.podCidr": value_of("POD_CIDR"),
+                "cluster.serviceCidr": value_of("SERVICE_CIDR"),
+            },
+        )
 
         prepared = {node.name: self._prepare(node) for node in args.nodes.nodes}
         init = self._init(control_plane, after=prepared[control_plane.name])
@@ -104,10 +116,11 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             "packages.sh",
             {
                 "KUBERNETES_VERSION": version,
+                "CONTAINERD_VERSION": _CONTAINERD_VERSION,
                 "KUBERNETES_PACKAGES": mirror.packages or _KUBERNETES_PACKAGES,
                 "DOCKER_PACKAGES": mirror.packages or _DOCKER_PACKAGES,
             },
-            opts=self._after([ready]),
+            opts=pulumi.ResourceOptions.merge(self._as_made, self._after([ready])),
         )
         containerd = run_step(
             f"{node.name}-containerd",
@@ -156,7 +169,7 @@ class KubeadmBootstrap(pulumi.ComponentResource):
                 "PUBLIC_IP": node.address,
                 "TAKES_WORK": "false" if self._args.nodes.workers else "true",
             },
-            opts=self._after(after),
+            opts=pulumi.ResourceOptions.merge(self._as_made, self._after(after)),
         )
 
     def _approve_serving_certificates(
@@ -187,7 +200,7 @@ class KubeadmBootstrap(pulumi.ComponentResource):
         invitation = run_step(
             f"{worker.name}-invite",
             control_plane,
-            "invite.sh",
+            ["cluster_lib.sh", "invite.sh"],
             {"WORKER": worker.host_name, "WORKER_IP": worker.private_ip},
             triggers=[worker.instance_id],
             secret_output=True,
@@ -210,8 +223,13 @@ class KubeadmBootstrap(pulumi.ComponentResource):
         return run_step(
             f"{worker.name}-member",
             control_plane,
-            "member.sh",
-            {"WORKER": worker.host_name, "JOIN": token, "NODE_LABELS": self._labels(worker)},
+            ["cluster_lib.sh", "member.sh"],
+            {
+                "WORKER": worker.host_name,
+                "INSTANCE": worker.instance_id,
+                "JOIN": token,
+                "NODE_LABELS": self._labels(worker),
+            },
             undoes=True,
             triggers=[worker.instance_id],
             opts=pulumi.ResourceOptions.merge(self._after([join]), with_cluster),

@@ -14,6 +14,7 @@ import pulumi
 import pulumi_aws as aws
 import pulumi_command as command
 
+from components.fixed import fixed
 from components.network import NetworkStack
 from components.settings import NodesSettings, SettingsError
 
@@ -169,6 +170,15 @@ class KubeNodes(pulumi.ComponentResource):
         self._name = name
         self._args = args
         self._child = pulumi.ResourceOptions(parent=self)
+        # AWS would stop all nodes at once for another type (and can't stop spot instances), and a
+        # larger disk would be one without a larger file system.
+        self._as_made = fixed(
+            f"{name}-nodes",
+            {
+                "nodes.type": lambda inputs: inputs.get("instanceType"),
+                "nodes.diskGiB": lambda inputs: inputs.get("rootBlockDevice", {}).get("volumeSize"),
+            },
+        )
 
         self.key_path = f".tinderbox/{pulumi.get_stack()}/id_ed25519"
         private_key, key_pair = self._create_key()
@@ -281,10 +291,13 @@ class KubeNodes(pulumi.ComponentResource):
                 delete_on_termination=True,
             ),
             tags={"Name": name},
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                # These count at the first boot only: a newer image must not replace a node, nor
-                # must another way to buy it.
-                ignore_changes=["ami", "userData", "instanceMarketOptions"],
+            opts=pulumi.ResourceOptions.merge(
+                self._as_made,
+                pulumi.ResourceOptions(
+                    parent=self,
+                    # These count at the first boot only: a newer image must not replace a node, nor
+                    # must another way to buy it.
+                    ignore_changes=["ami", "userData", "instanceMarketOptions"],
+                ),
             ),
         )

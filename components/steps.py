@@ -6,16 +6,21 @@ is idempotent, so an interrupted update is finished by the next one.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pulumi
 import pulumi_command as command
 
+from components.fixed import Find
 from components.nodes import Node
 
 _SCRIPTS = Path(__file__).parent / "scripts"
+# How long a step may take: Pulumi's plugin keeps to it while it dials, the node while it runs.
+_LIMIT_MINUTES = 10
 
 
 def read_script(name: str) -> str:
@@ -23,17 +28,36 @@ def read_script(name: str) -> str:
     return (_SCRIPTS / name).read_text()
 
 
-def shell_input(script: str, values: Mapping[str, object]) -> str:
+def shell_input(
+    script: str, values: Mapping[str, object], limit: float = 60 * _LIMIT_MINUTES
+) -> str:
     """What `bash -s` reads: the values as variables, the common functions, then the script.
 
     The script becomes a function, so that bash has read all of it before it starts and no command
     in it can eat the rest as its standard input. Values stay off the command line, where every
     user of the machine could read them.
+
+    limit: seconds after which the node itself ends it.
     """
     variables = "".join(
         f"export {key}={shlex.quote(str(value))}\n" for key, value in sorted(values.items())
     )
-    return f'{variables}{read_script("lib.sh")}\nstep() {{\n{script}\n}}\nstep "$@" </dev/null\n'
+    return (
+        f"{variables}{read_script('lib.sh')}\n"
+        f'step() {{\n{script}\n}}\nrun_step {limit} "$@" </dev/null\n'
+    )
+
+
+def value_of(variable: str) -> Find:
+    """Where a variable of one plain line is in a step's inputs."""
+
+    def find(inputs: Mapping[str, Any]) -> object:
+        text = inputs.get("stdin")
+        known = text if isinstance(text, str) else ""
+        line = re.search(rf"^export {variable}=(.*)$", known, re.M)
+        return shlex.split(line[1])[0] if line else None
+
+    return find
 
 
 def run_step(
@@ -61,9 +85,10 @@ def run_step(
         read_script(part) for part in ([script] if isinstance(script, str) else script)
     )
     logging = command.remote.Logging.NONE if secret_output or quiet else None
+    limit = f"{_LIMIT_MINUTES}m"
     defaults = pulumi.ResourceOptions(
         additional_secret_outputs=["stdout"] if secret_output else None,
-        custom_timeouts=pulumi.CustomTimeouts(create="10m", update="10m", delete="5m"),
+        custom_timeouts=pulumi.CustomTimeouts(create=limit, update=limit, delete=limit),
     )
     return command.remote.Command(
         name,

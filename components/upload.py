@@ -23,11 +23,21 @@ def upload(
 
     An interrupted copy is written over by the next one.
     """
+    made_for: list[pulumi.Input[object]] = [node.instance_id, folder]
+    # A name for this very copy: the folder follows from the content, so another one may be for it.
+    owner = command.local.Command(
+        f"{name}-owner",
+        create="od -An -N8 -tx8 /dev/urandom",
+        triggers=made_for,
+        add_previous_output_in_env=False,
+        logging=command.local.Logging.NONE,
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
     place = run_step(
         f"{name}-folder",
         node,
         "input.sh",
-        {"FOLDER": folder},
+        {"FOLDER": folder, "OWNER": owner.stdout.apply(str.strip)},
         undoes=True,
         triggers=[folder],
         opts=pulumi.ResourceOptions(

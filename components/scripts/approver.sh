@@ -36,9 +36,8 @@ if [[ ! -s $credentials ]]; then
   mv "$credentials.new" "$credentials"
 fi
 
-put "$program" 0755 <<<"$APPROVER"
-changed=$PUT_CHANGED
-put "/etc/systemd/system/$service" <<END
+put "$program" 0755 "$service" <<<"$APPROVER"
+put "/etc/systemd/system/$service" 0644 "$service" <<END
 [Unit]
 Description=Approves the kubelets' serving certificates
 After=network-online.target
@@ -52,9 +51,5 @@ RestartSec=1
 [Install]
 WantedBy=multi-user.target
 END
-[[ $PUT_CHANGED == no ]] || changed=yes
 systemctl daemon-reload
-systemctl enable --quiet "$service"
-if [[ $changed == yes ]] || ! systemctl is-active --quiet "$service"; then
-  systemctl restart "$service"
-fi
+start_service "$service"

@@ -32,7 +32,7 @@ score=$(cat /proc/self/oom_score_adj)
 pause=$(kubeadm config images list --kubernetes-version "v$KUBERNETES_VERSION" | grep /pause:)
 
 # The package's own file turns CRI off.
-put /etc/containerd/config.toml <<END
+put /etc/containerd/config.toml 0644 containerd <<END
 version = 3
 
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
@@ -50,7 +50,6 @@ version = 3
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
   SystemdCgroup = $systemd_cgroup
 END
-configured=$PUT_CHANGED
 if [[ -n $MIRROR_REGISTRY ]]; then
   put /etc/containerd/certs.d/_default/hosts.toml <<END
 [host.'$MIRROR_REGISTRY']
@@ -61,8 +60,5 @@ put /etc/crictl.yaml <<END
 runtime-endpoint: unix:///run/containerd/containerd.sock
 END
 
-systemctl enable --quiet containerd
-if [[ $configured == yes ]] || ! systemctl is-active --quiet containerd; then
-  systemctl restart containerd
-fi
+start_service containerd
 wait_for 60 "containerd to answer" ctr version

@@ -18,12 +18,7 @@ made_with() {
 }
 
 if [[ ! -e $done_mark ]]; then
-  # What an interrupted attempt left would stop the next one.
-  if [[ -e /etc/kubernetes/admin.conf || -e /etc/kubernetes/manifests/etcd.yaml ]]; then
-    say "an earlier attempt was interrupted: starting over"
-    kubeadm reset --force >/dev/null
-    wait_for 60 "containerd to answer after the reset" ctr version
-  fi
+  start_over "an earlier attempt was interrupted"
   put /etc/kubernetes/tinderbox.yaml 0600 <<END
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: InitConfiguration
@@ -44,6 +39,9 @@ apiVersion: kubeadm.k8s.io/v1beta4
 kind: ClusterConfiguration
 kubernetesVersion: v$KUBERNETES_VERSION
 controlPlaneEndpoint: $ENDPOINT_NAME:6443
+# Nothing renews them: they last as long as the CA. (Kubelets renew their own.)
+certificateValidityPeriod: 87600h0m0s
+caCertificateValidityPeriod: 87600h0m0s
 networking:
   podSubnet: $POD_CIDR
   serviceSubnet: $SERVICE_CIDR

@@ -28,5 +28,4 @@ stringData:
   usage-bootstrap-signing: "true"
   auth-extra-groups: system:bootstrappers:kubeadm:default-node-token
 END
-hash=$(openssl x509 -in /etc/kubernetes/pki/ca.crt -pubkey -noout | openssl pkey -pubin -outform der | sha256sum)
-echo "$id.$secret sha256:${hash%% *}"
+echo "$id.$secret $(cluster_ca)"

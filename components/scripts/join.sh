@@ -11,12 +11,7 @@ if [[ -e $done_mark && $(<"$done_mark") == "$ca_hash" ]]; then
   exit 0
 fi
 
-# What an interrupted attempt or another control plane left would stop this one.
-if [[ -e /etc/kubernetes/kubelet.conf ]]; then
-  say "joined to nothing that still is: starting over"
-  kubeadm reset --force >/dev/null
-  wait_for 60 "containerd to answer after the reset" ctr version
-fi
+start_over "joined to nothing that still is"
 configuration=$(mktemp)
 trap 'rm -f "$configuration"' EXIT
 cat >"$configuration" <<END

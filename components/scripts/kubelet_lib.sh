@@ -1,9 +1,18 @@
 # shellcheck shell=bash
-# What init.sh and join.sh both write into kubeadm's configuration.
+# What init.sh and join.sh both need: what they write into kubeadm's configuration, and a clean start.
 
 # map_name NAME ADDRESS: this node knows the name by /etc/hosts.
 map_name() {
   { grep -v " $1\$" /etc/hosts || true; echo "$2 $1"; } | put /etc/hosts
+}
+
+# start_over WHY: what an attempt or a reset that was interrupted, or another control plane, left would stop kubeadm.
+start_over() {
+  compgen -G '/etc/kubernetes/*.conf' >/dev/null || compgen -G '/etc/kubernetes/pki/*' >/dev/null ||
+    compgen -G '/etc/kubernetes/manifests/*' >/dev/null || return 0
+  say "$1: starting over"
+  kubeadm reset --force >/dev/null
+  wait_for 60 "containerd to answer after the reset" ctr version
 }
 
 # Kubernetes takes cgroup v1 only when told to.

@@ -5,6 +5,44 @@ export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 # How many times as long things may take here: more than once on an emulated machine.
 : "${PATIENCE:=1}"
 
+# run_step SECONDS ARGUMENTS...: runs `step` for that long at most, and only as long as somebody reads what it
+# prints: a closed connection (Ctrl-C, the network) ends it too. All that it started ends with it.
+run_step() {
+  local limit=$1 code=0 running watching
+  shift
+  trap 'kill -TERM -- "-${running:-$!}"' TERM HUP INT
+  set -m # a process group for each of the two
+  step "$@" &
+  running=$!
+  watch_step "$limit" "$running" &
+  watching=$!
+  set +m
+  wait "$running" 2>/dev/null || code=$?
+  end_group "$running"
+  kill -KILL -- "-$watching" 2>/dev/null || true
+  exit "$code"
+}
+
+watch_step() {
+  local limit=$1 running=$2 code=0
+  # `tail -f` ends when nobody reads its output any more; it has nothing to print.
+  timeout --foreground "$limit" tail -f /dev/null || code=$?
+  ((code != 124)) || printf 'not done within %s s: ended\n' "$limit" >&2
+  end_group "$running"
+}
+
+# end_group ID: ends the processes of a group; those that don't listen after 5 seconds by force.
+end_group() {
+  local signal tries
+  for signal in TERM KILL; do
+    kill "-$signal" -- "-$1" 2>/dev/null || return 0
+    for ((tries = 50; tries; tries--)); do
+      kill -0 -- "-$1" 2>/dev/null || return 0
+      sleep 0.1
+    done
+  done
+}
+
 # say TEXT...: one line of progress.
 say() {
   printf '%s\n' "$*"
@@ -32,32 +70,45 @@ wait_for() {
   done
 }
 
-# put FILE [MODE]: standard input becomes the file's content; PUT_CHANGED says whether that changed it.
-# shellcheck disable=SC2034 # the scripts read PUT_CHANGED
+# put FILE [MODE] [SERVICE]: standard input becomes the file's content, in one rename. SERVICE: it reads the
+# file only when it starts; a changed file leaves a note for start_service, which outlives an interruption.
 put() {
-  local file=$1 mode=${2:-0644} new
+  local file=$1 mode=${2:-0644} service=${3:-} new
   new=$(mktemp)
   cat >"$new"
-  PUT_CHANGED=no
   if ! cmp -s "$new" "$file"; then
-    install -D -m "$mode" "$new" "$file"
-    PUT_CHANGED=yes
+    [[ -z $service ]] || install -D /dev/null "/run/tinderbox/restart/$service"
+    install -D -m "$mode" "$new" "$file.new"
+    mv -f "$file.new" "$file"
   fi
   rm -f "$new"
 }
 
+# start_service SERVICE: it runs, now and after a reboot, with what `put` gave it; restarted only for that.
+start_service() {
+  local note=/run/tinderbox/restart/$1
+  systemctl enable --quiet "$1"
+  if [[ -e $note ]] || ! systemctl is-active --quiet "$1"; then
+    systemctl restart "$1"
+    rm -f "$note"
+  fi
+}
+
 # apt_get ARGUMENTS...: a fresh image may be updating itself and hold a lock, 5 minutes at most. For
-# dpkg's apt waits by itself, for that of its lists it does not.
+# dpkg's apt waits by itself, for that of its lists it does not. What an interruption left is completed first.
 apt_get() {
   local errors end=$((SECONDS + 300 * PATIENCE))
   errors=$(mktemp)
   until apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 "$@" 2>"$errors"; do
-    if ((SECONDS >= end)) || ! grep -q /lists/lock "$errors"; then
+    if ((SECONDS < end)) && grep -q /lists/lock "$errors"; then
+      sleep 0.5
+    elif ((SECONDS < end)) && grep -q "dpkg was interrupted" "$errors"; then
+      dpkg --configure -a --force-confold >/dev/null
+    else
       cat "$errors" >&2
       rm -f "$errors"
       return 100
     fi
-    sleep 0.5
   done
   rm -f "$errors"
 }

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # On the control plane: admits a worker that has joined; with the argument "delete", lets it go.
-# WORKER: the node's name    JOIN: "TOKEN CA_HASH" from invite.sh    NODE_LABELS: "key=value ..."
+# WORKER: the node's name    INSTANCE: its machine    JOIN: "TOKEN CA_HASH" from invite.sh
+# NODE_LABELS: "key=value ..."
 set -euo pipefail
 
 export KUBECONFIG=/etc/kubernetes/admin.conf
+machine_label=tinderbox.internal/instance-id
 
 admit() {
   local token=${JOIN%% *}
   wait_for 120 "node $WORKER to register" kubectl get node "$WORKER"
   # shellcheck disable=SC2086 # one argument for each label
-  kubectl label node "$WORKER" node-role.kubernetes.io/worker= $NODE_LABELS --overwrite >/dev/null
+  kubectl label node "$WORKER" node-role.kubernetes.io/worker= "$machine_label=$INSTANCE" $NODE_LABELS --overwrite >/dev/null
   kubectl --namespace kube-system delete secret "bootstrap-token-${token%%.*}" --ignore-not-found >/dev/null
 }
 
@@ -17,9 +19,25 @@ kubelet_answers() {
   kubectl get --raw "/api/v1/nodes/$WORKER/proxy/healthz" --request-timeout 10s >/dev/null 2>&1
 }
 
+# What was replaced is let go last, when another control plane may answer at this address, or another
+# machine have this name: those are not to be touched.
 release() {
+  local machine
+  if [[ $(cluster_ca) != "${JOIN##* }" ]]; then
+    say "$WORKER was in another cluster than the one that is here now: nothing to do"
+    return
+  fi
+  if machine=$(kubectl get node "$WORKER" --output "jsonpath={.metadata.labels.${machine_label//./\\.}}" 2>/dev/null); then
+    if [[ -n $machine && $machine != "$INSTANCE" ]]; then
+      say "$WORKER is another machine than $INSTANCE by now: nothing to do"
+      return
+    fi
+    evict
+  fi
   rm -f "/etc/kubernetes/nodes/$WORKER"
-  kubectl get node "$WORKER" >/dev/null 2>&1 || return 0
+}
+
+evict() {
   # What does not move in time ends with the node; where no kubelet answers, nothing would move.
   if kubelet_answers || kubelet_answers; then
     kubectl drain "$WORKER" --ignore-daemonsets --delete-emptydir-data --force --timeout 90s || true

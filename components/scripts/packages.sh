@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
 # Installs containerd and the Kubernetes tools in the wanted release, and holds them there.
-# KUBERNETES_VERSION: 1.36.4   KUBERNETES_PACKAGES, DOCKER_PACKAGES: base URLs of the repositories
+# KUBERNETES_VERSION: 1.36.4   CONTAINERD_VERSION: 2.4.2
+# KUBERNETES_PACKAGES, DOCKER_PACKAGES: base URLs of the repositories
 set -euo pipefail
 
-# A node that is in a cluster stays at its release: there is no upgrade in place.
+# A node that is in a cluster stays as it is: there is no upgrade in place, and another containerd would
+# restart under all that runs. Only what is missing is installed there.
+only_missing=()
 if compgen -G '/etc/kubernetes/.tinderbox-*' >/dev/null; then
+  only_missing=(--no-upgrade)
   installed=$(kubeadm version --output short)
   [[ $installed == "v$KUBERNETES_VERSION" ]] || fail_fixed cluster.version "${installed#v}" "$KUBERNETES_VERSION"
 fi
@@ -32,15 +36,35 @@ END
 put /etc/apt/sources.list.d/docker.list <<END
 deb [arch=$(dpkg --print-architecture) signed-by=$keys/docker.gpg] $docker_repository $codename stable
 END
-# The control plane's manifests and the kubelet must be of one release: no upgrade by chance.
+# All nodes are of one release, whenever they come: no upgrade by chance.
 put /etc/apt/preferences.d/kubernetes <<END
 Package: kubeadm kubelet kubectl
 Pin: version $KUBERNETES_VERSION-*
 Pin-Priority: 1001
+
+Package: containerd.io
+Pin: version $CONTAINERD_VERSION-*
+Pin-Priority: 1001
 END
 
-say "installing containerd and Kubernetes $KUBERNETES_VERSION"
+# offers PACKAGE VERSION REPOSITORY: else apt would take another version without a word.
+offers() {
+  local versions
+  versions=$(apt-cache madison "$1" | awk '{print $3}')
+  versions=${versions:-none}
+  grep -q "^${2//./\\.}-" <<<"$versions" ||
+    fail "$3 has no $1 $2; the newest that it has is ${versions%%$'\n'*}"
+}
+
+say "installing containerd $CONTAINERD_VERSION and Kubernetes $KUBERNETES_VERSION"
 apt_get update
-apt_get install -y --no-install-recommends --allow-change-held-packages --allow-downgrades \
+if ((!${#only_missing[@]})); then
+  for package in kubelet kubeadm kubectl; do
+    offers "$package" "$KUBERNETES_VERSION" "$kubernetes_repository"
+  done
+  offers containerd.io "$CONTAINERD_VERSION" "$docker_repository"
+fi
+apt_get install -y --no-install-recommends --allow-change-held-packages --allow-downgrades "${only_missing[@]}" \
   containerd.io kubelet kubeadm kubectl cri-tools iptables ethtool socat conntrack
-apt-mark hold containerd.io kubelet kubeadm kubectl >/dev/null
+# With what the kubelet brings, and runc in containerd.io.
+apt-mark hold containerd.io kubelet kubeadm kubectl cri-tools kubernetes-cni >/dev/null

@@ -62,7 +62,10 @@ class NodesSettings(Group):
     count: Annotated[int, whole(1, 250)] = Field(3, description="the first is the control plane")
     type: Annotated[
         str, text("an EC2 instance type such as t3.medium", r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
-    ] = Field("t3.medium", description="x86_64, at least 2 vCPU and 2 GiB")
+    ] = Field(
+        "t3.medium",
+        description="x86_64, at least 2 vCPU and 2 GiB; this and the disk stay while nodes live",
+    )
     disk_gib: Annotated[int, whole(10, 16384, "GiB")] = Field(
         20, description="root disk of each node"
     )

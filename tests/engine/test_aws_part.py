@@ -152,12 +152,18 @@ def test_another_operator_changes_two_rules_in_place(aws_engine, aws_part):
     assert changed == {_name("from-operator-ssh"): "update", _name("from-operator-api"): "update"}
 
 
-def test_another_type_of_instance_is_changed_in_place(aws_engine, aws_part):
-    aws_engine.configure(nodes={"type": "t3.large"})
-    steps = _by_name(aws_engine.preview())
+def test_what_would_stop_or_break_all_nodes_is_refused_in_the_preview_as_well(aws_engine, aws_part):
+    for verb, key, was, wanted in (
+        (["preview"], "type", "t3.medium", "t3.large"),
+        (["up", "--yes", "--skip-preview"], "diskGiB", 20, 30),
+    ):
+        aws_engine.configure(nodes={key: wanted})
+        done = aws_engine.pulumi(*verb, fails=True)
+        printed = done.stdout + done.stderr
+        assert f"nodes.{key} is {was} in this cluster, and {wanted} is asked for: set it" in printed
+        assert "Traceback" not in printed
     aws_engine.configure()
-    changed = {name: step["op"] for name, step in steps.items() if step["op"] != "same"}
-    assert changed[_name("control-plane")] == "update"
+    assert {step["op"] for step in aws_engine.preview("--refresh")} <= {"same", "refresh"}
 
 
 @pytest.mark.parametrize(

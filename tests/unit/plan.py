@@ -63,6 +63,7 @@ class Options:
     ignore_changes: frozenset[str]
     secret_outputs: frozenset[str]
     timeouts: dict[str, str]  # {"create": "10m", ...}
+    fixed_by: frozenset[str]  # names of hooks that may refuse an update
 
     @classmethod
     def of(cls, request: resource_pb2.RegisterResourceRequest) -> Options:
@@ -79,6 +80,7 @@ class Options:
                 for verb in ("create", "update", "delete")
                 if (value := getattr(timeouts, verb))
             },
+            fixed_by=frozenset(request.hooks.before_update),
         )
 
 
@@ -206,6 +208,8 @@ def _computed(type_: str, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _printed(name: str) -> str:
+    if name.endswith("-owner"):
+        return " 0123456789abcdef"
     if name.endswith("-invite"):
         return "abcdef.0123456789abcdef sha256:00"
     if name.endswith("-kubeconfig"):

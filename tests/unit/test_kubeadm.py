@@ -6,7 +6,9 @@ import re
 
 import pytest
 
+from components.steps import value_of
 from tests.unit.plan import Made, Plan, planned
+from toolchain.versions import go_modules
 
 STEP = "command:remote:Command"
 TOKEN = "abcdef.0123456789abcdef"
@@ -61,7 +63,9 @@ def test_every_step_ends_some_time():
     plan = planned()
     for step in plan.of(STEP):
         timeouts = plan.options[step.type, step.name].timeouts
-        assert timeouts == {"create": "10m", "update": "10m", "delete": "5m"}
+        assert timeouts == {"create": "10m", "update": "10m", "delete": "10m"}
+        # On the node as well: Pulumi's plugin only dials within its limit.
+        assert '\nrun_step 600 "$@" </dev/null\n' in step.inputs["stdin"]
 
 
 def test_no_step_puts_values_on_a_command_line():
@@ -139,6 +143,38 @@ def test_the_cluster_is_as_the_settings_say():
     for node in ("control-plane", "worker-1", "worker-2"):
         for step in ("packages", "containerd"):
             assert value(plan.one(f"{node}-{step}"), "KUBERNETES_VERSION") == "1.35.9"
+
+
+def test_what_the_cluster_was_made_with_is_looked_at_before_an_update():
+    plan = planned()
+    guarded = {
+        name.removeprefix("tinderbox-test-"): options.fixed_by
+        for (_, name), options in plan.options.items()
+        if options.fixed_by
+    }
+    nodes = ("control-plane", "worker-1", "worker-2")
+    assert guarded == {
+        **dict.fromkeys(nodes, {"tinderbox-test-nodes"}),
+        **{f"{node}-packages": {"tinderbox-test-cluster"} for node in nodes},
+        "control-plane-init": {"tinderbox-test-cluster"},
+    }
+    inputs = plan.one("control-plane-init").inputs
+    assert value_of("POD_CIDR")(inputs) == "10.244.0.0/16"
+    assert value_of("SERVICE_CIDR")(inputs) == "10.96.0.0/12"
+    for node in nodes:
+        inputs = plan.one(f"{node}-packages").inputs
+        assert value_of("KUBERNETES_VERSION")(inputs) == "1.36.4"
+        assert value_of("POD_CIDR")(inputs) is None
+
+
+def test_every_node_gets_the_containerd_that_the_mirror_has():
+    mirrored = go_modules()["containerd"].version
+    for node in ("control-plane", "worker-1", "worker-2"):
+        assert "v" + value(planned().one(f"{node}-packages"), "CONTAINERD_VERSION") == mirrored
+
+
+def test_a_member_is_told_from_a_newer_machine_of_its_name():
+    assert value(planned().one("worker-1-member"), "INSTANCE") == "tinderbox-test-worker-1-id"
 
 
 def test_a_node_is_known_by_the_vpcs_name_and_its_private_address():

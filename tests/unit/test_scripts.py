@@ -43,8 +43,7 @@ def test_patience_makes_limits_longer(sandbox):
 
 
 def test_put_makes_a_file_with_its_folder_and_its_rights(sandbox):
-    ran = sandbox.run(shell_input("put /etc/new/file 0600 <<<content\necho $PUT_CHANGED", {}))
-    assert ran.stdout == "yes\n"
+    assert sandbox.run(shell_input("put /etc/new/file 0600 <<<content", {})).returncode == 0
     file = sandbox.file("/etc/new/file")
     assert file.read_text() == "content\n"
     assert file.stat().st_mode & 0o777 == 0o600
@@ -54,17 +53,44 @@ def test_put_makes_a_file_with_its_folder_and_its_rights(sandbox):
 def test_put_leaves_a_file_alone_that_is_right(sandbox):
     file = sandbox.file("/etc/file", "content\n")
     before = file.stat()
-    ran = sandbox.run(shell_input("put /etc/file <<<content\necho $PUT_CHANGED", {}))
-    assert ran.stdout == "no\n"
+    sandbox.run(shell_input("put /etc/file <<<content", {}))
     assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 def test_put_replaces_another_content(sandbox):
     file = sandbox.file("/etc/file", "old\n")
-    ran = sandbox.run(shell_input("put /etc/file <<<new\necho $PUT_CHANGED", {}))
-    assert ran.stdout == "yes\n"
+    sandbox.run(shell_input("put /etc/file <<<new", {}))
     assert file.read_text() == "new\n"
     assert file.stat().st_mode & 0o777 == 0o644
+    assert [item.name for item in file.parent.iterdir()] == ["file", "hosts"]
+
+
+def test_a_file_is_never_seen_half(sandbox):
+    """What an interruption leaves of a write is beside it."""
+    file = sandbox.file("/etc/file", "old\n")
+    sandbox.fake("mv", "kill -KILL 0")
+    sandbox.run(shell_input("put /etc/file <<<new", {}))
+    assert file.read_text() == "old\n"
+
+
+SERVED = "put /etc/file 0644 served <<<{}\nstart_service served"
+
+
+def test_a_service_is_restarted_for_what_it_reads_at_its_start_and_for_nothing_else(sandbox):
+    sandbox.fake("systemctl")
+    for content in ("one", "one", "two", "two"):
+        assert sandbox.run(shell_input(SERVED.format(content), {})).returncode == 0
+    assert sandbox.calls("systemctl").count("restart served") == 2
+
+
+def test_a_restart_that_was_interrupted_is_made_good(sandbox):
+    """A second run finds the file as it is to be, and the service with what was before."""
+    sandbox.fake("systemctl", "[[ $1 != enable ]]")
+    assert sandbox.run(shell_input(SERVED.format("one"), {})).returncode == 1
+    sandbox.fake("systemctl")
+    before = len(sandbox.calls("systemctl"))
+    assert sandbox.run(shell_input(SERVED.format("one"), {})).returncode == 0
+    assert "restart served" in sandbox.calls("systemctl")[before:]
 
 
 # Fails as apt-get does, as often as the file says.
@@ -75,21 +101,29 @@ echo $((left - 1)) >"$SANDBOX/left"
 cat "$SANDBOX/said" >&2
 exit 100
 """
+INTERRUPTED = (
+    "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem.\n"
+)
 LOCKED = "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 7 (apt-get)\n"
 
 
 @pytest.mark.parametrize(
-    ("said", "left", "code"), [(LOCKED, 2, 0), ("E: Unable to locate package x\n", 1, 100)]
+    ("said", "left", "code"),
+    [(LOCKED, 2, 0), (INTERRUPTED, 1, 0), ("E: Unable to locate package x\n", 1, 100)],
 )
-def test_apt_waits_for_whoever_holds_its_lists_and_for_nothing_else(
+def test_apt_waits_for_whoever_holds_its_lists_and_completes_what_was_interrupted(
     sandbox, tmp_path, said, left, code
 ):
     sandbox.fake("apt-get", APT)
+    sandbox.fake("dpkg")
     (tmp_path / "left").write_text(f"{left}\n")
     (tmp_path / "said").write_text(said)
     ran = sandbox.run(shell_input("apt_get update", {}))
     assert (ran.returncode, ran.stderr) == (code, said if code else "")
     assert len(sandbox.calls("apt-get")) == (1 if code else left + 1)
+    assert sandbox.calls("dpkg") == (
+        ["--configure -a --force-confold"] if said == INTERRUPTED else []
+    )
     assert not list(sandbox.temporary.iterdir())
 
 
@@ -377,12 +411,16 @@ def test_init_is_configured_as_asked(node, tmp_path):
     assert registration["ignorePreflightErrors"] == []
     assert cluster["kubernetesVersion"] == "v1.36.4"
     assert cluster["controlPlaneEndpoint"] == "cp.internal:6443"
+    # kubeadm's own certificates, the kubeconfigs' too, end with the CA and not after a year.
+    assert cluster["certificateValidityPeriod"] == cluster["caCertificateValidityPeriod"]
+    assert cluster["caCertificateValidityPeriod"] == "87600h0m0s"
     assert cluster["networking"] == {
         "podSubnet": "10.244.0.0/16",
         "serviceSubnet": "10.96.0.0/12",
     }
     assert cluster["apiServer"]["certSANs"] == ["cp.internal", "10.42.0.5", "198.18.1.1"]
     assert kubelet["serverTLSBootstrap"] is True
+    assert kubelet["rotateCertificates"] is True
     assert kubelet["cgroupDriver"] == "systemd"
     assert kubelet["evictionHard"]["nodefs.available"] == "1Gi"
     assert "conntrack" in proxy
@@ -434,6 +472,26 @@ def test_an_interrupted_init_starts_over(node, tmp_path):
     (tmp_path / "init-fails").unlink()
     assert "starting over" in init(node)
     assert [call.split()[0] for call in node.calls("kubeadm")] == ["init", "reset", "init"]
+
+
+@pytest.mark.parametrize("left", ["pki/ca.crt", "manifests/etcd.yaml", "super-admin.conf"])
+def test_whatever_a_reset_that_was_interrupted_left_is_reset(node, left):
+    node.file(f"/etc/kubernetes/{left}", "")
+    assert "starting over" in init(node)
+    assert [call.split()[0] for call in node.calls("kubeadm")] == ["reset", "init"]
+
+
+def test_a_cluster_that_was_made_by_an_older_program_is_left_as_it_is(node):
+    """Its configuration lacks what newer ones have."""
+    init(node)
+    file = node.file("/etc/kubernetes/tinderbox.yaml")
+    older = "".join(
+        line for line in file.read_text().splitlines(True) if "ValidityPeriod" not in line
+    )
+    file.write_text(older)
+    assert init(node) == ""
+    assert file.read_text() == older
+    assert len(node.calls("kubeadm")) == 1
 
 
 TAINT = "node-role.kubernetes.io/control-plane:NoSchedule"
@@ -506,6 +564,13 @@ def test_a_worker_of_another_cluster_joins_this_one(node):
     assert [call.split()[0] for call in node.calls("kubeadm")] == ["join", "reset", "join"]
 
 
+@pytest.mark.parametrize("left", ["bootstrap-kubelet.conf", "pki/ca.crt"])
+def test_a_join_that_waited_for_nothing_and_was_ended_starts_over(node, left):
+    node.file(f"/etc/kubernetes/{left}", "")
+    assert "starting over" in join(node)
+    assert [call.split()[0] for call in node.calls("kubeadm")] == ["reset", "join"]
+
+
 def test_a_join_that_failed_is_tried_again(node, tmp_path):
     (tmp_path / "join-fails").touch()
     assert node.step("kubelet_lib.sh", "join.sh", **JOIN).returncode == 1
@@ -517,8 +582,9 @@ def test_a_join_that_failed_is_tried_again(node, tmp_path):
 # invite.sh, member.sh
 
 
-def test_an_invitation_is_a_token_and_the_hash_of_the_clusters_ca(node, tmp_path):
-    certificate = node.file("/etc/kubernetes/pki/ca.crt")
+def make_ca(node) -> str:
+    """A cluster's CA on the node; its key's hash, as kubeadm takes it."""
+    certificate = node.file("/etc/kubernetes/pki/ca.crt", "")
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-subj", "/CN=kubernetes"]
         + ["-keyout", "/dev/null", "-out", str(certificate)],
@@ -531,10 +597,17 @@ def test_an_invitation_is_a_token_and_the_hash_of_the_clusters_ca(node, tmp_path
         capture_output=True,
         check=True,
     ).stdout
+    return f"sha256:{hashlib.sha256(key).hexdigest()}"
+
+
+def test_an_invitation_is_a_token_and_the_hash_of_the_clusters_ca(node, tmp_path):
+    own = make_ca(node)
     node.fake("kubectl", '[[ $1 != create ]] || cat >"$SANDBOX/made"')
     invitations = []
     for _ in range(2):
-        ran = node.step("invite.sh", WORKER="ip-10-42-0-6.internal", WORKER_IP="10.42.0.6")
+        ran = node.step(
+            "cluster_lib.sh", "invite.sh", WORKER="ip-10-42-0-6.internal", WORKER_IP="10.42.0.6"
+        )
         assert ran.returncode == 0, ran.stderr
         token, ca_hash = ran.stdout.split()
         secret = yaml.safe_load((tmp_path / "made").read_text())
@@ -545,7 +618,7 @@ def test_an_invitation_is_a_token_and_the_hash_of_the_clusters_ca(node, tmp_path
         assert f"{secret['stringData']['token-id']}.{secret['stringData']['token-secret']}" == token
         assert f"delete secret {secret['metadata']['name']} --ignore" in str(node.calls("kubectl"))
         assert token[7:] not in str(node.calls("kubectl"))
-        assert ca_hash == f"sha256:{hashlib.sha256(key).hexdigest()}"
+        assert ca_hash == own
         invitations.append(token)
     first, second = (token.split(".") for token in invitations)
     assert first[0] == second[0]  # the second takes the first one's place
@@ -558,44 +631,118 @@ def test_an_invitation_is_a_token_and_the_hash_of_the_clusters_ca(node, tmp_path
 
 MEMBER = {
     "WORKER": "worker-1",
+    "INSTANCE": "i-1",
     "JOIN": "abcdef.0123456789abcdef sha256:11",
     "NODE_LABELS": "a/b=c d=e",
 }
+# What the cluster knows of the worker: no node, or one of the machine in the file.
+NODES = """
+case $* in
+  "get node "*) [[ -e $SANDBOX/machine ]] && cat "$SANDBOX/machine" ;;
+  "get --raw"*) [[ ! -e $SANDBOX/silent ]] ;;
+  drain*) [[ ! -e $SANDBOX/stuck ]] ;;
+esac
+"""
+
+
+class Member:
+    """The control plane of a cluster with one worker."""
+
+    def __init__(self, node, folder) -> None:
+        self.node, self._folder = node, folder
+        node.fake("kubectl", NODES)
+        self.known = node.file("/etc/kubernetes/nodes/worker-1", "10.42.0.6\n")
+        self.join = f"abcdef.0123456789abcdef {make_ca(node)}"
+        self.say("machine", "i-1")
+
+    def say(self, name: str, content: str = "") -> None:
+        """Writes one of the files that NODES goes by."""
+        (self._folder / name).write_text(content)
+
+    def forget(self) -> None:
+        """The cluster has no such node."""
+        (self._folder / "machine").unlink()
+
+    def release(self, **more: str) -> str:
+        """The step is undone; what it said."""
+        values = {**MEMBER, "JOIN": self.join, **more}
+        ran = self.node.step("cluster_lib.sh", "member.sh", argument="delete", **values)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    def verbs(self) -> list[str]:
+        """What kubectl was asked for."""
+        return [call.split()[0] for call in self.node.calls("kubectl")]
+
+
+@pytest.fixture
+def member(node, tmp_path) -> Member:
+    """A worker that can be let go."""
+    return Member(node, tmp_path)
 
 
 def test_a_member_gets_its_role_and_loses_its_token(node):
-    assert node.step("member.sh", **MEMBER).returncode == 0
+    assert node.step("cluster_lib.sh", "member.sh", **MEMBER).returncode == 0
     assert node.calls("kubectl")[1:] == [
-        "label node worker-1 node-role.kubernetes.io/worker= a/b=c d=e --overwrite",
+        "label node worker-1 node-role.kubernetes.io/worker= tinderbox.internal/instance-id=i-1"
+        " a/b=c d=e --overwrite",
         "--namespace kube-system delete secret bootstrap-token-abcdef --ignore-not-found",
     ]
 
 
-def test_a_member_that_goes_is_drained_and_unknown_afterwards(node):
-    known = node.file("/etc/kubernetes/nodes/worker-1", "10.42.0.6\n")
-    assert node.step("member.sh", argument="delete", **MEMBER).returncode == 0
-    verbs = [call.split()[0] for call in node.calls("kubectl")]
-    assert verbs == ["get", "get", "drain", "delete"]
-    assert not known.exists()
+def test_a_member_that_goes_is_drained_and_unknown_afterwards(member):
+    member.release()
+    assert member.verbs() == ["get", "get", "drain", "delete"]
+    assert not member.known.exists()
 
 
-def test_a_member_whose_machine_is_gone_is_not_waited_for(node):
-    node.fake("kubectl", "[[ $* != *healthz* ]]")
-    assert node.step("member.sh", argument="delete", **MEMBER).returncode == 0
-    verbs = [call.split()[0] for call in node.calls("kubectl")]
-    assert verbs == ["get", "get", "get", "delete"]
+def test_one_of_before_nodes_were_told_by_their_machines_goes_as_well(member):
+    member.say("machine", "")
+    member.release()
+    assert "delete node worker-1" in member.node.calls("kubectl")
 
 
-def test_a_member_that_can_not_be_drained_goes_all_the_same(node):
-    node.fake("kubectl", "[[ $1 != drain ]]")
-    assert node.step("member.sh", argument="delete", **MEMBER).returncode == 0
-    assert "delete node worker-1" in node.calls("kubectl")
+def test_a_member_whose_machine_is_gone_is_not_waited_for(member):
+    member.say("silent")
+    member.release()
+    assert member.verbs() == ["get", "get", "get", "delete"]
 
 
-def test_a_member_that_is_gone_needs_nothing(node):
-    node.fake("kubectl", "false")
-    assert node.step("member.sh", argument="delete", **MEMBER).returncode == 0
-    assert node.calls("kubectl") == ["get node worker-1"]
+def test_a_member_that_can_not_be_drained_goes_all_the_same(member):
+    member.say("stuck")
+    member.release()
+    assert "delete node worker-1" in member.node.calls("kubectl")
+
+
+def test_a_member_that_is_gone_needs_nothing(member):
+    member.forget()
+    member.release()
+    assert member.verbs() == ["get"]
+    assert not member.known.exists()
+
+
+def test_a_member_of_another_cluster_is_left_alone(member):
+    """A control plane that was lost has been replaced by the time its workers are let go."""
+    make_ca(member.node)
+    assert member.release() == (
+        "worker-1 was in another cluster than the one that is here now: nothing to do\n"
+    )
+    assert member.verbs() == []
+    assert member.known.exists()
+
+
+def test_and_so_is_one_where_there_is_no_cluster(member):
+    member.node.file("/etc/kubernetes/pki/ca.crt").unlink()
+    assert "another cluster" in member.release()
+    assert member.verbs() == []
+
+
+def test_a_newer_machine_that_got_the_same_name_is_left_alone(member):
+    """EC2's names follow from addresses, which are given again."""
+    member.say("machine", "i-2")
+    assert member.release() == "worker-1 is another machine than i-1 by now: nothing to do\n"
+    assert member.verbs() == ["get"]
+    assert member.known.exists()
 
 
 # nodes_ready.sh
@@ -623,20 +770,44 @@ def test_the_kubeconfig_leads_to_the_public_address(node):
 # packages.sh, containerd.sh, ready.sh
 
 
-def test_packages_come_from_the_named_repositories_in_the_wanted_release(sandbox):
+PACKAGES = {
+    "KUBERNETES_VERSION": "1.36.4",
+    "CONTAINERD_VERSION": "2.4.2",
+    "KUBERNETES_PACKAGES": "https://k.test",
+    "DOCKER_PACKAGES": "https://d.test",
+}
+# The repositories' packages, each version with the revision that upstream gives it.
+MADISON = """
+case $2 in
+  containerd.io) versions=(2.4.3-1~debian.13~trixie 2.4.2-1~debian.13~trixie) ;;
+  *) versions=(1.36.5-1.1 1.36.4-1.1) ;;
+esac
+printf " $2 | %s | https://x.test Packages\\n" "${versions[@]}"
+"""
+
+
+@pytest.fixture
+def machine(sandbox):
+    """A sandbox in which packages.sh can run."""
     sandbox.file("/etc/os-release", "VERSION_CODENAME=trixie\n")
     for name in ("curl", "apt-get", "apt-mark"):
         sandbox.fake(name)
     sandbox.fake("gpg", 'cat >/dev/null; : >"${!#}"')
     sandbox.fake("dpkg", "echo amd64")
-    ran = sandbox.step(
-        "packages.sh",
-        KUBERNETES_VERSION="1.36.4",
-        KUBERNETES_PACKAGES="https://k.test",
-        DOCKER_PACKAGES="https://d.test",
-    )
+    sandbox.fake("apt-cache", MADISON)
+    sandbox.fake("kubeadm", "echo v1.36.4")
+    return sandbox
+
+
+def installs(machine) -> list[str]:
+    """The calls of apt-get that install, so far."""
+    return [call for call in machine.calls("apt-get") if " install " in call]
+
+
+def test_packages_come_from_the_named_repositories_in_the_wanted_release(machine):
+    ran = machine.step("packages.sh", **PACKAGES)
     assert ran.returncode == 0, ran.stderr
-    sources = sandbox.file("/etc/apt/sources.list.d")
+    sources = machine.file("/etc/apt/sources.list.d")
     kubernetes = (sources / "kubernetes.list").read_text()
     assert " https://k.test/core:/stable:/v1.36/deb/ /\n" in kubernetes
     docker = (sources / "docker.list").read_text()
@@ -644,14 +815,54 @@ def test_packages_come_from_the_named_repositories_in_the_wanted_release(sandbox
     for source in (kubernetes, docker):
         assert "signed-by=" in source
         assert "trusted=yes" not in source
-    keys = [call.split()[-1] for call in sandbox.calls("curl")]
+    keys = [call.split()[-1] for call in machine.calls("curl")]
     assert keys == [
         "https://k.test/core:/stable:/v1.36/deb/Release.key",
         "https://d.test/linux/debian/gpg",
     ]
-    pinned = sandbox.file("/etc/apt/preferences.d/kubernetes").read_text()
-    assert "Pin: version 1.36.4-*\n" in pinned
-    assert sandbox.calls("apt-mark") == ["hold containerd.io kubelet kubeadm kubectl"]
+    pinned = machine.file("/etc/apt/preferences.d/kubernetes").read_text()
+    assert "Package: kubeadm kubelet kubectl\nPin: version 1.36.4-*\n" in pinned
+    assert "Package: containerd.io\nPin: version 2.4.2-*\n" in pinned
+    assert pinned.count("Pin-Priority: 1001\n") == 2
+    assert machine.calls("apt-mark") == [
+        "hold containerd.io kubelet kubeadm kubectl cri-tools kubernetes-cni"
+    ]
+    (install,) = installs(machine)
+    assert "--no-upgrade" not in install
+
+
+@pytest.mark.parametrize("mark", [".tinderbox-initialized", ".tinderbox-joined"])
+def test_nothing_is_upgraded_under_a_node_that_is_in_a_cluster(machine, mark):
+    """Whatever the repository has by then: another containerd would restart."""
+    machine.file(f"/etc/kubernetes/{mark}", "")
+    machine.fake("apt-cache")
+    ran = machine.step("packages.sh", **PACKAGES)
+    assert ran.returncode == 0, ran.stderr
+    (install,) = installs(machine)
+    assert " --no-upgrade containerd.io kubelet " in install
+
+
+@pytest.mark.parametrize(
+    ("variable", "version", "message"),
+    [
+        (
+            "KUBERNETES_VERSION",
+            "1.36.9",
+            "https://k.test/core:/stable:/v1.36/deb/ has no kubelet 1.36.9;"
+            " the newest that it has is 1.36.5-1.1\n",
+        ),
+        (
+            "CONTAINERD_VERSION",
+            "2.4",
+            "https://d.test/linux/debian has no containerd.io 2.4;"
+            " the newest that it has is 2.4.3-1~debian.13~trixie\n",
+        ),
+    ],
+)
+def test_a_version_that_the_repository_lacks_is_named(machine, variable, version, message):
+    ran = machine.step("packages.sh", **{**PACKAGES, variable: version})
+    assert (ran.returncode, ran.stderr) == (1, message)
+    assert not installs(machine)
 
 
 @pytest.mark.parametrize("mark", [".tinderbox-initialized", ".tinderbox-joined"])
@@ -660,8 +871,7 @@ def test_a_node_in_a_cluster_is_not_upgraded_half(sandbox, mark):
     sandbox.fake("kubeadm", "echo v1.36.4")
     for name in ("curl", "apt-get"):
         sandbox.fake(name)
-    values = {"KUBERNETES_PACKAGES": "https://k.test", "DOCKER_PACKAGES": "https://d.test"}
-    ran = sandbox.step("packages.sh", KUBERNETES_VERSION="1.37.0", **values)
+    ran = sandbox.step("packages.sh", **{**PACKAGES, "KUBERNETES_VERSION": "1.37.0"})
     assert ran.returncode == 1
     assert ran.stderr == (
         "cluster.version is 1.36.4 in this cluster, and 1.37.0 is asked for:"
@@ -675,8 +885,7 @@ def test_a_key_that_can_not_be_fetched_ends_the_step(sandbox):
     sandbox.fake("curl", "exit 22")
     sandbox.fake("gpg", "cat >/dev/null")
     sandbox.fake("apt-get")
-    values = {"KUBERNETES_PACKAGES": "https://k.test", "DOCKER_PACKAGES": "https://d.test"}
-    ran = sandbox.step("packages.sh", KUBERNETES_VERSION="1.36.4", **values)
+    ran = sandbox.step("packages.sh", **PACKAGES)
     assert ran.returncode == 22
     assert not sandbox.calls("apt-get")
 
@@ -803,23 +1012,48 @@ def test_a_folder_that_is_no_mount_point_is_refused(sandbox):
     assert not sandbox.file("/srv/shared").exists()
 
 
-@pytest.mark.parametrize("folder", ["/srv/shared/wordcount/inputs", "/srv/shared/spark/jars"])
-def test_a_place_for_what_is_brought_is_made_and_taken_away(sandbox, folder):
+INPUTS = "/srv/shared/wordcount/inputs"
+
+
+def bring(sandbox, place: str, owner: str, argument: str = "") -> str:
+    """Makes a folder for a copy, or takes it away; what it said."""
     sandbox.fake("install", INSTALL)
+    ran = sandbox.step("input.sh", argument=argument, FOLDER=place, OWNER=owner)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+@pytest.mark.parametrize("folder", [INPUTS, "/srv/shared/spark/jars"])
+def test_a_place_for_what_is_brought_is_made_and_taken_away(sandbox, folder):
     place = f"{folder}/0123"
-    assert sandbox.step("input.sh", FOLDER=place).returncode == 0
+    bring(sandbox, place, "a")
     assert sandbox.file(place).is_dir()
     sandbox.file(f"{place}/text", "one two")
-    assert sandbox.step("input.sh", argument="delete", FOLDER=place).returncode == 0
-    assert not sandbox.file(place).exists()
-    assert sandbox.file(folder).is_dir()
+    assert bring(sandbox, place, "a", "delete") == ""
+    assert not list(sandbox.file(folder).iterdir())
+
+
+@pytest.mark.parametrize("again", [["b"], ["b", "b"], ["a", "b"]])
+def test_what_was_replaced_does_not_take_away_what_a_newer_one_brought(sandbox, again):
+    """The new one is made first and the old one undone last, in the same folder.
+
+    On another control plane; or when a text is chosen again after an update that failed.
+    """
+    place = f"{INPUTS}/0123"
+    for owner in ("a", *again):
+        bring(sandbox, place, owner)
+    text = sandbox.file(f"{place}/text", "one two")
+    assert "is for a newer copy by now: it stays" in bring(sandbox, place, "a", "delete")
+    assert text.exists()
+    bring(sandbox, place, "b", "delete")
+    assert not list(sandbox.file(INPUTS).iterdir())
 
 
 @pytest.mark.parametrize("argument", ["", "delete"])
 @pytest.mark.parametrize("place", ["/etc/x", "/srv/shared", "/srv/shared/wordcount/inputs/", ""])
 def test_no_other_place_is_touched(sandbox, place, argument):
     kept = sandbox.file("/srv/shared/wordcount/inputs/other/text", "one")
-    ran = sandbox.step("input.sh", argument=argument, FOLDER=place)
+    ran = sandbox.step("input.sh", argument=argument, FOLDER=place, OWNER="a")
     assert ran.returncode == 1
     assert "is no folder for files that are brought" in ran.stderr
     assert kept.exists()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from components.steps import _SCRIPTS, read_script, shell_input
@@ -73,6 +77,71 @@ def test_what_a_script_leaves_behind_is_cleared_up_at_its_end(sandbox):
     script = shell_input("trap 'echo cleared' EXIT\necho working\nfalse", {})
     ran = sandbox.run(script)
     assert (ran.stdout, ran.returncode) == ("working\ncleared\n", 1)
+
+
+# Notes its process and that of a child which is deaf to SIGTERM if asked to, and hangs.
+HANGING = """trap 'echo cleared >&2' EXIT
+bash -c 'trap "$0" TERM; sleep 1000 & wait; wait' "${DEAF--}" &
+printf "%s\\n" "$BASHPID" "$!" >&2
+echo started
+wait
+echo not reached"""
+
+
+def ended(stderr: str) -> bool:
+    """Whether none of the processes that were noted is left."""
+    noted = [int(line) for line in stderr.splitlines() if line.isdigit()]
+    assert len(noted) == 2, stderr
+    return not any(Path(f"/proc/{process}").exists() for process in noted)
+
+
+def test_a_step_that_hangs_is_ended_with_its_children_and_says_so(sandbox):
+    ran = sandbox.run(shell_input(HANGING, {}, limit=1))
+    assert (ran.stdout, ran.returncode) == ("started\n", 128 + signal.SIGTERM)
+    assert "\nnot done within 1 s: ended\n" in ran.stderr
+    assert "\ncleared\n" in ran.stderr
+    assert ended(ran.stderr)
+
+
+def test_and_so_is_one_whose_children_do_not_listen(sandbox):
+    ran = sandbox.run(shell_input(HANGING, {"DEAF": ""}, limit=1))
+    assert ran.returncode == 128 + signal.SIGTERM
+    assert ended(ran.stderr)
+
+
+def hang_up(process: subprocess.Popen[str]) -> None:
+    """As sshd does when the connection is gone."""
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+def terminate(process: subprocess.Popen[str]) -> None:
+    """As a client's signal comes."""
+    process.terminate()
+
+
+@pytest.mark.parametrize("stop", [hang_up, terminate])
+def test_a_step_ends_when_nobody_listens_any_more(stop, tmp_path):
+    errors = tmp_path / "errors"
+    with errors.open("w") as stderr:
+        process = subprocess.Popen(
+            ["bash", "-c", shell_input(HANGING, {})],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    stop(process)
+    process.wait(timeout=20)
+    assert ended(errors.read_text())
+
+
+def test_what_a_step_leaves_running_ends_with_it(sandbox):
+    ran = sandbox.run(shell_input("sleep 1000 &\necho $! $!", {}))
+    assert ran.returncode == 0
+    assert not Path(f"/proc/{ran.stdout.split()[0]}").exists()
 
 
 def test_the_same_values_make_the_same_script_in_whatever_order():

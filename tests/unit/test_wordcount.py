@@ -254,7 +254,7 @@ def test_another_price_counts_nothing_again(text):
 
 # What another text, script or option changes.
 
-TEXT = {"wordcount-input-folder", "wordcount-input"}
+TEXT = {"wordcount-input-owner", "wordcount-input-folder", "wordcount-input"}
 
 
 def test_another_content_is_counted_again_and_nothing_else_changes(text):
@@ -268,6 +268,21 @@ def test_the_place_of_the_text_before_is_taken_away():
     place = planned().one("wordcount-input-folder").inputs
     assert place["delete"] == "sudo bash -s delete"
     assert copied(planned()).inputs["remotePath"] in place["triggers"]
+
+
+def test_the_place_of_a_text_is_one_copys_own():
+    """The same text may come again before the place that it had is taken away."""
+    made = planned()
+    place, owner = made.one("wordcount-input-folder").inputs, made.one("wordcount-input-owner")
+    assert owner.inputs["triggers"] == place["triggers"]  # so with each place there is a new one
+    assert "\nexport OWNER=0123456789abcdef\n" in place["stdin"]
+
+
+def test_and_no_two_copies_are_taken_for_one():
+    create = planned().one("wordcount-input-owner").inputs["create"]
+    names = {subprocess.check_output(["sh", "-c", create], text=True).strip() for _ in range(9)}
+    assert len(names) == 9
+    assert {len(name) for name in names} == {16}
 
 
 def test_another_name_is_another_text(text):

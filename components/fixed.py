@@ -1,0 +1,41 @@
+"""Settings that stay as they are while the cluster stands: another value is refused in the preview.
+
+What the cluster was made with is in Pulumi's state, which a program does not see; a hook does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pulumi
+
+#: Finds a setting's value in a resource's inputs; None where it is not there, or not known yet.
+Find = Callable[[Mapping[str, Any]], object]
+
+
+def fixed(name: str, settings: Mapping[str, Find]) -> pulumi.ResourceOptions:
+    """For resources that hold these settings (key -> where): no update changes them.
+
+    name: of the hook, once in a program.
+    """
+
+    def refuse(update: pulumi.ResourceHookArgs) -> None:
+        for key, find in settings.items():
+            was, wanted = (
+                _plain(find(inputs or {})) for inputs in (update.old_inputs, update.new_inputs)
+            )
+            if None not in (was, wanted) and was != wanted:
+                # As the nodes themselves say it (scripts/lib.sh).
+                raise ValueError(
+                    f"{key} is {was} in this cluster, and {wanted} is asked for:"
+                    " set it back, or make destroy and make up anew"
+                )
+
+    hook = pulumi.ResourceHook(name, refuse, pulumi.ResourceHookOptions(on_dry_run=True))
+    return pulumi.ResourceOptions(hooks=pulumi.ResourceHookBinding(before_update=[hook]))
+
+
+def _plain(value: object) -> object:
+    """The engine has no whole numbers."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
