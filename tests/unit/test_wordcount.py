@@ -124,7 +124,7 @@ def test_the_driver_runs_the_script_in_client_mode_and_each_attempt_writes_elsew
     script = args.index("/opt/tinderbox/app/wordcount.py")
     assert args[script + 2 :] == ["/srv/shared/wordcount/runs/$(JOB)/$(POD)", "--top", "10"]
     (driver,) = pod(made)["containers"]
-    env = {item["name"]: item["valueFrom"] for item in driver["env"]}
+    env = {item["name"]: item.get("valueFrom", {}) for item in driver["env"]}
     fields = {
         name: item["fieldRef"]["fieldPath"] for name, item in env.items() if "fieldRef" in item
     }
@@ -138,7 +138,7 @@ def test_the_driver_runs_the_script_in_client_mode_and_each_attempt_writes_elsew
 def test_the_driver_knows_sparks_secret_which_is_in_no_argument():
     made = planned()
     (driver,) = pod(made)["containers"]
-    env = {item["name"]: item["valueFrom"] for item in driver["env"]}
+    env = {item["name"]: item.get("valueFrom") for item in driver["env"]}
     assert env["_SPARK_AUTH_SECRET"]["secretKeyRef"] == {"name": "spark-auth", "key": "secret"}
     assert "secret" not in " ".join(arguments(made))
 

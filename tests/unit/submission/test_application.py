@@ -90,6 +90,41 @@ def test_a_failed_driver_is_started_again_as_often_as_asked(retries):
     assert made.job["spec"]["backoffLimit"] == retries
 
 
+def test_wrong_arguments_are_not_tried_again_and_a_pod_that_gave_way_was_no_try():
+    final = {
+        "action": "FailJob",
+        "onExitCodes": {"containerName": "driver", "operator": "In", "values": [2]},
+    }
+    gave_way = {
+        "action": "Ignore",
+        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+    }
+    again, never = (
+        manifests(dataclasses.replace(PI, retries=retries), PLACE) for retries in (2, 0)
+    )
+    assert again.job["spec"]["podFailurePolicy"]["rules"] == [final, gave_way]
+    # What is not to run again doesn't, whoever took its pod away.
+    assert never.job["spec"]["podFailurePolicy"]["rules"] == [final]
+    assert pod(again)["restartPolicy"] == "Never"  # or there can be no such policy
+    assert pod(again)["containers"][0]["name"] == "driver"
+
+
+def test_all_of_sparks_pods_have_a_locale_and_tell_why_they_ended():
+    made = manifests(dataclasses.replace(NATIVE, deploy_mode="cluster"), PLACE)
+    assert made.files is not None
+    templates = [
+        json.loads(made.files["data"][f"{role}-pod.json"]) for role in ("driver", "executor")
+    ]
+    for spec in [pod(made), *(template["spec"] for template in templates)]:
+        container = spec["containers"][0]
+        assert {"name": "LC_ALL", "value": "C.UTF-8"} in container["env"]
+        assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
+    own = dataclasses.replace(PI, driver=Role(env={"LC_ALL": "de_DE.UTF-8"}))
+    (container,) = pod(manifests(own, PLACE))["containers"]
+    locales = [item["value"] for item in container["env"] if item["name"] == "LC_ALL"]
+    assert locales == ["de_DE.UTF-8"]
+
+
 def test_another_content_is_another_config_map(script):
     app = Application(name="mine", app=str(script))
     before = manifests(resolve(app, PLACE)).files
