@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -82,6 +83,13 @@ def test_files_here_go_along_and_urls_stay(script, tmp_path):
     assert mounts["app"] == "/opt/tinderbox/app"
     (volume,) = [v for v in pod(made)["volumes"] if v["name"] == "app"]
     assert volume["configMap"]["name"] == made.files["metadata"]["name"]
+
+
+def test_a_pipe_among_the_files_is_refused_and_not_waited_for(script):
+    os.mkfifo(script.parent / "pipe")
+    app = Application(name="mine", app=str(script), files=(f"{script.parent}/pipe",))
+    with pytest.raises(ApplicationError, match="/pipe can't be read: it is a pipe"):
+        manifests(app, PLACE)
 
 
 @pytest.mark.parametrize("retries", [0, 3])
