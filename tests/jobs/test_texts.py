@@ -11,7 +11,6 @@ import random
 import socket
 import sqlite3
 import tarfile
-import threading
 import zipfile
 import zlib
 from contextlib import closing
