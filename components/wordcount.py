@@ -83,6 +83,8 @@ class WordCountArgs:
 def options(settings: WordCountSettings) -> list[str]:
     """The options of spark_jobs/wordcount.py that the settings ask for."""
     chosen = ["--top", str(settings.top)]
+    if settings.encoding is not None:
+        chosen += ["--encoding", settings.encoding]
     if settings.lowercase:
         chosen.append("--lowercase")
     if settings.pattern is not None:

@@ -71,6 +71,13 @@ def test_what_is_no_folder_of_plain_files(folder):
     assert len(now.files) == 4  # those in `old` once
 
 
+def test_a_text_may_be_in_another_encoding(folder):
+    (folder / "a.txt").write_bytes("\u4e00 \u8a00".encode("utf-16-le") * 50)
+    with pytest.raises(SettingsError, match=r"a\.txt: it is text in UTF-16-LE without"):
+        read(folder)
+    assert read_text(WordCountSettings(input=str(folder), encoding="utf-16-le"))
+
+
 def pipe(place: Path) -> None:
     os.mkfifo(place / "pipe")
 

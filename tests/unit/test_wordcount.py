@@ -251,8 +251,9 @@ def test_a_failed_count_is_run_again_by_the_next_update():
 
 def test_all_options():
     assert options(WordCountSettings(input="/srv/shared/x")) == ["--top", "10"]
-    chosen = WordCountSettings(input="/srv/shared/x", lowercase=True, pattern="-+", top=3)
-    assert options(chosen) == ["--top", "3", "--lowercase", "--pattern=-+"]
+    chosen = WordCountSettings(lowercase=True, pattern="-+", top=3, encoding="latin-1")
+    encoding = ["--encoding", "latin-1"]
+    assert options(chosen) == ["--top", "3", *encoding, "--lowercase", "--pattern=-+"]
 
 
 def test_kubernetes_fills_nothing_into_what_the_user_wrote():
