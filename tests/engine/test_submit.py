@@ -173,7 +173,7 @@ def test_what_is_made(api, run, script):
 
 def test_a_pod_that_gave_way_was_no_try_and_wrong_arguments_are_not_tried_again(api):
     """By the real Job controller."""
-    made = manifests(Application("tries", "local:///opt/pi.py", retries=1), PLACE).job
+    made = manifests(resolve(Application("tries", "local:///opt/pi.py", retries=1), PLACE)).job
     made["metadata"]["name"] = "tries"
     jobs = jobs_of(api)
     jobs.create_namespaced_job(NAMESPACE, made)

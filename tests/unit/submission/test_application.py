@@ -89,7 +89,7 @@ def test_a_pipe_among_the_files_is_refused_and_not_waited_for(script):
     os.mkfifo(script.parent / "pipe")
     app = Application(name="mine", app=str(script), files=(f"{script.parent}/pipe",))
     with pytest.raises(ApplicationError, match="/pipe can't be read: it is a pipe"):
-        manifests(app, PLACE)
+        manifests(resolve(app, PLACE))
 
 
 @pytest.mark.parametrize("retries", [0, 3])
@@ -108,7 +108,7 @@ def test_wrong_arguments_are_not_tried_again_and_a_pod_that_gave_way_was_no_try(
         "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
     }
     again, never = (
-        manifests(dataclasses.replace(PI, retries=retries), PLACE) for retries in (2, 0)
+        manifests(resolve(dataclasses.replace(PI, retries=retries), PLACE)) for retries in (2, 0)
     )
     assert again.job["spec"]["podFailurePolicy"]["rules"] == [final, gave_way]
     # What is not to run again doesn't, whoever took its pod away.
@@ -118,7 +118,7 @@ def test_wrong_arguments_are_not_tried_again_and_a_pod_that_gave_way_was_no_try(
 
 
 def test_all_of_sparks_pods_have_a_locale_and_tell_why_they_ended():
-    made = manifests(dataclasses.replace(NATIVE, deploy_mode="cluster"), PLACE)
+    made = manifests(resolve(dataclasses.replace(NATIVE, deploy_mode="cluster"), PLACE))
     assert made.files is not None
     templates = [
         json.loads(made.files["data"][f"{role}-pod.json"]) for role in ("driver", "executor")
@@ -128,7 +128,7 @@ def test_all_of_sparks_pods_have_a_locale_and_tell_why_they_ended():
         assert {"name": "LC_ALL", "value": "C.UTF-8"} in container["env"]
         assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
     own = dataclasses.replace(PI, driver=Role(env={"LC_ALL": "de_DE.UTF-8"}))
-    (container,) = pod(manifests(own, PLACE))["containers"]
+    (container,) = pod(manifests(resolve(own, PLACE)))["containers"]
     locales = [item["value"] for item in container["env"] if item["name"] == "LC_ALL"]
     assert locales == ["de_DE.UTF-8"]
 
