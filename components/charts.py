@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pulumi
+
 from components.text import digest_of
 
 
@@ -16,6 +18,9 @@ def describe_chart(chart: str) -> str | None:
     folder = Path(chart)
     if not folder.is_dir():
         return None
-    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
-    digest = digest_of((file for file in files if file.suffix not in (".md", ".pyc")), folder)
-    return f"{chart} {digest}"
+    files = [file for file in sorted(folder.rglob("*")) if file.suffix not in (".md", ".pyc")]
+    named = ((str(file.relative_to(folder)), file) for file in files if not file.is_dir())
+    try:
+        return f"{chart} {digest_of(named)}"
+    except OSError as error:
+        raise pulumi.RunError(f"the chart {chart}: {error.filename!r}: {error.strerror}") from None

@@ -18,7 +18,7 @@ from components.cluster import Cluster
 from components.nodes import Machine
 from components.settings import S3Settings, Settings, SettingsError, SparkSettings
 from components.storage import SharedVolume, VolumeArgs, claim_name
-from components.text import LocalFiles, read_local
+from components.text import LocalFiles, read_jars
 from components.upload import upload
 from submission.place import SHARED_PATH, Place
 
@@ -243,7 +243,7 @@ def app_values(settings: Settings) -> dict[str, object]:
 
 
 def _jars(settings: SparkSettings) -> LocalFiles | None:
-    return None if settings.jars is None else read_local("spark.jars", settings.jars)
+    return None if settings.jars is None else read_jars(settings.jars)
 
 
 def _s3_conf(s3: S3Settings) -> dict[str, str]:
@@ -262,5 +262,5 @@ def _jars_conf(jars: LocalFiles | None) -> dict[str, str]:
     """Java itself reads `*` as: all jars in the folder."""
     if jars is None:
         return {}
-    path = f"{_JARS}/{jars.digest}/{jars.path.name}/*"
+    path = f"{_JARS}/{jars.digest}/{jars.name}/*"
     return {"spark.driver.extraClassPath": path, "spark.executor.extraClassPath": path}

@@ -1,67 +1,105 @@
-"""Files of the user's, as the program sees them: where they are, and a digest of their content."""
+"""Files of the user's, as the program sees them: which they are, and a digest of their content.
+
+Which files of a text are counted is the count's own rule (spark_jobs/texts.py): a text means the
+same here as by hand.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.settings import SettingsError, WordCountSettings
+from spark_jobs import texts
 
 
 @dataclass(frozen=True)
 class LocalFiles:
-    """A file or a folder on this machine. `digest` changes with names and content, nothing else."""
+    """Files of this machine that go to the cluster, under one name: a file's, or a folder's.
 
-    path: Path
+    files: each by its place in the folder; one that is not in a folder, by "". digest: changes with
+    names and content, nothing else. left_out: {name: why}.
+    """
+
+    name: str
+    files: Mapping[str, Path]
     digest: str
     size: int  # bytes
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_folder(self) -> bool:
         """True for a folder, false for one file."""
-        return self.path.is_dir()
+        return "" not in self.files
 
 
 def read_text(settings: WordCountSettings) -> LocalFiles | None:
     """The text that the settings name; None for one that need not be brought.
 
-    Raises SettingsError if it can't be read.
+    Raises SettingsError if any of it can't be counted.
     """
-    return None if settings.is_input_there else read_local("wordCount.input", settings.input)
-
-
-def read_local(key: str, path: str) -> LocalFiles:
-    """The file or folder that the setting `key` names.
-
-    Resolves symbolic links once and reads all of it. Raises SettingsError if it can't be read.
-    """
-    resolved = Path(path).resolve()
-    files = (
-        [resolved] if resolved.is_file() else sorted(p for p in resolved.rglob("*") if p.is_file())
-    )
+    if settings.is_input_there:
+        return None
+    key, path = "wordCount.input", settings.input
     try:
-        digest = digest_of(files, resolved.parent)
-        size = sum(file.stat().st_size for file in files)
+        found = texts.find(path, settings.encoding)
+    except texts.TextError as error:
+        raise SettingsError(key, path, f"text that can be counted; {error}") from None
+    return _read(key, path, [(text.inner, text.path) for text in found.texts], found.left_out)
+
+
+def read_jars(path: str) -> LocalFiles:
+    """The jars in the folder of the setting `spark.jars`. Raises SettingsError."""
+    try:
+        names = [name for name in sorted(os.listdir(path)) if name.endswith(".jar")]
     except OSError as error:
-        wanted = f"readable ({error.strerror})"
-        raise SettingsError(key, str(error.filename), wanted) from None
-    return LocalFiles(resolved, digest, size)
+        raise _unreadable("spark.jars", path, error) from None
+    jars = [(name, os.path.join(path, name)) for name in names if not texts.is_hidden(name)]
+    return _read("spark.jars", path, jars)
 
 
-def digest_of(files: Iterable[Path], base: Path) -> str:
-    """A digest of the files' names below `base` and of their contents.
+def _read(
+    key: str, path: str, found: list[tuple[str, str]], left_out: Mapping[str, str] | None = None
+) -> LocalFiles:
+    name = os.path.basename(os.path.abspath(path))
+    try:
+        digest = digest_of((os.path.join(name, place).rstrip("/"), file) for place, file in found)
+        size = sum(os.path.getsize(file) for _, file in found)
+    except OSError as error:
+        raise _unreadable(key, path, error) from None
+    files: dict[str, Path] = {}
+    for place, file in found:
+        if files.setdefault(_portable(place), Path(file)) != Path(file):
+            wanted = f"without another name that is much like {texts.shown(place)}"
+            raise SettingsError(key, path, wanted)
+    # What was named "." may be a folder with a hidden name.
+    return LocalFiles(_portable(name).lstrip("._") or "text", files, digest, size, left_out or {})
+
+
+def _unreadable(key: str, path: str, error: OSError) -> SettingsError:
+    return SettingsError(key, path, f"readable; {texts.shown(error.filename)}: {error.strerror}")
+
+
+def _portable(place: str) -> str:
+    """A name that Pulumi, SFTP and Java can all write: not in other bytes than UTF-8's."""
+    return texts.shown(place).replace("\\", "=")
+
+
+def digest_of(files: Iterable[tuple[str, str | Path]]) -> str:
+    """A digest of files' names, each with where it lies, and of their contents.
 
     Raises OSError with the file's name.
     """
     digest = hashlib.sha256()
-    for file in files:
+    for name, file in files:
         try:
-            with file.open("rb") as stream:
+            with texts.open_text(os.fspath(file)) as stream:
                 content = hashlib.file_digest(stream, "sha256").hexdigest()
         except OSError as error:
-            error.filename = file  # which one that fails in the middle lacks
+            error.filename = os.fspath(file)  # which one that fails in the middle lacks
             raise
-        digest.update(f"{file.relative_to(base)}\0{content}\n".encode())
+        digest.update(os.fsencode(name) + f"\0{content}\n".encode())
     return digest.hexdigest()[:16]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from pathlib import Path
+
 import pulumi
 import pulumi_command as command
 
@@ -19,7 +23,7 @@ def upload(
     node: Node,
     parent: pulumi.Resource,
 ) -> pulumi.Resource:
-    """Copies a file or a folder into `folder`, made for it and removed with it.
+    """Copies the files, under their name, into `folder`, made for them and removed with them.
 
     An interrupted copy is written over by the next one.
     """
@@ -46,15 +50,11 @@ def upload(
             deleted_with=node.instance,
         ),
     )
-    source = (
-        pulumi.FileArchive(str(files.path))
-        if files.is_folder
-        else pulumi.FileAsset(str(files.path))
-    )
     return command.remote.CopyToRemote(
         name,
         connection=node.connection,
-        source=source,
+        # With the slash at the end what is in it goes, not itself.
+        source=pulumi.FileArchive(f"{_lay_out(name, files)}/"),
         remote_path=folder,
         triggers=[node.instance_id],
         opts=pulumi.ResourceOptions(
@@ -63,3 +63,28 @@ def upload(
             custom_timeouts=pulumi.CustomTimeouts(create="60m", update="60m"),
         ),
     )
+
+
+def _lay_out(name: str, files: LocalFiles) -> Path:
+    """A folder of links to just these files, since CopyToRemote takes no list of them.
+
+    It is relative, and named after the content, so that the state is the same for every clone; and
+    never like an archive, which Pulumi would open.
+    """
+    place = Path(".tinderbox", pulumi.get_stack(), "uploads", name, files.digest)
+    (place / files.name if files.is_folder else place).mkdir(parents=True, exist_ok=True)
+    for other in place.parent.iterdir():
+        if other.is_symlink():
+            other.unlink()
+        elif other != place:
+            shutil.rmtree(other)
+    for inner, file in files.files.items():
+        link, target = place / files.name / inner, file.absolute()
+        if link.is_symlink() and link.readlink() == target:
+            continue
+        link.parent.mkdir(parents=True, exist_ok=True)
+        # In one step: an update may be reading it.
+        draft = place.parent / "draft"
+        draft.symlink_to(target)
+        os.replace(draft, link)
+    return place

@@ -31,6 +31,7 @@ from submission.place import SHARED_PATH, STANDALONE
 _SCRIPT = Path(__file__).parent.parent / "spark_jobs" / "wordcount.py"
 _INPUTS = f"{SHARED_PATH}/wordcount/inputs"
 _RUNS = f"{SHARED_PATH}/wordcount/runs"
+_INSTALL = ("install", "-D", "-m", "0644", "/opt/tinderbox/input/text")
 
 # Prints the summary: the line of JSON in the logs of the job's attempts, which only the one that
 # succeeded has, with its folder, which is named after its pod, as "output"; then what that attempt
@@ -82,6 +83,8 @@ class WordCountArgs:
 def options(settings: WordCountSettings) -> list[str]:
     """The options of spark_jobs/wordcount.py that the settings ask for."""
     chosen = ["--top", str(settings.top)]
+    if settings.encoding is not None:
+        chosen += ["--encoding", settings.encoding]
     if settings.lowercase:
         chosen.append("--lowercase")
     if settings.pattern is not None:
@@ -120,7 +123,7 @@ class WordCountJob(pulumi.ComponentResource):
         node = self._args.cluster.control_plane
         if node is not None:
             copied = upload(f"{self._name}-input", text, folder, self._args.cluster, node, self)
-            return _Text(f"{folder}/{text.path.name}", after=(copied,))
+            return _Text(f"{folder}/{text.name}", after=(copied,))
         return self._carry(text, folder)
 
     def _carry(self, text: LocalFiles, folder: str) -> _Text:
@@ -128,7 +131,7 @@ class WordCountJob(pulumi.ComponentResource):
         if text.is_folder or text.size > LARGEST_BY_CONFIGMAP:
             raise SettingsError(
                 "wordCount.input",
-                str(text.path),
+                self._args.settings.input,
                 f"one file of up to {LARGEST_BY_CONFIGMAP} bytes, or a path below {SHARED_PATH},"
                 " where the cluster is not the stack's own",
             )
@@ -137,14 +140,14 @@ class WordCountJob(pulumi.ComponentResource):
         made = kubernetes.core.v1.ConfigMap(
             f"{self._name}-input",
             metadata={"name": config, "namespace": place.namespace},
-            binary_data={"text": base64.b64encode(text.path.read_bytes()).decode()},
+            binary_data={"text": base64.b64encode(text.files[""].read_bytes()).decode()},
             opts=self._args.cluster.options(parent=self, depends_on=[self._args.spark]),
         )
-        target = f"{folder}/{text.path.name}"
+        target = f"{folder}/{text.name}"
         unpack = {
             "name": "input",
             "image": place.image,
-            "command": ["install", "-D", "-m", "0644", "/opt/tinderbox/input/text", target],
+            "command": [*_INSTALL, literally(target)],
             "securityContext": restricted(),
             "volumeMounts": [
                 {"name": "shared", "mountPath": SHARED_PATH},

@@ -27,8 +27,8 @@ def say(text: str) -> None:
 def up(stack: Stack, input_: str | None) -> None:
     """From nothing to the top words, and where the time went."""
     started = time.time()
-    text = find_input(input_, shared=not stack.is_local) if input_ else None
-    stack.check()
+    encoding, shared = stack.encoding, not stack.is_local
+    text = find_input(input_, shared=shared, encoding=encoding) if input_ else None
     if stack.is_local:
         from localcloud import cloud
 

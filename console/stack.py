@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from spark_jobs import texts
 from toolchain import paths, terminal
 from toolchain.env import environment
 
@@ -29,12 +30,12 @@ class ConsoleError(Exception):
     """Something that the person can mend; the message is one line."""
 
 
-def find_input(path: str, *, shared: bool = False) -> str:
+def find_input(path: str, *, shared: bool = False, encoding: str | None = None) -> str:
     """The text that INPUT= names: in S3, or a file or folder here with links resolved once.
 
     One in the checkout is named from there (./2026 is no number to Pulumi, ./-x no option), as
     everybody's checkout has it. shared: the stack is that of others, too, who have no other path of
-    this machine. Raises ConsoleError where there is none.
+    this machine. Raises ConsoleError where there is none, or none that can be counted.
     """
     if path.startswith("s3a://"):
         return path
@@ -44,6 +45,12 @@ def find_input(path: str, *, shared: bool = False) -> str:
         raise ConsoleError(
             f"INPUT={path} does not exist; it must be a file or a folder, or s3a://BUCKET/PATH"
         ) from None
+    if not str(resolved).isprintable():
+        raise ConsoleError(f"INPUT={texts.shown(path)}: no setting can hold this name; rename it")
+    try:
+        texts.find(str(resolved), encoding)
+    except (texts.TextError, LookupError) as error:  # the latter for no encoding
+        raise ConsoleError(f"INPUT={path} can't be counted: {error}") from None
     if resolved.is_relative_to(ROOT):
         return f"./{resolved.relative_to(ROOT)}"
     if shared:
@@ -147,6 +154,12 @@ class Stack:
         if not self.shipped_file.exists():
             raise ConsoleError(f"there is no {self.shipped_file.name}; see Pulumi.dev.yaml")
         return read_settings(self.shipped_file)
+
+    @property
+    def encoding(self) -> str | None:
+        """The setting `wordCount.encoding`, as it stands in the checkout."""
+        settings = self.check()["config"].get(_WORD_COUNT)
+        return settings.get("encoding") if isinstance(settings, dict) else None
 
     def prepare(self, text: str | None = None) -> None:
         """Makes the stack if need be, and brings its configuration up to date with the checkout's.

@@ -60,7 +60,8 @@ class Application:
     arguments: as Kubernetes writes them: $(POD) and $(JOB) are filled in; see `literally`.
     files, py_files, jars, archives: files here (they go along), or URLs as above.
     output: a folder on the volume that the application makes; usage.json goes into it, too.
-    retries: how often a failed driver is started again.
+    retries: how often a failed driver is started again; not after exit code 2, wrong arguments. If
+    not 0, one that Kubernetes took away for others' sake is started again without counting.
     start_within: seconds until the first executor runs, from when Kubernetes is asked for it.
     init_containers, volumes: more for the driver's pod, as manifests.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from spark_jobs.texts import open_text
 from submission.application import Application
 from submission.errors import ApplicationError
 
@@ -65,7 +66,8 @@ def read_files(application: Application) -> dict[str, bytes]:
         if not re.fullmatch(r"[-._a-zA-Z0-9]+", file.name) or file.name in _OWN_FILES:
             raise ApplicationError(f"{name}: a ConfigMap takes no such name; rename the file")
         try:
-            content = file.read_bytes()
+            with open_text(str(file)) as stream:
+                content = stream.read()
         except OSError as error:
             raise ApplicationError(f"{name} can't be read: {error.strerror}") from None
         if carried.setdefault(file.name, content) != content:

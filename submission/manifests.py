@@ -38,6 +38,10 @@ from submission.resolve import SAMPLER, Resolved
 SPARK_UID = 185
 """Of the official image. All of Spark's processes have it: they share what is on the volume."""
 
+WRONG_ARGUMENTS = 2
+"""Exit code of a program that was called the wrong way, by Unix's custom: shells, Python's argparse
+and our own programs keep to it, Spark itself never ends so. Another try would end the same."""
+
 RECEIVER, DONE = "files", ".done"
 """The container that waits for files from here, and the file that tells it there are no more."""
 
@@ -103,10 +107,20 @@ def manifests(resolved: Resolved, *, run: str | None = None, can_upload: bool = 
         "metadata": {"namespace": place.namespace, "labels": _labels(application)},
         "spec": {
             "backoffLimit": application.retries,
+            "podFailurePolicy": {"rules": _failure_rules(application)},
             "template": template,
         },
     }
     return Manifests(config, job, carried if is_large else {})
+
+
+def _failure_rules(application: Application) -> list[dict[str, Any]]:
+    """Which failures are final, and which are no try at all."""
+    wrong = {"containerName": DRIVER_CONTAINER, "operator": "In", "values": [WRONG_ARGUMENTS]}
+    # A drained node, a pod that had to give way. What may not run twice ends with it all the same.
+    moved = {"type": "DisruptionTarget", "status": "True"}
+    ignore = {"action": "Ignore", "onPodConditions": [moved]}
+    return [{"action": "FailJob", "onExitCodes": wrong}, *([ignore] if application.retries else [])]
 
 
 def _job_template(resolved: Resolved, files: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -259,10 +273,14 @@ def _container(name: str, role: Role, place: Place) -> dict[str, Any]:
         keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
         secrets = {key: f"{place.s3_secret}:{key}" for key in keys}
     secrets |= role.secret_env
+    # Without a locale Java reads and makes no names that are not ASCII.
+    variables = {"LC_ALL": "C.UTF-8", **role.env}
     return {
         "name": name,
+        # Where no program left a message for the pod's status, the log's end is better than none.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "env": [
-            *({"name": key, "value": literally(value)} for key, value in role.env.items()),
+            *({"name": key, "value": literally(value)} for key, value in variables.items()),
             *(_from_secret(key, value) for key, value in secrets.items()),
         ],
         "securityContext": restricted(),

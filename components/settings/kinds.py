@@ -225,3 +225,15 @@ def _take_pattern(value: object) -> str:
 
 
 PATTERN = Kind("a regular expression of Java's", _take_pattern)
+
+
+def _take_encoding(value: object) -> str:
+    line = _line(value)
+    try:
+        "".encode(line)
+    except (LookupError, ValueError):
+        raise Unfit(ENCODING.words) from None
+    return line
+
+
+ENCODING = Kind("the name of a text encoding such as iso-8859-1", _take_encoding)

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from components.settings.aws import Secret, Url
 from components.settings.group import Group
-from components.settings.kinds import IMAGE, PATTERN, SWITCH, choice, path, text, whole
+from components.settings.kinds import ENCODING, IMAGE, PATTERN, SWITCH, choice, path, text, whole
 from submission.place import MASTERS, SHARED_PATH
 
 
@@ -83,6 +83,9 @@ class WordCountSettings(Group):
     master: Annotated[str, choice(*MASTERS)] = Field(
         "standalone",
         description="the stack's workers, or executors that are pods of the count's own",
+    )
+    encoding: Annotated[str, ENCODING] | None = Field(
+        None, description="of a text that is not in UTF-8 and has no byte order mark"
     )
     lowercase: Annotated[bool, SWITCH] = Field(False, description='count "The" and "the" as one')
     pattern: Annotated[str, PATTERN] | None = Field(

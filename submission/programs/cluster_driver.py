@@ -29,11 +29,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 ACCOUNT = Path(os.environ.get("ACCOUNT", "/var/run/secrets/kubernetes.io/serviceaccount"))
+
+#: What a pod's status tells as the reason of its end; Kubernetes makes the file.
+TERMINATION_LOG = "/dev/termination-log"
 
 #: Seconds between two looks at a pod that has not started or not ended yet.
 LOOK_EVERY = 1.0
@@ -146,6 +150,9 @@ def exit_code(pod: Mapping[str, Any] | None, container: str) -> int | None:
         if status["name"] == container and ended:
             if ended.get("reason") not in (None, "Completed", "Error"):
                 say(f"the driver ended: {ended['reason']}")
+            # What the driver's pod tells of its end is this one's reason, too.
+            with suppress(OSError), open(os.open(TERMINATION_LOG, os.O_WRONLY), "w") as log:
+                log.write(ended.get("message", ""))
             return ended["exitCode"]
     if pod["status"]["phase"] == "Failed":
         status = pod["status"]

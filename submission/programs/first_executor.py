@@ -27,6 +27,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -38,6 +39,9 @@ LOOK_EVERY = 2.0
 #: Seconds that the command has to end by itself when it is told to.
 ENDS_WITHIN = 30.0
 
+#: What a pod's status tells as the reason of its end; Kubernetes makes the file.
+TERMINATION_LOG = "/dev/termination-log"
+
 #: What Kubernetes says of a pod that it does not take, in a line of Spark's log.
 REFUSED = b" is forbidden: "
 
@@ -45,6 +49,13 @@ REFUSED = b" is forbidden: "
 def say(text: str) -> None:
     """One line on stderr."""
     print(f"first executor: {text}", file=sys.stderr, flush=True)
+
+
+def say_why(text: str) -> None:
+    """The line that tells why the command came to nothing, in the pod's status as well."""
+    say(text)
+    with suppress(OSError), open(os.open(TERMINATION_LOG, os.O_WRONLY | os.O_TRUNC), "w") as log:
+        log.write(f"first executor: {text}")
 
 
 Pods = list[dict[str, Any]]
@@ -164,10 +175,10 @@ def run(command: Sequence[str], watch: Watch) -> int:
     for thread in pumps:
         thread.join(5)  # a process of the command's own may hold the pipe open
     if started is False:
-        say(f"none has started within {watch.within:.0f} s: {watch.reason}")
+        say_why(f"none has started within {watch.within:.0f} s: {watch.reason}")
         return 1
     if code != 0 and not started and watch.refusal:
-        say(f"none has started: {watch.refusal}")
+        say_why(f"none has started: {watch.refusal}")
     return code if code >= 0 else 128 - code
 
 

@@ -82,7 +82,10 @@ class Standalone:
     def environment(self, address: str, conf: str) -> dict[str, str]:
         own = {"POD_IP": address, "SPARK_LOCAL_IP": address, "_SPARK_AUTH_SECRET": self.secret}
         own |= {"SPARK_CONF_DIR": str(self.folder / conf), "PYSPARK_PYTHON": sys.executable}
-        return os.environ | own | {"SPARK_DAEMON_MEMORY": "256m"}
+        # Pods have no locale but the one that they are given.
+        bare = {k: v for k, v in os.environ.items() if not k.startswith(("LANG", "LC_"))}
+        given = self.container(WORKER_PODS)["env"]
+        return bare | {item["name"]: item["value"] for item in given if "value" in item} | own
 
     def spawn(self, command: list[str], env: dict[str, str], log: str) -> subprocess.Popen[bytes]:
         with (self.folder / log).open("ab") as out:

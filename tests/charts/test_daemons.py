@@ -75,7 +75,7 @@ def test_word_count_on_all_workers(spark: Standalone) -> None:
     text = "the cat the dog\n" * 20_000
     (spark.folder / "in").mkdir()
     for number in range(8):
-        (spark.folder / "in" / f"{number}.txt").write_text(text)
+        (spark.folder / "in" / f"{number} ä日.txt").write_text(text)
     output = spark.folder / "runs" / "one"
     driver = spark.submit(PROGRAM, str(spark.folder / "in"), str(output))
     assert driver.wait(timeout=120) == 0, (spark.folder / "driver.log").read_text()

@@ -47,8 +47,8 @@ class Up:
         self.stack = stack
         self.printed = ""
 
-    def make(self, *arguments: str) -> str:
-        """Runs make as a person would; returns what it printed. It must succeed."""
+    def make(self, *arguments: str, fails: bool = False) -> str:
+        """Runs make as a person would; returns what it printed. It must succeed, or fail."""
         done = subprocess.run(
             ["make", *arguments],
             cwd=ROOT,
@@ -57,7 +57,7 @@ class Up:
             text=True,
         )
         print(done.stdout)
-        assert done.returncode == 0, done.stdout[-4000:]
+        assert (done.returncode != 0) == fails, done.stdout[-4000:]
         return done.stdout
 
     def outputs(self) -> dict[str, Any]:
@@ -70,9 +70,13 @@ class Up:
         steps = json.loads(printed)["steps"]
         return {step["urn"].split("::")[-1]: step["op"] for step in steps if step["op"] != "same"}
 
-    def assert_counted(self, text: Path) -> dict[str, Any]:
-        """The result in the outputs is what Counter makes of the text; returns it."""
-        expected = Counter(text.read_text(encoding="utf-8").split())
+    def assert_counted(self, text: Path, *files: Path) -> dict[str, Any]:
+        """The result in the outputs is what Counter makes of the text; returns it.
+
+        files: those of a folder that are to be counted.
+        """
+        read = (file.read_text(encoding="utf-8", errors="replace") for file in files or (text,))
+        expected = Counter(word for content in read for word in content.split())
         result = self.outputs()["wordCount"]
         assert result["words"] == sum(expected.values())
         assert result["distinct"] == len(expected)

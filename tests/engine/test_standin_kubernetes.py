@@ -314,6 +314,7 @@ def test_a_failed_job_is_kept_in_the_state_and_replaced_where_that_is_asked_for(
     query = {"labelSelector": "batch.kubernetes.io/job-name=fails"}
     pod = until(lambda: (one.handler.cluster.get(pods, query)["items"] or [None])[0])
     ended = {"exitCode": 2, "reason": "Error", "startedAt": None, "finishedAt": None}
+    ended["message"] = "app: no such file"  # by the program itself
     container = {"name": "main", "image": "none", "imageID": "", "ready": False, "restartCount": 0}
     container["state"] = {"terminated": {k: v for k, v in ended.items() if v is not None}}
     status = {"phase": "Failed", "containerStatuses": [container]}
@@ -321,7 +322,7 @@ def test_a_failed_job_is_kept_in_the_state_and_replaced_where_that_is_asked_for(
     thread.join(20)
     assert isinstance(errors[0], InitFailed)
     assert "the Job failed: BackoffLimitExceeded" in str(errors[0])
-    assert "exit code 2" in str(errors[0])
+    assert "Error: app: no such file (exit code 2)" in str(errors[0])
     assert one.id == "default/fails" and one.outputs["status"]["failed"] == 1
 
     found = one.diff(inputs)

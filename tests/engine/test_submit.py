@@ -102,10 +102,13 @@ def within(seconds: float, found: Callable[[], Any]) -> Any:
     return value
 
 
-def ends(api: client.ApiClient, code: int) -> None:
-    """The kubelet's part: the pod's driver has ended with that code."""
-    (pod,) = within(30, lambda: pods(api))
-    terminated = {"exitCode": code, "reason": "Error" if code else "Completed"}
+def ends(api: client.ApiClient, code: int, why: str = "", **more: Any) -> str:
+    """The kubelet's part: the pod's driver has ended with that code. The name of the pod.
+
+    more: of its status.
+    """
+    (pod,) = within(60, lambda: [p for p in pods(api) if p.status.phase == "Pending"])
+    terminated = {"exitCode": code, "reason": "Error" if code else "Completed", "message": why}
     container = {
         "name": "driver",
         "image": "x",
@@ -114,8 +117,10 @@ def ends(api: client.ApiClient, code: int) -> None:
         "restartCount": 0,
         "state": {"terminated": terminated},
     }
-    status = {"phase": "Failed" if code else "Succeeded", "containerStatuses": [container]}
+    phase = "Failed" if code else "Succeeded"
+    status = {"phase": phase, "containerStatuses": [container], **more}
     core_of(api).patch_namespaced_pod_status(pod.metadata.name, NAMESPACE, {"status": status})
+    return pod.metadata.name
 
 
 @pytest.fixture
@@ -163,6 +168,29 @@ def test_what_is_made(api, run, script):
         teller.join()
         core_of(api).delete_namespaced_config_map(of_stack, NAMESPACE)
         jobs_of(api).delete_collection_namespaced_job(NAMESPACE, propagation_policy="Background")
+        within(30, lambda: not pods(api))
+
+
+def test_a_pod_that_gave_way_was_no_try_and_wrong_arguments_are_not_tried_again(api):
+    """By the real Job controller."""
+    made = manifests(resolve(Application("tries", "local:///opt/pi.py", retries=1), PLACE)).job
+    made["metadata"]["name"] = "tries"
+    jobs = jobs_of(api)
+    jobs.create_namespaced_job(NAMESPACE, made)
+    try:
+        ends(api, 143, conditions=[{"type": "DisruptionTarget", "status": "True"}])
+        ends(api, 2)
+
+        def failed() -> Any:
+            status = jobs.read_namespaced_job("tries", NAMESPACE).status
+            return next((c for c in status.conditions or [] if c.type == "Failed"), None)
+
+        condition = within(60, failed)
+        assert condition.reason == "PodFailurePolicy", condition
+        assert "exit code 2" in condition.message
+        assert jobs.read_namespaced_job("tries", NAMESPACE).status.failed == 1
+    finally:
+        jobs.delete_namespaced_job("tries", NAMESPACE, propagation_policy="Background")
         within(30, lambda: not pods(api))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
+import pulumi
 import pytest
 
 from components.charts import describe_chart
@@ -27,6 +29,14 @@ def test_another_chart_is_another_description(tmp_path, monkeypatch):
         after = describe_chart("./spark")
         assert after != before
         before = after
+
+
+def test_a_chart_that_can_not_be_read_is_one_line(tmp_path):
+    (tmp_path / os.fsdecode(b"caf\xe9.yaml")).touch()
+    assert describe_chart(str(tmp_path)) != f"{tmp_path} "
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(pulumi.RunError, match=r"the chart .*/pipe\.yaml': it is a pipe"):
+        describe_chart(str(tmp_path))
 
 
 def test_a_chart_elsewhere_is_described_by_its_own_version():

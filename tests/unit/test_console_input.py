@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+from console import stack
 from console.__main__ import up
 from console.stack import ConsoleError, Stack, find_input
 from localcloud import cloud
@@ -14,6 +17,41 @@ def test_a_text_that_is_not_there_is_told_before_anything_starts(tmp_path, monke
     missing = str(tmp_path / "missing")
     with pytest.raises(ConsoleError, match=f"INPUT={missing} does not exist"):
         up(Stack("local", env={}), missing)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("pipe", r"INPUT=.*/pipe can't be counted: .*/pipe: it is a pipe"),
+        (".hidden", r"INPUT=.*/\.hidden can't be counted: .*/\.hidden: a name that starts with"),
+        ("self", r"INPUT=.*/self does not exist"),
+        (os.fsdecode(b"caf\xe9"), r"INPUT=.*/caf\\xe9: no setting can hold this name; rename it"),
+    ],
+)
+def test_a_text_that_can_not_be_counted_is_told_before_anything_starts(
+    tmp_path, monkeypatch, name, said
+):
+    monkeypatch.setattr(cloud, "up", lambda say: pytest.fail("the local cloud was started"))
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "self").symlink_to("self")
+    for file in (".hidden", os.fsdecode(b"caf\xe9")):
+        (tmp_path / file).touch()
+    with pytest.raises(ConsoleError, match=said) as caught:
+        up(Stack("local", env={}), str(tmp_path / name))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_the_encoding_is_the_settings(tmp_path, monkeypatch):
+    (tmp_path / "text").write_bytes("one two".encode("utf-16-le") * 50)
+    with pytest.raises(ConsoleError, match="it is text in UTF-16-LE without"):
+        find_input(str(tmp_path / "text"))
+    monkeypatch.setattr(stack, "ROOT", tmp_path)
+    file = tmp_path / "Pulumi.local.yaml"
+    file.write_text("config: {tinderbox:wordCount: {encoding: UTF-16LE}}")
+    encoding = Stack("local", env={"PATH": ""}).encoding
+    assert find_input(str(tmp_path / "text"), encoding=encoding) == "./text"
+    with pytest.raises(ConsoleError, match="can't be counted: unknown encoding: none"):
+        find_input(str(tmp_path / "text"), encoding="none")
 
 
 def test_what_spark_can_not_read_is_no_input():

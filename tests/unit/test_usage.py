@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import last_words
 import measured
 import pytest
 import usage
@@ -172,3 +173,80 @@ def test_a_signal_goes_on_to_the_driver(tmp_path: Path) -> None:
             time.sleep(0.05)
         run.send_signal(signal.SIGTERM)
         assert run.wait(20) == 7
+
+
+# Why a driver failed.
+
+AT = "26/11/25 10:00:00"
+
+
+@pytest.mark.parametrize(
+    ("printed", "told"),
+    [
+        (
+            f"wordcount: x: hidden\n{AT} INFO ShutdownHookManager: Shutdown hook called\n",
+            "wordcount: x: hidden",
+        ),
+        ('Traceback (most recent call last):\n  File "a.py"\nValueError: no\n', "ValueError: no"),
+        (
+            "AnalysisException: [NO_TABLE] no t\n'Project [*]\n+- 'Relation [t]\n\n",
+            "AnalysisException: [NO_TABLE] no t",
+        ),
+        (
+            'Exception in thread "main" E: a\n\tat f\nCaused by: F: b\n\t... 9 more\n',
+            "Caused by: F: b",
+        ),
+        ("no line end", "no line end"),
+        ('{"words": 3}\n', ""),
+    ],
+)
+def test_what_a_program_said_last(printed: str, told: str, capfd: pytest.CaptureFixture) -> None:
+    words = last_words.LastWords()
+    program = [sys.executable, "-c", f"print({printed!r}, end='')"]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        for pipe in words.pass_on(run):
+            pipe.join()
+    assert words.line == told
+    assert capfd.readouterr().out == printed
+
+
+def test_a_driver_that_fails_tells_its_pod_why_though_its_log_is_long(
+    tmp_path, monkeypatch
+) -> None:
+    (tmp_path / "log").touch()  # by Kubernetes
+    monkeypatch.setattr(last_words, "TERMINATION_LOG", str(tmp_path / "log"))
+    # The handlers are the program's; a test has its own.
+    monkeypatch.setattr(measured.signal, "signal", lambda *_: None)
+    script = tmp_path / "submit"
+    script.write_text(
+        f"#!/bin/sh\nyes '{AT} WARN it goes on' | head -n 50000; echo 'app: no such file' >&2\n"
+        f"yes '{AT} INFO it goes on' | head -n 50000 >&2; exit $1"
+    )
+    script.chmod(0o755)
+    assert measured.main([str(tmp_path), "pod", "--", str(script), "0"]) == 0
+    assert (tmp_path / "log").read_text() == ""
+    assert measured.main([str(tmp_path), "pod", "--", str(script), "2"]) == 2
+    assert (tmp_path / "log").read_text() == "app: no such file"
+    script.write_text("#!/bin/sh\nkill -9 $$")
+    assert measured.main([str(tmp_path), "pod", "--", str(script)]) == 137
+    assert (tmp_path / "log").read_text() == "ended by SIGKILL"
+
+
+def test_where_there_is_no_pod_nothing_is_left_behind(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(last_words, "TERMINATION_LOG", str(tmp_path / "log"))
+    last_words.tell("nobody listens")
+    assert not list(tmp_path.iterdir())
+
+
+def test_lines_of_any_length_and_bytes_go_through_and_one_that_nobody_reads_ends(tmp_path) -> None:
+    program = "import sys; sys.stdout.buffer.write(b'x' * 10_000_000 + b'\\xff\\n'); exit(1)"
+    words = [sys.executable, measured.__file__, str(tmp_path), "pod", "--", sys.executable, "-c"]
+    done = subprocess.run([*words, program], capture_output=True)
+    assert done.stdout == b"x" * 10_000_000 + b"\xff\n"
+    endless = "while True: print('y')"
+    with subprocess.Popen(
+        [*words, endless], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as run:
+        assert run.stdout is not None
+        run.stdout.close()
+        assert run.wait(20) == 1

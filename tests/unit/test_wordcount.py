@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import subprocess
 
 import pytest
@@ -14,7 +15,7 @@ from components.settings import Settings, SettingsError, WordCountSettings
 from components.wordcount import options
 from submission import measuring
 from submission.manifests import LARGEST_BY_CONFIGMAP
-from tests.unit.plan import EXISTING, MINIMAL, Made, Plan, changed, plan, planned
+from tests.unit.plan import EXISTING, MINIMAL, ROOT, Made, Plan, changed, plan, planned
 
 JOB = "kubernetes:batch/v1:Job"
 COPY = "command:remote:CopyToRemote"
@@ -51,10 +52,19 @@ def copied(plan: Plan) -> Made:
     return plan.one("wordcount-input", COPY)
 
 
+def laid_out(plan: Plan) -> dict[str, bytes]:
+    """What goes to the control plane: all that is in the folder that is copied."""
+    source = copied(plan).inputs["source"]
+    place = re.fullmatch(r"FileArchive\((\.tinderbox/test/uploads/wordcount-input/\w+)/\)", source)
+    assert place, source
+    root = ROOT / place[1]
+    return {str(f.relative_to(root)): f.read_bytes() for f in root.rglob("*") if not f.is_dir()}
+
+
 def test_a_file_is_copied_to_a_folder_of_its_own_and_counted_there(text):
     made = plan(of(text))
+    assert laid_out(made) == {"text.txt": text.read_bytes()}
     copy = copied(made).inputs
-    assert copy["source"] == f"FileAsset({text})"
     assert copy["connection"]["host"] == "198.18.1.1"
     folder = copy["remotePath"]
     assert folder.startswith("/srv/shared/wordcount/inputs/")
@@ -62,16 +72,47 @@ def test_a_file_is_copied_to_a_folder_of_its_own_and_counted_there(text):
     assert f"export FOLDER={folder}\n" in made.one("wordcount-input-folder").inputs["stdin"]
 
 
-def test_a_folder_is_copied_whole(text):
-    made = plan(of(text.parent))
-    assert copied(made).inputs["source"] == f"FileArchive({text.parent})"
-    assert f"{copied(made).inputs['remotePath']}/{text.parent.name}" in arguments(made)
+def test_of_a_folder_just_that_is_copied_which_is_counted(text, tmp_path):
+    books = tmp_path / "books.zip"  # Pulumi would unpack what is called so
+    (books / "old").mkdir(parents=True)
+    text.rename(books / "old" / "text.txt")
+    (books / ".hidden").write_text("hidden")
+    (books / "_draft").mkdir()
+    (books / "self").symlink_to(books)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "10:30 \u00e4.txt").write_text("three")
+    (books / "more").symlink_to(tmp_path / "more")
+    made = plan(of(books))
+    assert laid_out(made) == {
+        "books.zip/old/text.txt": b"one two two\n",
+        "books.zip/more/10:30 \u00e4.txt": b"three",
+    }
+    assert f"{copied(made).inputs['remotePath']}/books.zip" in arguments(made)
 
 
-def test_a_link_is_followed_once(text, tmp_path):
-    link = tmp_path / "latest"
-    link.symlink_to(text)
-    assert copied(plan(of(link))).inputs["source"] == f"FileAsset({text})"
+def test_of_texts_before_nothing_is_copied_or_kept_here(text, tmp_path):
+    made = plan(of(text))
+    text.write_text("another\n")
+    after = plan(of(text))
+    assert laid_out(after) == {"text.txt": b"another\n"}
+    assert laid_out(made) == {}
+
+
+def test_an_empty_folder_is_copied_as_one(tmp_path):
+    (tmp_path / "empty").mkdir()
+    made = plan(of(tmp_path / "empty"))
+    assert laid_out(made) == {}
+    (root,) = (ROOT / ".tinderbox/test/uploads/wordcount-input").iterdir()
+    assert [place.name for place in root.iterdir()] == ["empty"]
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_what_can_not_be_counted_is_refused_before_anything_is_made(tmp_path, preview):
+    os.mkfifo(tmp_path / "pipe")
+    made = Plan()
+    with pytest.raises(SettingsError, match="pipe: it is a pipe"):
+        plan(of(tmp_path), preview=preview, recorder=made)
+    assert not made.made
 
 
 def test_a_text_in_s3_is_counted_there_and_the_counts_may_go_there(tmp_path):
@@ -124,7 +165,7 @@ def test_the_driver_runs_the_script_in_client_mode_and_each_attempt_writes_elsew
     script = args.index("/opt/tinderbox/app/wordcount.py")
     assert args[script + 2 :] == ["/srv/shared/wordcount/runs/$(JOB)/$(POD)", "--top", "10"]
     (driver,) = pod(made)["containers"]
-    env = {item["name"]: item["valueFrom"] for item in driver["env"]}
+    env = {item["name"]: item.get("valueFrom", {}) for item in driver["env"]}
     fields = {
         name: item["fieldRef"]["fieldPath"] for name, item in env.items() if "fieldRef" in item
     }
@@ -138,7 +179,7 @@ def test_the_driver_runs_the_script_in_client_mode_and_each_attempt_writes_elsew
 def test_the_driver_knows_sparks_secret_which_is_in_no_argument():
     made = planned()
     (driver,) = pod(made)["containers"]
-    env = {item["name"]: item["valueFrom"] for item in driver["env"]}
+    env = {item["name"]: item.get("valueFrom") for item in driver["env"]}
     assert env["_SPARK_AUTH_SECRET"]["secretKeyRef"] == {"name": "spark-auth", "key": "secret"}
     assert "secret" not in " ".join(arguments(made))
 
@@ -210,8 +251,9 @@ def test_a_failed_count_is_run_again_by_the_next_update():
 
 def test_all_options():
     assert options(WordCountSettings(input="/srv/shared/x")) == ["--top", "10"]
-    chosen = WordCountSettings(input="/srv/shared/x", lowercase=True, pattern="-+", top=3)
-    assert options(chosen) == ["--top", "3", "--lowercase", "--pattern=-+"]
+    chosen = WordCountSettings(lowercase=True, pattern="-+", top=3, encoding="latin-1")
+    encoding = ["--encoding", "latin-1"]
+    assert options(chosen) == ["--top", "3", *encoding, "--lowercase", "--pattern=-+"]
 
 
 def test_kubernetes_fills_nothing_into_what_the_user_wrote():
@@ -296,7 +338,7 @@ def test_the_same_text_elsewhere_has_its_place_already(text, tmp_path):
     copy = tmp_path / "copy" / text.name
     copy.write_bytes(text.read_bytes())
     before, after = plan(of(text)), plan(of(copy))
-    assert changed(before, after) == {"wordcount-input"}
+    assert changed(before, after) == set()
     assert copied(before).inputs["remotePath"] == copied(after).inputs["remotePath"]
 
 
@@ -340,7 +382,7 @@ def test_a_text_goes_into_a_cluster_that_exists_by_a_config_map(text):
 
 def test_a_text_is_unpacked_byte_by_byte(tmp_path):
     text = tmp_path / "text"
-    text.write_bytes(b"\xff\x00\r\n" * 1000)
+    text.write_bytes(b"caf\xe9\r\n" * 1000)
     config = existing(text).one("wordcount-input", CONFIG_MAP).inputs
     assert base64.b64decode(config["binaryData"]["text"]) == text.read_bytes()
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs a driver, samples it, and says afterwards what its application used.
+"""Runs a driver, samples it, and says afterwards what its application used, and why it failed.
 
     measured.py FOLDER RUN [--every SECONDS] [--beside OUTPUT] -- PROGRAM ARGUMENTS...
 
@@ -10,7 +10,8 @@ a property, another PROGRAM has to have it already. With --beside, usage.json go
 too, if the program made it. The same is printed on stderr, in one line: "usage: {...}".
 
 The exit code is the driver's, whatever becomes of the measuring: where that fails, one line on
-stderr says why. Signals go on to the driver. Only the standard library, Python 3.10.
+stderr says why. Signals go on to the driver. What a driver that fails said last becomes the pod's
+message (see last_words.py). Only the standard library, Python 3.10.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import last_words
 import sampler
 import usage
 
@@ -43,7 +45,9 @@ def say(text: str) -> None:
 
 def run_sampled(command: Sequence[str], samples: sampler.Samples, every: float) -> int:
     """Run a command and sample it and all below it; its exit code, as a shell gives it."""
-    child = subprocess.Popen(command)
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    words = last_words.LastWords()
+    pipes = words.pass_on(child)
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(signum, lambda received, _frame: child.send_signal(received))
     over = threading.Event()
@@ -62,10 +66,14 @@ def run_sampled(command: Sequence[str], samples: sampler.Samples, every: float) 
     code = child.wait()
     over.set()
     thread.join()
+    for pipe in pipes:
+        pipe.join(5)  # a process of the driver's own may hold it open
     # What the kernel counted of the driver and all its processes, to the end.
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     with suppress(OSError):
         samples.add(time.time(), spent.ru_utime + spent.ru_stime, 0)
+    if code != 0:
+        last_words.tell(last_words.reason(code, words.line))
     return code if code >= 0 else 128 - code
 
 

@@ -112,6 +112,9 @@ securityContext:
 {{- end }}
 
 {{- define "spark.env" -}}
+# Without a locale Java reads and makes no names that are not ASCII; executors inherit it.
+- name: LC_ALL
+  value: C.UTF-8
 - name: POD_IP
   valueFrom:
     fieldRef:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -84,10 +85,52 @@ def test_files_here_go_along_and_urls_stay(script, tmp_path):
     assert volume["configMap"]["name"] == made.files["metadata"]["name"]
 
 
+def test_a_pipe_among_the_files_is_refused_and_not_waited_for(script):
+    os.mkfifo(script.parent / "pipe")
+    app = Application(name="mine", app=str(script), files=(f"{script.parent}/pipe",))
+    with pytest.raises(ApplicationError, match="/pipe can't be read: it is a pipe"):
+        manifests(resolve(app, PLACE))
+
+
 @pytest.mark.parametrize("retries", [0, 3])
 def test_a_failed_driver_is_started_again_as_often_as_asked(retries):
     made = manifests(resolve(dataclasses.replace(PI, retries=retries), PLACE))
     assert made.job["spec"]["backoffLimit"] == retries
+
+
+def test_wrong_arguments_are_not_tried_again_and_a_pod_that_gave_way_was_no_try():
+    final = {
+        "action": "FailJob",
+        "onExitCodes": {"containerName": "driver", "operator": "In", "values": [2]},
+    }
+    gave_way = {
+        "action": "Ignore",
+        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+    }
+    again, never = (
+        manifests(resolve(dataclasses.replace(PI, retries=retries), PLACE)) for retries in (2, 0)
+    )
+    assert again.job["spec"]["podFailurePolicy"]["rules"] == [final, gave_way]
+    # What is not to run again doesn't, whoever took its pod away.
+    assert never.job["spec"]["podFailurePolicy"]["rules"] == [final]
+    assert pod(again)["restartPolicy"] == "Never"  # or there can be no such policy
+    assert pod(again)["containers"][0]["name"] == "driver"
+
+
+def test_all_of_sparks_pods_have_a_locale_and_tell_why_they_ended():
+    made = manifests(resolve(dataclasses.replace(NATIVE, deploy_mode="cluster"), PLACE))
+    assert made.files is not None
+    templates = [
+        json.loads(made.files["data"][f"{role}-pod.json"]) for role in ("driver", "executor")
+    ]
+    for spec in [pod(made), *(template["spec"] for template in templates)]:
+        container = spec["containers"][0]
+        assert {"name": "LC_ALL", "value": "C.UTF-8"} in container["env"]
+        assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
+    own = dataclasses.replace(PI, driver=Role(env={"LC_ALL": "de_DE.UTF-8"}))
+    (container,) = pod(manifests(resolve(own, PLACE)))["containers"]
+    locales = [item["value"] for item in container["env"] if item["name"] == "LC_ALL"]
+    assert locales == ["de_DE.UTF-8"]
 
 
 def test_another_content_is_another_config_map(script):

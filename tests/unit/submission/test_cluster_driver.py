@@ -163,6 +163,15 @@ def test_out_of_memory_is_said(submit, capfd):
     assert "the driver ended: OOMKilled" in capfd.readouterr().err
 
 
+def test_what_the_drivers_pod_tells_of_its_end_is_this_ones_reason(submit, tmp_path, monkeypatch):
+    (tmp_path / "log").touch()
+    monkeypatch.setattr(cluster_driver, "TERMINATION_LOG", str(tmp_path / "log"))
+    failed = ended(2)
+    failed["status"]["containerStatuses"][0]["state"]["terminated"]["message"] = "app: no such file"
+    assert submit([RUNNING, failed], [[]])[0] == 2
+    assert (tmp_path / "log").read_text() == "app: no such file"
+
+
 def test_stopped_it_takes_the_driver_with_it(submit):
     code, api = submit([RUNNING], [[cluster_driver.Stopped()]])
     assert (code, api.deleted) == (143, ["job-driver"])

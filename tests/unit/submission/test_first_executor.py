@@ -78,7 +78,11 @@ def run(program: str, looks: Watch, monkeypatch: pytest.MonkeyPatch) -> int:
     return first_executor.run([sys.executable, "-c", program], looks)
 
 
-def test_what_the_quota_refuses_ends_the_driver_with_the_quotas_words(monkeypatch, capfdbinary):
+def test_what_the_quota_refuses_ends_the_driver_with_the_quotas_words(
+    monkeypatch, capfdbinary, tmp_path
+):
+    (tmp_path / "log").touch()
+    monkeypatch.setattr(first_executor, "TERMINATION_LOG", str(tmp_path / "log"))
     line = f"Failure executing: POST. Message: {QUOTA} Received status: Status(code=403)"
     program = f"import time; print({line!r}, flush=True)"
     start = time.monotonic()
@@ -88,7 +92,7 @@ def test_what_the_quota_refuses_ends_the_driver_with_the_quotas_words(monkeypatc
     shown = capfdbinary.readouterr()
     assert b"Failure executing" in shown.out  # the log goes on as it is
     expected = f"first executor: none has started within 0 s: {QUOTA}"
-    assert shown.err.decode().strip() == expected
+    assert shown.err.decode().strip() == expected == (tmp_path / "log").read_text()
     assert run(f"{program}; exit(11)", watch(), monkeypatch) == 11  # Spark gave up by itself
     assert (
         capfdbinary.readouterr().err.decode().strip()
