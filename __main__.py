@@ -6,6 +6,7 @@ import pulumi
 
 from components.addons import AddonsArgs, ClusterAddons
 from components.cluster import existing_cluster
+from components.fit import require_fit
 from components.inventory import write_inventory
 from components.kubeadm import KubeadmArgs, KubeadmBootstrap
 from components.namespaces import NamespaceArgs, SparkNamespace
@@ -33,6 +34,7 @@ else:
     provider = aws_provider(settings.aws)
     on_aws = pulumi.ResourceOptions(providers=[provider])
     machine = find_machine(settings.nodes, provider)
+    require_fit(settings, machine)
     network = NetworkStack(name, NetworkArgs(settings.network, machine.zone), on_aws)
     file_system = SharedFileSystem(name, FileSystemArgs(network), on_aws)
     nodes = KubeNodes(name, NodesArgs(network, machine, settings.nodes), on_aws)

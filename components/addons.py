@@ -11,6 +11,7 @@ import pulumi_kubernetes as kubernetes
 from components.cluster import Cluster
 from components.settings import Settings
 from components.steps import run_step
+from submission.sizes import Amount
 
 _FLANNEL = ("flannel", "v0.28.4", "https://flannel-io.github.io/flannel/")
 _METRICS_SERVER = (
@@ -18,6 +19,9 @@ _METRICS_SERVER = (
     "3.13.1",
     "https://kubernetes-sigs.github.io/metrics-server/",
 )
+# What their pods request, by the charts' own values (tests/charts/test_fit.py).
+FLANNEL_REQUESTS = Amount(0.1, 50)
+METRICS_SERVER_REQUESTS = Amount(0.1, 200)
 # Where every pod finds the CA that signs the kubelets' serving certificates.
 _CLUSTER_CA = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
 

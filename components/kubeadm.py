@@ -22,6 +22,7 @@ from components.nodes import KubeNodes, Node
 from components.settings import Settings
 from components.steps import read_script, run_step, value_of
 from components.storage import SharedFileSystem
+from submission.sizes import Amount
 
 # Where the packages come from, unless the stack names a mirror (which has the same paths).
 _KUBERNETES_PACKAGES = "https://pkgs.k8s.io"
@@ -32,6 +33,11 @@ _CONTAINERD_VERSION = "2.4.2"
 
 # A name rather than an address, so that more control planes can stand behind it one day.
 _ENDPOINT_NAME = "control-plane.tinderbox.internal"
+
+# What kubeadm's own pods request: API server, controller manager, scheduler and etcd on the control
+# plane, and CoreDNS.
+STATIC_PODS_REQUEST = Amount(0.65, 100)
+COREDNS_REQUESTS, COREDNS_PODS = Amount(0.1, 70), 2
 
 
 class _Prepared(NamedTuple):

@@ -47,6 +47,7 @@ class Machine:
     instance_type: str
     ami: str
     zone: str
+    vcpus: int
     memory_mib: int
 
 
@@ -95,7 +96,7 @@ def find_machine(settings: NodesSettings, provider: aws.Provider) -> Machine:
         filters=[aws.ec2.GetAmiFilterArgs(name="name", values=[_DEBIAN_NAME])],
         opts=ask,
     )
-    return Machine(settings.type, image.id, min(zones), info.memory_size)
+    return Machine(settings.type, image.id, min(zones), info.default_vcpus, info.memory_size)
 
 
 @dataclass(frozen=True)

@@ -67,8 +67,6 @@ class SparkRelease(pulumi.ComponentResource):
     ) -> None:
         super().__init__("tinderbox:index:SparkRelease", name, {}, opts)
         settings, s3 = args.settings.spark, args.settings.s3
-        if args.cluster.control_plane is not None:
-            require_fit(settings, args.cluster.control_plane.machine)
         self.place = spark_place(args.settings, args.cluster.worker_count)
         inside = args.cluster.options(parent=self)
         namespace = kubernetes.core.v1.Namespace(
@@ -161,7 +159,7 @@ def create_auth_secret(
     )
 
 
-def require_fit(settings: SparkSettings, machine: Machine) -> None:
+def require_worker_fits(settings: SparkSettings, machine: Machine) -> None:
     """Raises SettingsError for workers that no node can hold."""
     most = machine.memory_mib - _BESIDE_MIB
     if settings.worker_memory_mib > most:

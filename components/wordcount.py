@@ -26,7 +26,7 @@ from components.upload import upload
 from submission import measuring
 from submission.application import Application, Role, literally
 from submission.manifests import LARGEST_BY_CONFIGMAP, restricted
-from submission.place import SHARED_PATH, STANDALONE
+from submission.place import SHARED_PATH, STANDALONE, Place
 
 _SCRIPT = Path(__file__).parent.parent / "spark_jobs" / "wordcount.py"
 _INPUTS = f"{SHARED_PATH}/wordcount/inputs"
@@ -90,6 +90,37 @@ def options(settings: WordCountSettings) -> list[str]:
     if settings.pattern is not None:
         chosen.append(f"--pattern={settings.pattern}")  # one that begins with a dash is none itself
     return chosen
+
+
+def describe(
+    name: str, settings: WordCountSettings, place: Place, text: _Text | None = None
+) -> Application:
+    """The word count as an application; what it asks for is the same whatever the text is."""
+    text = text or _Text(settings.input)
+    output = f"{literally(settings.output or _RUNS)}/$(JOB)/$(POD)"
+    return Application(
+        name=name,
+        app=str(_SCRIPT),
+        arguments=(literally(text.path), output, *map(literally, options(settings))),
+        master=settings.master,
+        executor=_executor(settings, place),
+        output=output if settings.output is None else None,
+        retries=2,
+        init_containers=text.init_containers,
+        volumes=text.volumes,
+    )
+
+
+def _executor(settings: WordCountSettings, place: Place) -> Role:
+    """Natively as large as those on the workers, one for each of which there is."""
+    if settings.master == STANDALONE:
+        return Role()
+    return Role(
+        cores=place.worker_cores,
+        memory_mib=place.worker_memory_mib,
+        # As the workers: idle cores are anybody's.
+        cpu_request="200m",
+    )
 
 
 class WordCountJob(pulumi.ComponentResource):
@@ -158,44 +189,18 @@ class WordCountJob(pulumi.ComponentResource):
         return _Text(target, after=(made,), init_containers=(unpack,), volumes=(volume,))
 
     def _create_job(self, text: _Text) -> kubernetes.batch.v1.Job:
-        output = f"{literally(self._args.settings.output or _RUNS)}/$(JOB)/$(POD)"
-        application = Application(
-            name=self._name,
-            app=str(_SCRIPT),
-            arguments=(
-                literally(text.path),
-                output,
-                *map(literally, options(self._args.settings)),
-            ),
-            master=self._args.settings.master,
-            executor=self._executor(),
-            output=output if self._args.settings.output is None else None,
-            retries=2,
-            init_containers=text.init_containers,
-            volumes=text.volumes,
-        )
+        place = self._args.spark.place
+        application = describe(self._name, self._args.settings, place, text)
         return SparkApplicationJob(
             self._name,
             SparkApplicationArgs(
                 cluster=self._args.cluster,
-                place=self._args.spark.place,
+                place=place,
                 application=application,
                 depends_on=[*text.after, self._args.spark],
             ),
             opts=pulumi.ResourceOptions(parent=self),
         ).job
-
-    def _executor(self) -> Role:
-        """Natively as large as those on the workers, one for each of which there is."""
-        place = self._args.spark.place
-        if self._args.settings.master == STANDALONE:
-            return Role()
-        return Role(
-            cores=place.worker_cores,
-            memory_mib=place.worker_memory_mib,
-            # As the workers: idle cores are anybody's.
-            cpu_request="200m",
-        )
 
     def _read_result(self, job: kubernetes.batch.v1.Job) -> pulumi.Output[str]:
         """Two lines of JSON that the job printed and wrote: summary and usage."""
