@@ -85,6 +85,13 @@ def read_settings(file: Path) -> dict[str, Any]:
     return {**found, "config": found.get("config") or {}}
 
 
+def _word_count(file: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    found = settings["config"].get(_WORD_COUNT) or {}
+    if not isinstance(found, dict):
+        raise ConsoleError(f"{file}: {_WORD_COUNT} must have keys below it")
+    return found
+
+
 @dataclass
 class Stack:
     """A stack by its name. The local one keeps state and configuration in the local cloud's folder.
@@ -175,13 +182,10 @@ class Stack:
             return
         kept = read_settings(self.config_file) if self.config_file.exists() else {"config": {}}
         fresh["encryptionsalt"] = kept.get("encryptionsalt") or self._init_local()
-        for settings in (kept, fresh):
-            if not isinstance(settings["config"].get(_WORD_COUNT), dict | None):
-                raise ConsoleError(f"{self.shipped_file}: {_WORD_COUNT} must have keys below it")
-        text = text or (kept["config"].get(_WORD_COUNT) or {}).get("input")
+        counted = _word_count(self.shipped_file, fresh)
+        text = text or _word_count(self.config_file, kept).get("input")
         if text is not None:
-            counted = {**(fresh["config"].get(_WORD_COUNT) or {}), "input": text}
-            fresh["config"][_WORD_COUNT] = counted
+            fresh["config"][_WORD_COUNT] = {**counted, "input": text}
         paths.replace(self.config_file, yaml.safe_dump(fresh, sort_keys=False))
 
     def _init_local(self) -> str:
@@ -193,8 +197,8 @@ class Stack:
             made = Path(folder) / f"Pulumi.{self.name}.yaml"
             if not made.exists():
                 raise ConsoleError(
-                    f"the stack in {self._folder} has lost its configuration:"
-                    " `python -m localcloud down` discards it"
+                    f"{self.config_file}: the stack's configuration is lost;"
+                    " `python -m localcloud down` discards the stack"
                 )
             return str(yaml.safe_load(made.read_text())["encryptionsalt"])
 

@@ -30,11 +30,11 @@ _JOINERS = "\u200c\u200d"
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal that is to end this process, as Ctrl-C does."""
+    """A signal that is to end this process, as Ctrl-C does. code: the exit code that says so."""
 
     def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
+        super().__init__(signal.Signals(number).name)
+        self.code = 128 + number
 
 
 def shown(text: str) -> str:
@@ -72,9 +72,9 @@ def run(
         return code
     except KeyboardInterrupt as stop:
         _complain(f"{name}: {interrupted}")
-        return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
+        return code_of(stop)
     except BrokenPipeError:
-        silence(1)
+        forget(sys.stdout)
         if shows:
             return 0
         _complain(f"{name}: {interrupted}")
@@ -121,7 +121,7 @@ def attend(
             except BrokenPipeError:
                 # With that pipe as its own it would die at once, in the middle of its work.
                 broken.set()
-                silence(target.fileno())
+                forget(target)
                 ask_to_end()
 
     ours = {number: signal.getsignal(number) for number in (signal.SIGINT, *_ENDS)}
@@ -162,11 +162,26 @@ def attend(
     return started.returncode, printed.getvalue().decode(errors="replace")
 
 
-def silence(*streams: int) -> None:
-    """What is printed to these (1: stdout, 2: stderr) goes nowhere from now on: nobody reads it."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
+def as_ctrl_c() -> None:
+    """From now on SIGHUP and SIGTERM do what Ctrl-C does: KeyboardInterrupt is raised, once.
+
+    Whoever asked to be spared of one (nohup) is.
+    """
+    for number in _ENDS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
+
+
+def code_of(stop: KeyboardInterrupt) -> int:
+    """The exit code of a program that was stopped."""
+    return stop.code if isinstance(stop, Stopped) else 128 + signal.SIGINT
+
+
+def forget(*streams: IO[str] | IO[bytes]) -> None:
+    """Of streams that nobody reads any more: what is still written to them goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in streams:
-        os.dup2(nowhere, stream)
+        os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 
@@ -184,9 +199,7 @@ def _prepare() -> None:
             look = sys.flags.utf8_mode and stream.encoding == "utf-8"
             chosen = encoding_for(locale.getencoding()) if look else stream.encoding
             stream.reconfigure(encoding=chosen, errors="plain")
-    for number in _ENDS:
-        if signal.getsignal(number) is signal.SIG_DFL:  # not under nohup
-            signal.signal(number, _stop)
+    as_ctrl_c()
 
 
 def _stop(number: int, _: FrameType | None) -> None:
@@ -195,11 +208,13 @@ def _stop(number: int, _: FrameType | None) -> None:
 
 
 def _heed(number: int) -> None:
-    """Takes a signal once: the kernel, the shell and make may all pass on the same one."""
+    """Takes them once: the kernel, the shell and make may all pass on the same one, and none of
+    them must end the tidying up."""
     if number in _ENDS:
-        signal.signal(number, signal.SIG_IGN)
+        for one in _ENDS:
+            signal.signal(one, signal.SIG_IGN)
     if number == signal.SIGHUP:
-        silence(1, 2)
+        forget(sys.stdout, sys.stderr)
 
 
 def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
@@ -213,4 +228,4 @@ def _complain(text: str) -> None:
     try:
         print(text, file=sys.stderr, flush=True)
     except OSError:
-        silence(2)
+        forget(sys.stderr)

@@ -8,7 +8,7 @@ import pytest
 
 from console import stack
 from console.__main__ import up
-from console.stack import ConsoleError, Stack, find_input
+from console.stack import ROOT, ConsoleError, Stack, find_input
 from localcloud import cloud
 
 
@@ -64,3 +64,29 @@ def test_links_are_followed_once(tmp_path):
     (tmp_path / "link").symlink_to("text")
     assert find_input(str(tmp_path / "link")) == str(tmp_path / "text")
     assert find_input("s3a://books/in") == "s3a://books/in"
+
+
+def test_a_text_of_the_checkout_is_named_from_there(monkeypatch):
+    for path in ("docs/usage.md", str(ROOT / "docs/usage.md")):
+        monkeypatch.chdir(ROOT)
+        assert find_input(path) == find_input(path, shared=True) == "./docs/usage.md"
+    monkeypatch.chdir(ROOT / "docs")
+    assert find_input("usage.md", shared=True) == "./docs/usage.md"
+
+
+def test_a_path_of_one_machine_is_not_for_a_shared_stack(tmp_path, monkeypatch):
+    text = tmp_path / "text"
+    text.touch()
+    with pytest.raises(ConsoleError, match=f"^INPUT={text} is outside of the checkout"):
+        find_input(str(text), shared=True)
+    monkeypatch.setattr(Stack, "pulumi", lambda *_, **__: pytest.fail("Pulumi was called"))
+    with pytest.raises(ConsoleError, match="outside of the checkout"):
+        up(Stack("dev", env={"PATH": ""}), str(text))
+    assert find_input("s3a://books/in", shared=True) == "s3a://books/in"
+
+
+@pytest.mark.parametrize("name", ["loop", "x" * 300, "closed/\x1b[2J"])
+def test_what_can_not_be_looked_at_does_not_exist(tmp_path, name):
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(ConsoleError, match="does not exist"):
+        find_input(str(tmp_path / name))

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from console.report import top_words
+import pytest
+from rich.cells import cell_len
+
+from console import timings
+from console.report import fitted, top_words
 
 
 def result(*top: tuple[str, int], **more: Any) -> dict[str, Any]:
@@ -42,3 +46,27 @@ def test_a_long_word_is_cut():
 def test_a_text_without_words_has_a_heading_only():
     shown = top_words(result(words=0, distinct=0))
     assert shown == "0 words, 0 different, in README.md (Spark 4.2.0, 12.3 s)"
+
+
+def test_words_that_a_terminal_would_obey_are_shown():
+    shown = top_words(result(("\x1b[2J\x07", 2), ("\u202eevil", 1), input="a\x1bb"), width=20)
+    assert "\x1b" not in shown and "\u202e" not in shown
+    assert "in a\\x1bb (" in shown
+    assert [line.split()[0] for line in shown.splitlines()[2:]] == [r"\x1b[2J\x07", r"\u202eevil"]
+
+
+def test_wide_and_joined_letters_keep_the_columns():
+    lines = top_words(result(("語語語", 2), ("e\u0301a", 2), ("abc", 2)), width=10).splitlines()[2:]
+    assert {cell_len(line) for line in lines} == {2 + 6 + 2 + 1 + 2 + 10}
+    assert fitted("語" * 9, 8) == "語語語 …"
+
+
+@pytest.mark.parametrize("columns", ["40", "20", "1", "0", "x"])
+def test_a_narrow_terminal_is_filled_and_not_overrun(monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    lines = top_words(result(("x" * 50, 1200), ("y", 600))).splitlines()[2:]
+    phases = [timings.Phase("addons (flannel, metrics-server)", 0.0, 1000.0)]
+    chart = timings.chart(phases).splitlines()
+    widest = max(map(cell_len, [*lines, *chart]))
+    assert widest <= {"40": 40, "20": 20, "1": 20}.get(columns, 100)
+    assert all("█" in line for line in [*lines, *chart])

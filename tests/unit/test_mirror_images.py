@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -161,3 +163,32 @@ def test_what_serves_the_mirror_listens_on_the_given_address_only():
 
 def test_the_mirrors_place_is_found_quickly_and_always_the_same():
     assert location() == location()
+
+
+def test_what_goes_into_an_image_can_be_read_by_its_user_whatever_the_umask(tmp_path, monkeypatch):
+    """Of a checkout that was made with umask 077: COPY keeps the modes that it finds."""
+    folders = shutil.copytree(images.FOLDER, tmp_path / "images")
+    for path in folders.rglob("*"):
+        path.chmod(path.stat().st_mode & 0o700)
+    binary = tmp_path / "pause"
+    binary.touch(0o700)
+    seen: dict[str, int] = {}
+
+    class Buildah(images.Buildah):
+        def key_of(self, name: str) -> str:
+            return "" if name in ("spark", "pause") else keys[name]
+
+        def build(self, context: Path, name: str, key: str) -> None:
+            seen.update((file.name, file.stat().st_mode & 0o777) for file in context.iterdir())
+
+    monkeypatch.setattr(images, "FOLDER", folders)
+    chosen = [image for image in images.catalogue() if image.folder in ("spark", "pause")]
+    chosen = [dataclasses.replace(image, stage=None) for image in chosen]
+    monkeypatch.setattr(images, "catalogue", lambda: chosen)
+    monkeypatch.setattr(images.builds, "binary", lambda name: binary)
+    keys = {name: images.image_key(images.Image("", "", name)) for name in images.BASES}
+    (tmp_path / "scratch").mkdir()
+    images.build(Buildah(tmp_path), tmp_path / "scratch", lambda line: None)
+    assert seen == {"Containerfile": 0o644, "pause": 0o755} | dict.fromkeys(
+        ["entrypoint.sh", "decom.sh"], 0o755
+    )
