@@ -94,7 +94,7 @@ def _unknown(path: tuple[str, ...]) -> UnknownSetting:
     if len(path) == 1 and name.partition(".")[0] in known:
         hint, why = "", " (it was set without --path)"
     else:
-        elsewhere = [key for key in keys() if key.endswith(f".{name}")]
+        elsewhere = [key for key in keys() if key.endswith(f".{name}") and "NAME" not in key]
         hint = near(name, elsewhere) or near(name, known) or near(name, keys())
         why = ""
     return UnknownSetting(".".join(path), known, hint, why)

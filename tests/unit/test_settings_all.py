@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
+import http.server
 import json
+import threading
 from typing import Any
 
 import pulumi
 import pytest
 import yaml
 
-from components.settings import Settings, SettingsError, document
+from components.settings import Settings, SettingsError, document, packages
 from components.settings.effective import Setting, effective
 from components.settings.errors import SECRETS
 from components.settings.groups import keys, kind_of
@@ -165,9 +168,11 @@ def pages(minor: str = "1.36", **files: bytes) -> dict[str, bytes]:
     return {f"{folder}/{name.replace('_', '.')}": content for name, content in files.items()}
 
 
-def mirrored(version: str, answers: dict[str, bytes]) -> Plan:
-    config = {"mirror": {"packages": MIRROR}, "cluster": {"version": version}}
-    return plan(config, recorder=Plan(pages=answers), preview=True)
+def ask(answers: dict[str, bytes], version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks whether a mirror with these pages has the release."""
+    monkeypatch.setattr(packages, "fetch", Plan(pages=answers).fetch)
+    config = {**MINIMAL, "mirror": {"packages": MIRROR}, "cluster": {"version": version}}
+    packages.CHECK.require(Settings.parse(config))
 
 
 @pytest.mark.parametrize(
@@ -181,8 +186,8 @@ def mirrored(version: str, answers: dict[str, bytes]) -> Plan:
         {},  # out of reach
     ],
 )
-def test_a_release_that_the_mirror_has_or_may_have(answers):
-    assert mirrored("1.36.5", answers).made
+def test_a_release_that_the_mirror_has_or_may_have(answers, monkeypatch):
+    ask(answers, "1.36.5", monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -193,14 +198,37 @@ def test_a_release_that_the_mirror_has_or_may_have(answers):
         (pages("1.35", Release_key=b"", Packages=INDEX), "has none of that minor release)"),
     ],
 )
-def test_a_release_that_the_mirror_lacks_is_refused_before_anything_is_made(answers, has):
-    tried = Plan(pages=answers)
+def test_a_release_that_the_mirror_lacks(answers, has, monkeypatch):
     with pytest.raises(SettingsError) as caught:
-        config = {"mirror": {"packages": MIRROR}, "cluster": {"version": "1.36.9"}}
-        plan(config, recorder=tried, preview=True)
+        ask(answers, "1.36.9", monkeypatch)
     assert str(caught.value).startswith("tinderbox:cluster.version is '1.36.9'; it must be one ")
     assert has in str(caught.value)
+
+
+def test_nothing_is_made_with_a_release_that_the_mirror_lacks():
+    tried = Plan(pages=pages(Release_key=b"", Packages=INDEX))
+    with pytest.raises(SettingsError, match=r"cluster\.version is '1\.36\.9'"):
+        config = {"mirror": {"packages": MIRROR}, "cluster": {"version": "1.36.9"}}
+        plan(config, recorder=tried, preview=True)
     assert not tried.made
+
+
+@pytest.mark.parametrize("asked", [{"Packages": b"x"}, {}])
+def test_a_page_of_a_server_that_answers(tmp_path, asked, monkeypatch):
+    """What there is, or None for what there is not; no proxy of the environment's is asked."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    for name, content in asked.items():
+        (tmp_path / name).write_bytes(content)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}/Packages"
+            assert packages.fetch(url) == asked.get("Packages")
+        finally:
+            server.shutdown()
+    with pytest.raises(OSError):
+        packages.fetch(url)
 
 
 @pytest.mark.parametrize("name", document.FILES)
