@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 
-from console import opex, report, settings, status, timings, ui, usage
+from console import opex, report, status, timings, ui, usage
 from console.stack import LOCAL, ROOT, ConsoleError, Stack, find_input
 from localcloud.errors import CloudError
 from toolchain import paths, terminal
@@ -116,6 +116,8 @@ def run(options: argparse.Namespace) -> int | None:
     elif options.verb == "ui":
         ui.serve(stack)
     elif options.verb == "settings":
+        from console import settings  # loads Pulumi and the models, which the others don't need
+
         settings.show(stack)
     elif options.verb == "usage":
         usage.show(stack, options.run)

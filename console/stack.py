@@ -82,7 +82,9 @@ def read_settings(file: Path) -> dict[str, Any]:
     found = {} if found is None else found
     if not isinstance(found, dict) or not isinstance(found.get("config") or {}, dict):
         raise ConsoleError(f"{file}: it must have `config:` with `tinderbox:KEY:` below it")
-    return {**found, "config": found.get("config") or {}}
+    config = (found.get("config") or {}).items()
+    # An object whose keys are all commented out is null to YAML, and refused by Pulumi.
+    return {**found, "config": {key: {} if value is None else value for key, value in config}}
 
 
 def _word_count(file: Path, settings: dict[str, Any]) -> dict[str, Any]:

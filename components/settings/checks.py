@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -71,8 +72,9 @@ def _require_price(settings: Groups) -> None:
 
 def _require_chart(settings: Groups) -> None:
     chart = settings.opex.chart
-    remote = chart.startswith(("oci://", "https://", "http://"))
-    if settings.opex.engine is not None and not remote and not _exists(f"{chart}/Chart.yaml"):
+    remote = re.fullmatch(r"(oci|https?)://[!-~]+", chart)
+    is_used = settings.opex.engine is not None or "chart" in settings.opex.model_fields_set
+    if is_used and not remote and not _exists(f"{chart}/Chart.yaml"):
         wanted = "a folder with a Helm chart, or the URL of one (oci://, https://)"
         raise SettingsError("opex.chart", chart, wanted)
 

@@ -79,6 +79,6 @@ def _is_secret(value: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    if value is None or isinstance(value, str):
-        return value or ""
-    return json.dumps(value)
+    if value is None:
+        return ""
+    return value if isinstance(value, str) and value.isprintable() else json.dumps(value)

@@ -46,12 +46,22 @@ class Kind:
     take: Callable[[Any], Any]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(self.take)
+        return core_schema.no_info_plain_validator_function(self._check)
+
+    def _check(self, value: object) -> object:
+        try:
+            return self.take(value)
+        except Unfit:
+            raise
+        except (ValueError, RecursionError):  # a parser's, which may tell what it has read
+            raise Unfit(self.words) from None
 
 
 def near(word: str, known: Iterable[str]) -> str:
     """In brackets, the one that the word is nearest to by its last part; empty if it is to none."""
-    folded = {_folded(name): name for name in known}
+    folded: dict[str, str] = {}
+    for name in known:
+        folded.setdefault(_folded(name), name)
     found = difflib.get_close_matches(_folded(word), folded, n=1)
     return f" (did you mean {folded[found[0]]}?)" if found else ""
 
@@ -60,12 +70,17 @@ def _folded(name: str) -> str:
     return re.sub(r"[-_\s]", "", name.rpartition(".")[2]).casefold()
 
 
+def _trimmed(value: str) -> str:
+    """Without what a file or a shell left around it."""
+    return value.strip().removeprefix(_BOM).strip()
+
+
 def whole(least: int, most: int, unit: str = "") -> Kind:
     """A whole number within bounds."""
 
     def take(value: object) -> int:
-        if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
-            value = int(value)
+        if isinstance(value, str) and _WHOLE.fullmatch(_trimmed(value)):
+            value = int(_trimmed(value))
         # bool is an int to Python, not to a person.
         if not isinstance(value, int) or isinstance(value, bool):
             raise Unfit("a whole number")
@@ -82,8 +97,8 @@ def number(least: float, most: float, unit: str) -> Kind:
     """A number within bounds."""
 
     def take(value: object) -> float:
-        if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-            value = float(value)
+        if isinstance(value, str) and _NUMBER.fullmatch(_trimmed(value)):
+            value = float(_trimmed(value))
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise Unfit("a number")
         if not least <= value <= most:  # nor is NaN
@@ -94,8 +109,8 @@ def number(least: float, most: float, unit: str) -> Kind:
 
 
 def _take_switch(value: object) -> bool:
-    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
-        value = value.strip().lower() == "true"
+    if isinstance(value, str) and _trimmed(value).lower() in ("true", "false"):
+        value = _trimmed(value).lower() == "true"
     if not isinstance(value, bool):
         raise Unfit("true or false")
     return value
@@ -112,12 +127,14 @@ def _lines(value: object, words: str = "a text") -> str:
     value = value.removeprefix(_BOM).replace("\r\n", "\n").rstrip("\r")
     if not value:
         raise Unfit(_EMPTY)
+    if re.search("[\0\ud800-\udfff]", value):
+        raise Unfit("a text in Unicode, without NUL")
     return value
 
 
 def _line(value: object, words: str = "a text") -> str:
     """A text on one line, without what was around it by accident."""
-    line = _lines(value, words).strip()
+    line = _trimmed(_lines(value, words))
     if not line:
         raise Unfit(_EMPTY)
     return line
@@ -171,8 +188,8 @@ def ipv4_range(words: str, largest: int, smallest: int) -> Kind:
         line = _line(value, like)
         try:
             net = ipaddress.IPv4Network(line, strict=False)
-        except ValueError as error:
-            raise Unfit(f"{like} ({error})") from None
+        except ValueError:
+            raise Unfit(like) from None
         if str(net) != line:
             has_host_bits = line == f"{line.partition('/')[0]}/{net.prefixlen}"
             why = f"{line} has host bits set; " if has_host_bits else ""
@@ -203,7 +220,7 @@ IMAGE = text(
     "an image with a tag (name:1.2) or a digest (name@sha256:...)",
     rf"{_IMAGE}(?:{_TAG}(?:{_DIGEST})?|{_DIGEST})",
 )
-SECRET = text("a text")
+SECRET = text("a key, without blanks")
 
 
 def _take_kubeconfig(value: object) -> str:
@@ -217,8 +234,9 @@ KUBECONFIG = Kind("a kubeconfig file's content", _take_kubeconfig)
 
 
 def _take_pattern(value: object) -> str:
-    pattern = _lines(value)
-    pattern = pattern.rstrip("\n") or pattern
+    pattern = _lines(value).rstrip("\n")
+    if not pattern:
+        raise Unfit(_EMPTY)
     if problem := java_pattern.problem(pattern):
         raise Unfit(f"a regular expression of Java's ({problem})")
     return pattern

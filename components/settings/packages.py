@@ -6,15 +6,18 @@ Else apt would say so on the first node, with all the machines there already.
 from __future__ import annotations
 
 import gzip
+import http.client
 import re
 import urllib.error
 import urllib.request
+import zlib
 
 from components.settings.checks import Check
 from components.settings.errors import SettingsError
 from components.settings.groups import Groups
 
 _WITHIN = 5  # seconds
+_LARGEST = 2**25  # bytes
 _KUBEADM = r"^Package: kubeadm\n(?:.+\n)*?Version: ([^-\n]+)"
 # The mirror is where the nodes are, which don't go by a proxy either.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -24,7 +27,7 @@ def fetch(url: str) -> bytes | None:
     """What is there; None where the server says: nothing. Raises OSError without an answer."""
     try:
         with _direct.open(url, timeout=_WITHIN) as answer:
-            return answer.read()
+            return answer.read(_LARGEST)
     except urllib.error.HTTPError as error:
         if error.code == 404:
             return None
@@ -39,7 +42,7 @@ def _require(settings: Groups) -> None:
     folder = f"{mirror}/core:/stable:/v{version.rpartition('.')[0]}/deb"
     try:
         releases = _releases(folder)
-    except (OSError, EOFError, ValueError):
+    except (OSError, EOFError, ValueError, http.client.HTTPException, zlib.error):
         return
     if releases is not None and version not in releases:
         has = ", ".join(sorted(releases)) or "none of that minor release"

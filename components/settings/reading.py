@@ -89,12 +89,15 @@ def _unknown(path: tuple[str, ...]) -> UnknownSetting:
     if above[:1] == ["namespaces"]:
         above[1] = "NAME"
     prefix = "".join(f"{part}." for part in above)
-    known = {key.split(".")[0] if not above else key for key in keys() if key.startswith(prefix)}
+    found = [key for key in keys() if key.startswith(prefix)]
+    known = sorted(found if above else {key.partition(".")[0] for key in found})
     if len(path) == 1 and name.partition(".")[0] in known:
         hint, why = "", " (it was set without --path)"
     else:
-        hint, why = near(name, sorted(known)) or near(name, keys()), ""
-    return UnknownSetting(".".join(path), sorted(known), hint, why)
+        elsewhere = [key for key in keys() if key.endswith(f".{name}") and "NAME" not in key]
+        hint = near(name, elsewhere) or near(name, known) or near(name, keys())
+        why = ""
+    return UnknownSetting(".".join(path), known, hint, why)
 
 
 def _without(config: Any, paths: list[tuple[str, ...]]) -> Any:

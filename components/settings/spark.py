@@ -50,7 +50,7 @@ class SparkSettings(Group):
 class S3Settings(Group):
     """The object store behind s3a://, for every application."""
 
-    region: Annotated[str, text("a region such as eu-central-1", r"\w[\w.-]*")] | None = Field(
+    region: Annotated[str, text("a region such as eu-central-1", r"\w[\w.-]{0,62}")] | None = Field(
         None, description="of the store behind `s3a://`: [docs/spark/data.md](docs/spark/data.md)"
     )
     endpoint: Url | None = Field(None, description="another store than AWS's")

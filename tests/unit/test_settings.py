@@ -317,7 +317,9 @@ def test_a_malformed_kubeconfig_is_not_in_the_message(value):
 @pytest.mark.parametrize("key", ["accessKey", "secretKey"])
 def test_a_malformed_aws_key_is_not_in_the_message(key):
     message = refused(aws={key: 12345})
-    assert message == f"tinderbox:aws.{key} is not right; it must be a text, in quotes"
+    assert (
+        message == f"tinderbox:aws.{key} is not right; it must be a key, without blanks, in quotes"
+    )
 
 
 def test_an_object_that_is_a_text_is_not_in_the_message():

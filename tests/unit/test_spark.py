@@ -53,6 +53,14 @@ def test_all_values_of_the_chart():
     }
 
 
+@pytest.mark.parametrize("tag", [":4.2", ""])
+def test_an_image_by_its_digest_is_the_charts_too(tag):
+    image = f"host:5000/a/spark{tag}@sha256:{'0a' * 32}"
+    settings = Settings.parse({**EXISTING, "spark": {"image": image}})
+    parts = spark_values(settings, 1, "claim")["image"]
+    assert f"{parts['repository']}:{parts['tag']}" == image  # as the chart joins them
+
+
 @pytest.mark.parametrize("config", [{}, EXISTING])
 def test_without_a_price_the_chart_is_told_none(config):
     assert "nodePrice" not in planned(config).one("spark", RELEASE).inputs["values"]["app"]
