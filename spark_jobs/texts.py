@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import bz2
 import codecs
-import errno
 import gzip
 import io
 import os
@@ -34,11 +33,14 @@ import unicodedata
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 #: How much of a file, unpacked, is looked at.
 HEAD = 1 << 16
+
+#: How much of a packed file suffices for its beginning.
+PACKED_HEAD = 1 << 18
 
 #: The share of control characters from which on something is no text: in valid UTF-8, which only
 #: text is by chance, and in anything else.
@@ -89,11 +91,31 @@ class Found:
     texts: list[Text] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
 
+    def require_seen(self, name: str) -> None:
+        """TextError if the input, of that name, has hidden names only."""
+        hidden = list(self.left_out.values()).count(HIDDEN)
+        if not self.texts and hidden:
+            raise TextError(
+                name, f"it holds nothing but hidden names (with _ or . first): {hidden}"
+            )
+
 
 def shown(name: str) -> str:
     """A name for people, in one line: bytes that are no UTF-8 and control characters escaped."""
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def encoding_name(name: str) -> str | None:
+    """argparse type: Python's name of an encoding of text; None for UTF-8. Raises ValueError."""
+    try:
+        "a".encode(name)
+    except (LookupError, ValueError):
+        raise ValueError(
+            f"{name!r} is no encoding of text; known are latin-1, cp1252 ..."
+        ) from None
+    known = codecs.lookup(name).name
+    return None if known in ("utf-8", "utf-8-sig") else known
 
 
 def is_hidden(name: str) -> bool:
@@ -299,17 +321,19 @@ def _unmarked(head: bytes) -> str | None:
 # -- where the files are
 
 
-def find(
-    name: str,
-    encoding: str | None = None,
-    unpack: Callable[[str, str], bytes] | None = None,
-) -> Found:
+#: Gives what is in a file that begins so, for a key of SUFFIXES that Python cannot unpack.
+Unpack = Callable[[bytes, str], bytes]
+
+
+def find(name: str, encoding: str | None = None, unpack: Unpack | None = None) -> Found:
     """The files of this machine that an input means. Raises TextError.
 
-    unpack: as of `holds`, for a path and what Python cannot unpack; without it that is not looked
+    encoding: that of text without a mark. Without `unpack`, what Python cannot unpack is not looked
     into.
     """
     walk = _Walk()
+    if not name:
+        raise TextError("INPUT", "an empty string is no name")
     if os.path.lexists(name):
         if is_hidden(name):
             raise TextError(name, "a name that starts with _ or . is hidden; give it another")
@@ -320,12 +344,12 @@ def find(
         raise TextError(name, "there is no such file or folder")
     for root in roots:
         walk.root(root)
-    hidden = list(walk.left_out.values()).count(HIDDEN)
-    if not walk.texts and hidden:
-        raise TextError(name, f"it holds nothing but hidden names (with _ or . first): {hidden}")
+    found = Found(list(walk.texts.values()), walk.left_out)
+    found.require_seen(name)
     with ThreadPoolExecutor(LOOKERS) as pool:
-        texts = list(pool.map(lambda text: _looked_at(text, encoding, unpack), walk.texts.values()))
-    return Found(sorted(texts, key=lambda text: os.fsencode(text.name)), walk.left_out)
+        looked_at = pool.map(lambda text: _looked_at(text, encoding, unpack), found.texts)
+        found.texts = sorted(looked_at, key=lambda text: os.fsencode(text.name))
+    return found
 
 
 class _Walk:
@@ -408,21 +432,12 @@ def _kind(mode: int) -> str:
 
 
 def _unreadable(name: str, error: Exception) -> TextError:
-    return TextError(name, f"it cannot be read: {getattr(error, 'strerror', None) or error}")
+    return TextError(name, f"cannot be read: {getattr(error, 'strerror', None) or error}")
 
 
-def open_text(path: str) -> io.BufferedReader:
-    """A file for reading, as it lies there. Raises OSError; what is none is not waited for."""
-    return open(path, "rb", opener=_open_regular)
-
-
-def _open_regular(path: str, flags: int) -> int:
-    opened = os.open(path, flags | os.O_NONBLOCK)
-    mode = os.fstat(opened).st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # that one is told by Python
-        os.close(opened)
-        raise OSError(errno.EINVAL, f"it is {_kind(mode)}", path)
-    return opened
+def open_text(path: str) -> io.BufferedIOBase:
+    """A file for reading, as it lies there; a pipe that came in its place is not waited for."""
+    return open(path, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK))
 
 
 def unpacked(stream: io.BufferedIOBase, compression: str | None) -> io.BufferedIOBase | None:
@@ -434,9 +449,7 @@ def unpacked(stream: io.BufferedIOBase, compression: str | None) -> io.BufferedI
     return bz2.BZ2File(stream) if compression == "bzip2" else None
 
 
-def _looked_at(
-    text: Text, encoding: str | None, unpack: Callable[[str, str], bytes] | None
-) -> Text:
+def _looked_at(text: Text, encoding: str | None, unpack: Unpack | None) -> Text:
     """The text with what it holds."""
 
     def inside(compression: str) -> bytes:
@@ -444,19 +457,27 @@ def _looked_at(
         inner = unpacked(stream, compression)
         if inner is not None:
             return beginning(inner)
+        packed = stream.read(PACKED_HEAD)
         if compression == "deflate":
-            return zlib.decompressobj().decompress(head, HEAD)
-        return unpack(text.path, compression) if unpack else b""
+            return zlib.decompressobj().decompress(packed, HEAD)
+        return unpack(packed, compression) if unpack else b""
 
     try:
         with open_text(text.path) as stream:
-            head = stream.read(HEAD)
-            held = holds(head, text.path, text.size, encoding, inside)
+            held = holds(stream.read(HEAD), text.path, text.size, encoding, inside)
     except (OSError, EOFError, zlib.error) as error:
         raise _unreadable(text.name, error) from None
+    return judged(text, held)
+
+
+def judged(text: Text, held: Holds) -> Text:
+    """The text with what it holds; TextError if that cannot be counted."""
+    promised = next((c for c, suffix in SUFFIXES.items() if text.path.endswith(suffix)), None)
     if held.refused:
         raise TextError(text.name, f"it is {held.refused}")
-    return Text(text.name, text.path, text.inner, text.size, held.compression, held.encoding)
+    if promised and not held.compression and text.size:
+        raise TextError(text.name, f"cannot be read: it is not {promised}, as its name says")
+    return replace(text, compression=held.compression, encoding=held.encoding)
 
 
 def beginning(stream: io.BufferedIOBase) -> bytes:
