@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import bz2
 import codecs
+import errno
 import gzip
 import io
 import os
@@ -435,9 +436,18 @@ def _unreadable(name: str, error: Exception) -> TextError:
     return TextError(name, f"cannot be read: {getattr(error, 'strerror', None) or error}")
 
 
-def open_text(path: str) -> io.BufferedIOBase:
-    """A file for reading, as it lies there; a pipe that came in its place is not waited for."""
-    return open(path, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK))
+def open_text(path: str) -> io.BufferedReader:
+    """A file for reading, as it lies there. Raises OSError; what is none is not waited for."""
+    return open(path, "rb", opener=_open_regular)
+
+
+def _open_regular(path: str, flags: int) -> int:
+    opened = os.open(path, flags | os.O_NONBLOCK)
+    mode = os.fstat(opened).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # that one is told by Python
+        os.close(opened)
+        raise OSError(errno.EINVAL, f"it is {_kind(mode)}", path)
+    return opened
 
 
 def unpacked(stream: io.BufferedIOBase, compression: str | None) -> io.BufferedIOBase | None:
