@@ -18,9 +18,11 @@ from __future__ import annotations
 
 import argparse
 import copy
+import functools
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import ssl
@@ -28,8 +30,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -42,8 +46,11 @@ TERMINATION_LOG = "/dev/termination-log"
 #: Seconds between two looks at a pod that has not started or not ended yet.
 LOOK_EVERY = 1.0
 
-#: Seconds in which a pod's end shows after that of its log.
-ENDS_WITHIN = 60.0
+#: Seconds without a byte of the log after which it is asked for anew: the connection may be gone.
+QUIET_WITHIN = 60.0
+
+#: How often the end of a log is tried to read, once its container has ended.
+LAST_TRIES = 10
 
 #: Seconds that the API may be away, as when the control plane starts anew.
 BACK_WITHIN = 120.0
@@ -65,11 +72,13 @@ class Api:
         self.address = urlsplit(server)
         self.namespace = (ACCOUNT / "namespace").read_text().strip()
 
-    def request(self, method: str, path: str, **query: str) -> http.client.HTTPResponse:
+    def request(
+        self, method: str, path: str, timeout: float = 300, **query: str
+    ) -> http.client.HTTPResponse:
         """The answer, with its body still to be read."""
         context = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
         connection = http.client.HTTPSConnection(
-            self.address.hostname or "", self.address.port, context=context, timeout=300
+            self.address.hostname or "", self.address.port, context=context, timeout=timeout
         )
         # Read anew each time: tokens are renewed.
         token = (ACCOUNT / "token").read_text().strip()
@@ -101,20 +110,149 @@ class Api:
                     raise
             time.sleep(LOOK_EVERY)
 
-    def log(self, name: str, container: str, since: float | None) -> Iterator[bytes]:
-        """The pieces of a container's log until it ends, or the connection does."""
-        query = {"container": container, "follow": "true"}
+    def log(self, name: str, container: str, since: str | None) -> Iterator[bytes]:
+        """The pieces of a container's log, each line with its time, until the reply ends."""
+        query = {"container": container, "follow": "true", "timestamps": "true"}
         if since is not None:
-            query["sinceSeconds"] = str(max(1, int(time.time() - since)))
-        response = self.request("GET", f"{name}/log", **query)
-        if response.status != 200:
-            raise OSError(f"the API answers {response.status} for the driver's log")
-        while piece := response.read1(65536):
-            yield piece
+            query["sinceTime"] = since
+        try:
+            response = self.request("GET", f"{name}/log", QUIET_WITHIN, **query)
+            if response.status != 200:
+                raise LogError(f"the API answers {response.status} for the driver's log")
+            while piece := response.read1(65536):
+                yield piece
+        except TimeoutError:
+            return
+        except (OSError, http.client.HTTPException) as error:
+            raise LogError(f"the driver's log broke off: {error}") from error
 
     def delete(self, name: str) -> None:
         """Delete a pod, whether there is one or not."""
         self.request("DELETE", name).read()
+
+
+class LogError(Exception):
+    """A log can't be read, for now; the message is one line."""
+
+
+_STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ")
+_SECOND = 10**9
+
+
+@functools.lru_cache(maxsize=8)
+def _seconds(text: bytes, zone: bytes) -> int:
+    zone = b"+00:00" if zone == b"Z" else zone
+    return round(datetime.fromisoformat((text + zone).decode()).timestamp())
+
+
+def _time(stamp: re.Match[bytes]) -> int:
+    """In nanoseconds."""
+    text, fraction, zone = stamp.groups()
+    return _seconds(text, zone) * _SECOND + int((fraction or b"").ljust(9, b"0"))
+
+
+class Log:
+    """A container's log in one piece, out of replies that overlap: nothing twice, nothing lost.
+
+    A reply ends early when the kubelet turns the file over (each 10 MiB), when the API server or a
+    proxy has had enough of it, or the network. The next one is asked for from a second before the
+    last line, since the API counts in seconds, and lines of stdout and stderr may have changed
+    places; what was shown of it is left out, by the lines' times. show: takes the container's
+    bytes as they come, in whatever encoding, lines of any length; tell: a line that is not its.
+    """
+
+    def __init__(self, show: Callable[[bytes], object], tell: Callable[[str], None]) -> None:
+        self.show = show
+        self.tell = tell
+        self.last: int | None = None  # the time of the last line, in ns
+        self.part = 0  # bytes shown of it
+        self.is_open = False  # its end was not seen
+        self.shown: Counter[int] = Counter()  # lines by their times, back to `since`
+
+    @property
+    def since(self) -> str | None:
+        """The moment from which the log has to be read to go on; None for all of it."""
+        if self.last is None:
+            return None
+        moment = datetime.fromtimestamp(self.last // _SECOND - 1, timezone.utc)
+        return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+    def join(self, pieces: Iterable[bytes]) -> int:
+        """Shows what is new in a reply; how many bytes. LogError: some were not the container's."""
+        new = 0
+        known, before, met = Counter(self.shown), self.last, self.last is None
+        head, odd = b"", b""
+        skip: float | None = None  # bytes of the line to leave out; None while its time is read
+        for piece in pieces:
+            fresh = []
+            for part in piece.splitlines(keepends=True):
+                ends = part.endswith(b"\n")
+                if skip is None:
+                    head += part
+                    stamp = _STAMP.match(head)
+                    if stamp is None:
+                        odd, head = (head, b"") if ends else (odd, head)
+                        continue
+                    at, part, head = _time(stamp), head[stamp.end() :], b""
+                    skip = float("inf")
+                    if known[at]:
+                        known[at] -= 1
+                        met = True
+                        if self.is_open and at == self.last and not known[at]:
+                            skip = self.part
+                    # Before the first that is known: the rest of a long line from before `since`.
+                    elif met or before is None or at > before:
+                        if not met:
+                            self.tell("the log was turned over meanwhile; lines may be missing")
+                        met, skip = True, 0
+                        self._begin(at)
+                if skip < len(part):
+                    fresh.append(part[int(skip) :])
+                    self.part += len(fresh[-1])
+                    self.is_open = not ends
+                skip = None if ends else max(0, skip - len(part))
+            if fresh:
+                self.show(b"".join(fresh))
+                new += sum(map(len, fresh))
+        # The kubelet's own words have no time; a time that was cut off is no words.
+        if odd := odd or (b"" if head[:4].isdigit() else head):
+            raise LogError(odd.decode(errors="replace").strip())
+        return new
+
+    def _begin(self, at: int) -> None:
+        """A line that was never shown."""
+        oldest = (at // _SECOND - 1) * _SECOND
+        if self.last is not None and self.last // _SECOND != at // _SECOND:
+            self.shown = Counter({one: n for one, n in self.shown.items() if one >= oldest})
+        self.shown[at] += 1
+        self.last, self.part, self.is_open = at, 0, True
+
+
+def follow_log(
+    log: Log,
+    read: Callable[[str | None], Iterable[bytes]],
+    ended: Callable[[], int | None],
+) -> int:
+    """Show a container's log until it has ended; the exit code that `ended` tells then.
+
+    read: the pieces of the log from a moment on; raises LogError where there are none.
+    """
+    said, code, left = None, None, LAST_TRIES
+    while True:
+        # After its end is known the log is read until nothing new comes: then it was all.
+        code = ended() if code is None else code
+        try:
+            if log.join(read(log.since)):
+                continue
+            left = 0
+        except LogError as error:
+            left = left - 1 if code is not None else LAST_TRIES
+            if str(error) != said:
+                log.tell(str(error))
+                said = str(error)
+        if code is not None and left <= 0:
+            return code
+        time.sleep(LOOK_EVERY)
 
 
 def with_owner(template: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
@@ -177,24 +315,19 @@ def started(api: Api, name: str) -> bool:
 
 def follow(api: Api, name: str, container: str) -> int:
     """Show the driver's log until it ends; its exit code."""
-    seen = None
     if not started(api, name):
         say("the driver's pod is gone")
         return 1
-    while True:
-        try:
-            for piece in api.log(name, container, seen):
-                sys.stdout.buffer.write(piece)
-                sys.stdout.buffer.flush()
-        except (OSError, http.client.HTTPException) as error:
-            say(f"the driver's log broke off: {error}")
-        seen = time.time()
-        # The log ends a moment before the pod's status says so.
-        while time.time() - seen < ENDS_WITHIN:
-            code = exit_code(api.pod(name), container)
-            if code is not None:
-                return code
-            time.sleep(LOOK_EVERY)
+
+    def show(piece: bytes) -> None:
+        sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+
+    return follow_log(
+        Log(show, say),
+        lambda since: api.log(name, container, since),
+        lambda: exit_code(api.pod(name), container),
+    )
 
 
 def stop(*_: object) -> None:

@@ -28,6 +28,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -41,6 +42,9 @@ ENDS_WITHIN = 30.0
 
 #: What a pod's status tells as the reason of its end; Kubernetes makes the file.
 TERMINATION_LOG = "/dev/termination-log"
+
+#: Bytes that are kept of a line of the log; some have no end.
+LONGEST = 2**16
 
 #: What Kubernetes says of a pod that it does not take, in a line of Spark's log.
 REFUSED = b" is forbidden: "
@@ -129,13 +133,16 @@ def _role(pod: dict[str, Any]) -> str | None:
     return pod["metadata"].get("labels", {}).get("spark-role")
 
 
-def pump(source: BinaryIO, target: BinaryIO, watch: Watch) -> None:
-    """Pass the command's log on, and keep what it says of pods that are refused."""
-    for line in source:
-        target.write(line)
+def pump(source: BufferedReader, target: BinaryIO, watch: Watch) -> None:
+    """Pass the command's log on as it comes, and keep what it says of pods that are refused."""
+    line = b""
+    while piece := source.read1(2**16):
+        target.write(piece)
         target.flush()
-        if REFUSED in line:
-            text = line.decode(errors="replace").strip()
+        *lines, line = (line + piece).split(b"\n")
+        line = line[-LONGEST:]
+        for refused in (line for line in lines if REFUSED in line):
+            text = refused.decode(errors="replace").strip()
             # Spark's client puts Kubernetes' words behind its own.
             words = text.partition("Message: ")[2] or text
             watch.refusal = words.partition(" Received status: ")[0]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import subprocess
+from contextlib import nullcontext
 from typing import Any
 from unittest import mock
 
 import pytest
 
 from submission.programs import cluster_driver
+from submission.programs.cluster_driver import LogError
 
 TEMPLATE = {"kind": "Pod", "metadata": {"labels": {}}, "spec": {"containers": [{"name": "driver"}]}}
 
@@ -27,6 +30,7 @@ def ended(code: int, reason: str = "Error") -> dict:
 
 
 RUNNING = status("Running", running={})
+ONE, TWO = (b"2026-11-26T01:00:00.%dZ %s\n" % line for line in ((1, b"one"), (2, b"two")))
 
 
 class Api:
@@ -40,7 +44,7 @@ class Api:
         assert name == "job-driver"
         return self.pods.pop(0) if len(self.pods) > 1 else self.pods[0]
 
-    def log(self, name: str, container: str, since: float | None):
+    def log(self, name: str, container: str, since: str | None):
         for piece in self.logs.pop(0) if self.logs else []:
             if isinstance(piece, BaseException):
                 raise piece
@@ -85,27 +89,43 @@ def submit(tmp_path, monkeypatch):
 @pytest.mark.parametrize("code", [0, 3, 137])
 def test_the_drivers_exit_code_is_its_own_and_its_log_is_shown(submit, capfdbinary, code):
     pods = [status("Pending"), RUNNING, RUNNING, ended(code)]
-    assert submit(pods, [[b"one\n", b"two\n"]])[0] == code
+    assert submit(pods, [[ONE, TWO]])[0] == code
     assert capfdbinary.readouterr().out == b"one\ntwo\n"
 
 
 def test_a_driver_that_ended_before_it_was_seen_shows_its_log_all_the_same(submit, capfdbinary):
-    assert submit([ended(4)], [[b"short\n"]])[0] == 4
-    assert capfdbinary.readouterr().out == b"short\n"
+    assert submit([ended(4)], [[ONE]])[0] == 4
+    assert capfdbinary.readouterr().out == b"one\n"
 
 
-def test_a_log_that_breaks_off_goes_on(submit, capfdbinary, monkeypatch):
-    monkeypatch.setattr(cluster_driver, "ENDS_WITHIN", 0.0)
-
-    def the_rest():
-        monkeypatch.setattr(cluster_driver, "ENDS_WITHIN", 60.0)
-        yield b"two\n"
-
-    logs = [[b"one\n", OSError("reset")], the_rest()]
+def test_a_log_that_breaks_off_goes_on(submit, capfdbinary):
+    logs = [[ONE[:-2], LogError("the driver's log broke off: reset")], [ONE, TWO]]
     assert submit([RUNNING, ended(0)], logs)[0] == 0
     captured = capfdbinary.readouterr()
     assert captured.out == b"one\ntwo\n"
     assert b"the driver's log broke off: reset" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (TimeoutError(), None),
+        (ConnectionResetError("reset"), "broke off: reset"),
+        (http.client.IncompleteRead(b""), "broke off: IncompleteRead"),
+    ],
+)
+def test_how_a_log_breaks_off(monkeypatch, tmp_path, error, raised):
+    (tmp_path / "namespace").write_text("apps\n")
+    monkeypatch.setattr(cluster_driver, "ACCOUNT", tmp_path)
+    api = cluster_driver.Api("https://10.0.0.1:443")
+    reply = mock.Mock(status=200, read1=mock.Mock(side_effect=[ONE, error]))
+    request = mock.Mock(return_value=reply)
+    monkeypatch.setattr(api, "request", request)
+    log = api.log("job-driver", "driver", "2026-11-26T01:00:00Z")
+    assert next(log) == ONE
+    with pytest.raises(LogError, match=raised) if raised else nullcontext():
+        assert list(log) == []
+    assert request.call_args.kwargs["sinceTime"] == "2026-11-26T01:00:00Z"
 
 
 def test_an_api_that_is_away_for_a_while_is_waited_for(monkeypatch, tmp_path):
@@ -136,7 +156,7 @@ def test_a_failed_submission_is_no_success(submit, capfd):
 def test_a_driver_without_a_code_is_a_failure(submit, capfd):
     evicted = status("Failed")
     evicted["status"] |= {"reason": "Evicted", "message": "no disk"}
-    assert submit([evicted], [[OSError("no container")]])[0] == 1
+    assert submit([evicted], [[LogError("no container")]])[0] == 1
     assert "Evicted: no disk" in capfd.readouterr().err
     assert submit([None])[0] == 1
     assert submit([RUNNING, None], [[]])[0] == 1

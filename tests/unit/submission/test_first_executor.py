@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
@@ -14,6 +16,8 @@ from submission.programs.first_executor import Watch
 
 NO_NODE = "0/3 nodes are available: 3 Insufficient memory."
 QUOTA = 'pods "job-1-exec-1" is forbidden: exceeded quota: team, requested: requests.cpu=1'
+
+REFUSED_LINE = f"Failure executing: POST. Message: {QUOTA} Received status: Status(403)".encode()
 
 
 def pod(name: str, phase: str, role: str = "executor", **status: Any) -> dict[str, Any]:
@@ -106,6 +110,24 @@ def test_a_driver_with_executors_ends_as_it_does(monkeypatch, capfdbinary):
     assert run("import os, signal; os.kill(os.getpid(), 9)", running, monkeypatch) == 137
     assert run("print('words')", watch(), monkeypatch) == 0
     assert b"words" in capfdbinary.readouterr().out
+
+
+def test_a_line_without_an_end_is_passed_on_as_it_comes():
+    """Bytes of no encoding; what comes is shown at once, and little of it is kept."""
+    (program, source), (target, shown) = socket.socketpair(), socket.socketpair()
+    looks = watch()
+    with program, target, shown, program.makefile("rb") as read, target.makefile("wb") as write:
+        pump = threading.Thread(target=first_executor.pump, args=(read, write, looks))
+        pump.start()
+        with source:
+            for piece in (b"\xff\x00...", b"." * 2**17, b"\n" + REFUSED_LINE + b"\nx"):
+                source.sendall(piece)
+                seen = b""
+                while len(seen) < len(piece):
+                    seen += shown.recv(2**20)
+                assert seen == piece
+        pump.join()
+    assert looks.refusal == QUOTA
 
 
 def test_the_commands_own_options_stay(monkeypatch):
