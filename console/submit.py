@@ -1,7 +1,8 @@
 """`make submit`: runs one application in the stack's cluster, and ends as it ended.
 
 The manifests are those of submission/manifests.py, as in the Pulumi program. What the application
-prints goes to stdout as it comes, what this program has to say to stderr. Ctrl-C takes all away.
+prints goes to stdout as it comes, what this program has to say to stderr. Ctrl-C takes all away, as
+does whatever else ends this program before the application: SIGTERM, a closed terminal or pipe.
 """
 
 from __future__ import annotations
@@ -10,13 +11,12 @@ import argparse
 import dataclasses
 import re
 import secrets
-import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import urllib3
 import yaml
@@ -33,18 +33,21 @@ from submission.errors import ApplicationError
 from submission.files import FILES_PATH, read_files
 from submission.manifests import DONE, RECEIVER, manifests
 from submission.place import STANDALONE, Place
+from submission.programs.cluster_driver import Log, LogError, follow_log
 from submission.quota import require_quota
 from submission.resolve import resolve
 from submission.room import require_room
 from submission.sizes import Room, requested
 from submission.units import mebibytes, whole
+from toolchain import terminal
 from toolchain.env import enter
 from toolchain.errors import ToolchainError
 
 # Seconds between two looks at what has not started or not ended yet.
 _LOOK_EVERY = 1.0
-# Seconds in which a pod's end shows after that of its log.
-_ENDS_WITHIN = 60.0
+# Seconds until all of an application is gone; that the API may be away, as when the control plane
+# starts anew; and without a byte of the log, after which the connection may be gone.
+_GONE_WITHIN, _BACK_WITHIN, _QUIET_WITHIN = 60.0, 120.0, 60.0
 # Bytes of a message to a pod, and seconds until one file must be there.
 _PIECE = 2**18
 _UPLOADS_WITHIN = 600.0
@@ -53,17 +56,42 @@ _KEEPS_OFF = ("NoSchedule", "NoExecute")
 
 
 def say(text: str) -> None:
-    """One line on stderr."""
-    print(f"submit: {text}", file=sys.stderr, flush=True)
+    """One line on stderr. If that leads nowhere any more, all else goes on."""
+    try:
+        if sys.stderr is not None:
+            print(f"submit: {text}", file=sys.stderr, flush=True)
+    except OSError:
+        terminal.silence(2)
 
 
-class _Stopped(BaseException):
-    """SIGTERM."""
+class OutputError(ConsoleError):
+    """stdout takes no more."""
+
+
+def show(piece: bytes) -> None:
+    """Bytes of the log, as they are. Raises OutputError, or BrokenPipeError where nobody reads."""
+    if sys.stdout is None:
+        raise OutputError("stdout is closed")
+    try:
+        sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        terminal.silence(1)
+        raise OutputError(f"stdout takes no more of the log: {error.strerror}") from error
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """In one line, as all else here."""
+        say(message)
+        raise SystemExit(2)
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line; options are called as spark-submit calls them."""
-    made = argparse.ArgumentParser(prog="python -m console.submit", description=__doc__)
+    made = _Parser(prog="python -m console.submit", description=__doc__)
     made.add_argument("--stack", default="local")
     made.add_argument("--master", default=STANDALONE, help="standalone, kubernetes or a URL")
     made.add_argument("--deploy-mode", default=CLIENT, help=f"{CLIENT} or {CLUSTER}")
@@ -94,6 +122,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--start-within",
         type=int,
+        metavar="SECONDS",
         default=Application.start_within,
         help="seconds until the first executor runs (of its own pods)",
     )
@@ -287,37 +316,37 @@ class Run:
         return events[-1].message if events else None
 
     def follow(self, pod: str) -> int:
-        """Shows the driver's log until it ends; its exit code."""
-        seen = None
-        while True:
-            since = {} if seen is None else {"since_seconds": max(1, int(time.time() - seen))}
-            with suppress(urllib3.exceptions.HTTPError, ApiException):
-                log = self.core.read_namespaced_pod_log(
-                    pod,
-                    self.namespace,
-                    container=DRIVER_CONTAINER,
-                    follow=True,
-                    _preload_content=False,
-                    **since,
-                )
-                while piece := log.read1(65536):
-                    sys.stdout.buffer.write(piece)
-                    sys.stdout.buffer.flush()
-            seen = time.time()
-            # The log ends a moment before the pod's status says so.
-            while time.time() - seen < _ENDS_WITHIN:
-                code = self._exit_code(pod)
-                if code is not None:
-                    return code
-                time.sleep(_LOOK_EVERY)
+        """Shows the driver's log until it ends; its exit code. Raises OutputError."""
+        return follow_log(
+            Log(show, say), lambda since: self._log(pod, since), lambda: self._exit_code(pod)
+        )
+
+    def _log(self, pod: str, since: str | None) -> Iterator[bytes]:
+        """The pieces of the driver's log, each line with its time, until the reply ends."""
+        query = {"container": DRIVER_CONTAINER, "follow": "true", "timestamps": "true"}
+        api = self.core.api_client
+        request = api.param_serialize(
+            method="GET",
+            resource_path="/api/v1/namespaces/{namespace}/pods/{name}/log",
+            path_params={"namespace": self.namespace, "name": pod},
+            # The client's own method has no sinceTime.
+            query_params=[*query.items(), *([("sinceTime", since)] if since else [])],
+            auth_settings=["BearerToken"],
+        )
+        try:
+            reply = api.call_api(*request, _request_timeout=(10, _QUIET_WITHIN)).response
+            if reply.status != 200:
+                raise LogError(f"the API answers {reply.status} for the driver's log")
+            while piece := reply.read1(65536):
+                yield piece
+        except urllib3.exceptions.HTTPError as error:
+            # Nothing for a while: the answer's first byte comes with the first of the log.
+            if isinstance(getattr(error, "reason", error), urllib3.exceptions.ReadTimeoutError):
+                return
+            raise LogError(f"the driver's log broke off: {error}") from error
 
     def _exit_code(self, name: str) -> int | None:
-        try:
-            status = self.core.read_namespaced_pod(name, self.namespace).status
-        except ApiException as error:
-            if error.status != 404:
-                raise
-            raise ConsoleError(f"pod {name} is gone before its end was seen") from None
+        status = self._status(name)
         for container in status.container_statuses or []:
             ended = container.state.terminated
             if container.name == DRIVER_CONTAINER and ended:
@@ -328,19 +357,37 @@ class Run:
             raise ConsoleError(f"pod {name} failed: {status.reason}: {status.message}")
         return None
 
+    def _status(self, name: str) -> Any:
+        """A pod's; waits for an API that is away for a while."""
+        end = time.monotonic() + _BACK_WITHIN
+        while True:
+            try:
+                return self.core.read_namespaced_pod(name, self.namespace).status
+            except ApiException as error:
+                if error.status == 404:
+                    raise ConsoleError(f"pod {name} is gone before its end was seen") from None
+                if (error.status or 0) < 500 or time.monotonic() > end:
+                    raise
+            except urllib3.exceptions.HTTPError:
+                if time.monotonic() > end:
+                    raise
+            time.sleep(_LOOK_EVERY)
+
     def delete(self) -> None:
         """Takes the Job away, and all that belongs to it; waits until its pods are gone."""
-        with suppress(ApiException):
-            self.batch.delete_namespaced_job(
-                self.name, self.namespace, propagation_policy="Foreground"
-            )
-        end = time.monotonic() + _ENDS_WITHIN
+        end = time.monotonic() + _GONE_WITHIN
         while time.monotonic() < end:
             try:
-                self.batch.read_namespaced_job(self.name, self.namespace)
-            except ApiException:
-                return
+                self.batch.delete_namespaced_job(
+                    self.name, self.namespace, propagation_policy="Foreground"
+                )
+            except ApiException as error:
+                if error.status == 404:
+                    return
+            except urllib3.exceptions.HTTPError:
+                pass  # an API that is away for a moment
             time.sleep(_LOOK_EVERY)
+        say(f"job {self.name} may run on: kubectl delete job -n {self.namespace} {self.name}")
 
 
 def _is_waiting_for_files(pod: Any) -> bool:
@@ -394,32 +441,30 @@ def submit(options: argparse.Namespace) -> int:
         say(f"job {run.name} in namespace {run.namespace}")
         code = run.follow(run.wait_for_pod(options.wait))
         return code
+    except (KeyboardInterrupt, BrokenPipeError, OutputError):
+        say("the application is ended and taken away")
+        raise
     finally:
         if code is None or not options.keep:
             run.delete()
-
-
-def _stop(*_: object) -> None:
-    raise _Stopped
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The program; the exit code is the application's, 1 where it did not run."""
     options = parser().parse_args(argv)
     enter(local=options.stack == LOCAL)
-    signal.signal(signal.SIGTERM, _stop)
+    errors = (ApplicationError, ConsoleError, CloudError, ToolchainError)
+    return terminal.run(lambda: _submit(options), "submit", errors, "stopped")
+
+
+def _submit(options: argparse.Namespace) -> int:
+    """`submit`, with what its clients have to say as errors of ours."""
     try:
         return submit(options)
-    except (ApplicationError, ConsoleError, CloudError, ToolchainError) as error:
-        print(f"submit: {error}", file=sys.stderr)
     except ApiException as error:
-        print(f"submit: {_message(error)}", file=sys.stderr)
+        raise ConsoleError(_message(error)) from error
     except urllib3.exceptions.HTTPError as error:
-        print(f"submit: the cluster does not answer: {error}", file=sys.stderr)
-    except (KeyboardInterrupt, _Stopped) as stopped:
-        say("stopped; what it made is taken away")
-        return 130 if isinstance(stopped, KeyboardInterrupt) else 143
-    return 1
+        raise ConsoleError(f"the cluster does not answer: {error}") from error
 
 
 def _message(error: ApiException) -> str:

@@ -113,6 +113,8 @@ class Ui:
         for page, forward in list(self.forwards.items()):
             if page not in wanted or forward.process.poll() is not None:
                 self._end(forward)
+                if forward.shown:
+                    print(f"{page.name} is gone from {forward.address}", flush=True)
         for page in sorted(wanted - self.forwards.keys(), key=lambda page: page.name):
             self.forwards[page] = self._start(page)
         return all([self._show(forward) for forward in self.forwards.values()])
@@ -147,8 +149,6 @@ class Ui:
         del self.forwards[forward.page]
         forward.process.terminate()
         forward.process.wait()
-        if forward.shown:
-            print(f"{forward.page.name} is gone from {forward.address}", flush=True)
 
     def _show(self, forward: Forward) -> bool:
         """Prints what is new of a page, once it answers."""
@@ -190,8 +190,19 @@ def serve(stack: Stack) -> None:
         ui = Ui(stack, config)
         try:
             print("Web pages of the stack, here until Ctrl-C:", flush=True)
+            time.sleep(_LATER if ui.look() else _SOON)
+            said = ""
             while True:
-                time.sleep(_LATER if ui.look() else _SOON)
+                try:
+                    complete = ui.look()
+                    said = ""
+                except ConsoleError as error:
+                    # Such as while the control plane starts anew; kubectl forwards on meanwhile.
+                    complete = False
+                    if str(error) != said:
+                        said = str(error)
+                        print(f"The cluster does not answer, for now: {said}", flush=True)
+                time.sleep(_LATER if complete else _SOON)
         except KeyboardInterrupt:
             print()
         finally:

@@ -68,7 +68,7 @@ def run(
     _prepare()
     try:
         code = work() or 0
-        sys.stdout.flush()
+        print(end="", flush=True)  # also where stdout is closed
         return code
     except KeyboardInterrupt as stop:
         _complain(f"{name}: {interrupted}")

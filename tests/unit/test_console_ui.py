@@ -20,9 +20,11 @@ CHECKOUT = Path(__file__).parents[2]
 
 # Lists the pods in a file; forwards to a page that tells the pod's name, or the master's state.
 KUBECTL = """#!{python}
-import http.server, pathlib, sys
+import http.server, os, pathlib, sys
 folder = pathlib.Path({folder!r})
 if "get" in sys.argv:
+    if (folder / "away").exists():
+        sys.exit("Unable to connect to the server")
     print((folder / "pods.json").read_text())
     raise SystemExit
 class Pages(http.server.BaseHTTPRequestHandler):
@@ -33,6 +35,8 @@ class Pages(http.server.BaseHTTPRequestHandler):
         text = (folder / "master.json").read_text() if master else sys.argv[-2]
         self.wfile.write(text.encode())
     def log_message(self, *args): pass
+with (folder / "pids").open("a") as pids:
+    print(os.getpid(), file=pids)
 assert sys.argv[-4:-2] == ["--address", "127.0.0.1"], sys.argv
 port = int(sys.argv[-1].partition(":")[0])
 http.server.HTTPServer(("127.0.0.1", port), Pages).serve_forever()
@@ -143,9 +147,43 @@ def test_what_comes_and_goes_is_told(tmp_path: Path):
         assert lines(5)[4].startswith("Driver pi-1 ")
         write([MASTER], [])
         assert lines(6)[5].startswith("Driver pi-1 is gone from ")
+        (tmp_path / "away").touch()
+        said = "The cluster does not answer, for now: Unable to connect to the server"
+        assert lines(7)[6] == said
+        (tmp_path / "away").unlink()
+        write([MASTER, pod("pi-2", {}, NATIVE)], [])
+        assert lines(8)[7].startswith("Driver pi-2 ")
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=20) == 0
     host, port = address.removeprefix("http://").rstrip("/").split(":")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((host, int(port)), timeout=5)
+
+
+def test_no_kubectl_stays_when_the_reader_goes(tmp_path: Path):
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(KUBECTL.format(python=sys.executable, folder=str(tmp_path)))
+    kubectl.chmod(0o755)
+    (tmp_path / "master.json").write_text(json.dumps({"workers": [], "activeapps": []}))
+    (tmp_path / "pods.json").write_text(json.dumps({"items": [MASTER]}))
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN],
+        cwd=CHECKOUT,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    assert process.stdout.readline().startswith(b"Spark master ")
+    process.stdout.close()
+    draft = tmp_path / "more"
+    draft.write_text(json.dumps({"items": [MASTER, pod("pi-1", {}, NATIVE)]}))
+    draft.rename(tmp_path / "pods.json")
+    assert process.wait(timeout=60) != 0
+    pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    assert len(pids) == 2
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)

@@ -88,6 +88,22 @@ def test_what_is_refused(arguments, said):
         described(*arguments)
 
 
+@pytest.mark.parametrize("option", ["--start-within", "--wait"])
+@pytest.mark.parametrize("text", ["0", "-1", "0.5", "5m", "soon", "", "nan", "inf", "9" * 12])
+def test_a_time_to_wait_is_whole_seconds(option, text, capsys):
+    """In one line: the command line's own where it is no number, else the application's."""
+    with pytest.raises((SystemExit, ApplicationError)) as refused:
+        described(f"{option}={text}", "pi.py")
+    said = capsys.readouterr().err or str(refused.value)
+    assert len(said.splitlines()) == 1 and option in said and text in said
+
+
+def test_a_wrong_command_line_is_one_line(capsys):
+    with pytest.raises(SystemExit):
+        described("--no-such", "pi.py")
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
 def test_a_stack_without_spark_says_what_makes_it(monkeypatch, capsys):
     class Stack:
         name = "local"

@@ -1,0 +1,122 @@
+"""The little of Kubernetes' API that `make submit` asks for, with a kubelet's log behind it."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from tests.unit.kubelet import Kubelet
+
+
+class Kube:
+    """One Job at most, whose pod runs at once and writes what the kubelet has.
+
+    replies: what becomes of the replies for its log, in their order: {"bytes": after so many it
+    breaks, "status": what is answered instead, "follows": it goes on until the pod has ended}; all
+    later ones are whole. away: how many looks at the pod get a 503. code: that of its end.
+    """
+
+    def __init__(self) -> None:
+        self.kubelet = Kubelet()
+        self.replies: list[dict[str, Any]] = []
+        self.away = 0
+        self.code: int | None = None
+        self.jobs: list[str] = []
+        self.deleted: list[str] = []
+        self.was_read, self.ended = threading.Event(), threading.Event()
+
+    def end(self, code: int) -> None:
+        """The driver ends."""
+        self.code = code
+        self.ended.set()
+
+    def answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
+        """Of anything but a log: status and object."""
+        kind, name = re.findall(r"/(jobs|pods|configmaps|nodes|events)(?:/([^/]+))?", path)[0]
+        if method == "POST" and kind == "jobs":
+            self.jobs.append(body["metadata"]["name"])
+            return 201, {**body, "metadata": {**body["metadata"], "uid": "uid"}}
+        if method == "DELETE" and kind == "jobs":
+            if name not in self.jobs:
+                return 404, {"message": f"no job {name}"}
+            self.jobs.remove(name)
+            self.deleted.append(name)
+            self.ended.set()
+            return 200, {}
+        if kind == "pods" and name:
+            self.away -= 1
+            return (503, {"message": "starting"}) if self.away >= 0 else (200, self._pod())
+        if kind == "pods":
+            return 200, {"items": [self._pod()] if self.jobs else []}
+        return (200, {"items": []}) if method == "GET" else (200, body)
+
+    def _pod(self) -> dict[str, Any]:
+        ended = {"exitCode": self.code} if self.code is not None else None
+        state = {"terminated": ended} if ended else {"running": {}}
+        required = {"image": "x", "imageID": "x", "ready": True, "restartCount": 0}
+        container = {"name": "driver", "state": state, **required}
+        status = {"phase": "Running", "containerStatuses": [container]}
+        return {"metadata": {"name": "pod"}, "status": status}
+
+
+@contextmanager
+def serving(kube: Kube) -> Generator[str]:
+    """Its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            size = int(self.headers.get("Content-Length", 0))
+            body = json.loads(self.rfile.read(size)) if size else None
+            url = urlsplit(self.path)
+            if url.path.endswith("/log"):
+                return self.log(parse_qs(url.query))
+            status, found = kube.answer(self.command, url.path, body)
+            text = json.dumps(found).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        do_GET = do_POST = do_PATCH = do_DELETE = answer
+
+        def log(self, query: dict[str, list[str]]) -> None:
+            assert query["timestamps"] == query["follow"] == ["true"]
+            reply = kube.replies.pop(0) if kube.replies else {}
+            text = kube.kubelet.read(query.get("sinceTime", [None])[0])
+            self.send_response(reply.get("status", 200))
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            text = text[: reply.get("bytes")]
+            if text:
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(text), text))
+            kube.was_read.set()
+            if reply.get("follows"):
+                kube.ended.wait()
+            if "bytes" in reply:
+                self.close_connection = True
+            else:
+                self.wfile.write(b"0\r\n\r\n")
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        kube.ended.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
