@@ -86,21 +86,22 @@ def command(name: str, found: list[Found], reached: bool) -> Choice:
 def plugin(name: str, asked: str, ambient: list[Found], cached: list[Found], got: bool) -> Choice:
     """The choice for a resource plugin whose version `asked` the SDK asks for.
 
-    ambient: the ones on PATH, which the engine takes before all others; one that does not tell its
-    version is trusted. cached: the ones in the user's PULUMI_HOME. got: the download was made.
+    ambient: the ones on PATH, which the engine takes before all others; one of another major
+    version, or that does not tell its own, is passed over. cached: the ones in the user's
+    PULUMI_HOME. got: the download was made.
     """
     wanted = parse(asked)
     assert wanted is not None
     for one in ambient:
-        if one.version is None or one.version[0] == wanted[0]:
+        if one.version is not None and one.version[0] == wanted[0]:
             return Choice(name, INSTALLED, dotted(one.version), "it is on PATH", str(one.path))
+    refused = [f"{f.path} is {dotted(f.version)}, needed is {wanted[0]}.x" for f in ambient]
     if (one := installed.pick_plugin(cached, wanted)) is not None:
         why = "the download was made" if got else "it is in PULUMI_HOME"
         kind = DOWNLOAD if got else INSTALLED
-        return Choice(name, kind, dotted(one.version), why, str(one.path))
-    return Choice(
-        name, STANDIN, asked, "none is installed; no download, get.pulumi.com is out of reach"
-    )
+        return Choice(name, kind, dotted(one.version), "; ".join([why, *refused]), str(one.path))
+    reason = "; ".join(refused) or "none is installed"
+    return Choice(name, STANDIN, asked, f"{reason}; no download, get.pulumi.com is out of reach")
 
 
 def language_host(pulumi: Path, ambient: list[Path]) -> Choice:

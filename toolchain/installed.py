@@ -20,6 +20,9 @@ Version = tuple[int, int, int]
 #: Seconds that a command has to print its version.
 ANSWER_WITHIN = 10
 
+#: Seconds that asking a plugin takes at most; plugin_info.py has a limit of its own below this.
+PLUGIN_ANSWERS_WITHIN = 90
+
 
 @dataclass(frozen=True)
 class Found:
@@ -53,7 +56,7 @@ def executables(name: str, folders: list[Path]) -> list[Path]:
     return [c for c in candidates if c.is_file() and os.access(c, os.X_OK)]
 
 
-def version_of(path: Path, arguments: list[str]) -> Version | None:
+def version_of(path: Path, arguments: list[str], within: float = ANSWER_WITHIN) -> Version | None:
     """What version a command says it is, or None where it fails, hangs or prints none."""
     # A version check must not make the command ask the internet for a newer one.
     settings = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
@@ -64,12 +67,19 @@ def version_of(path: Path, arguments: list[str]) -> Version | None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=ANSWER_WITHIN,
+            timeout=within,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return parse(answer.stdout) if answer.returncode == 0 else None
+
+
+def plugin_version(python: Path, plugin: Path) -> Version | None:
+    """What version a Pulumi plugin says it is. python: of the environment, which has gRPC."""
+    # -I: nothing of the user's, nor of this folder, comes before the environment's packages.
+    script = Path(__file__).with_name("plugin_info.py")
+    return version_of(python, ["-I", str(script), str(plugin)], PLUGIN_ANSWERS_WITHIN)
 
 
 def pick(found: list[Found], wanted: dict[str, int]) -> Found | None:

@@ -51,7 +51,7 @@ def _choose_and_make(stamp: str, environment: Path, local: bool) -> None:
     """Choose, say why, fetch and build what is chosen, and write the links and the record."""
     commands = _commands(local)
     cli = next(choice for choice in commands if choice.name == "pulumi")
-    plugins = _plugins(Path(cli.path))
+    plugins = _plugins(Path(cli.path), environment / "bin" / "python")
     host = choose.language_host(Path(cli.path), installed.executables(LANGUAGE_HOST, _folders()))
     everything = [*commands, *plugins, host]
     home = None
@@ -115,13 +115,13 @@ def _downloaded(choice: Choice) -> Choice:
         return Choice(choice.name, BUILD, built.version, str(error))
 
 
-def _plugins(pulumi: Path) -> list[Choice]:
+def _plugins(pulumi: Path, python: Path) -> list[Choice]:
     """The resource plugins; the ones that are not installed are tried to download once."""
     home = installed.user_pulumi_home(os.environ)
     choices = []
     for name, version in choose.plugin_versions().items():
         ambient = [
-            Found(path, installed.version_of(path, ["--version"]))
+            Found(path, installed.plugin_version(python, path))
             for path in installed.executables(f"pulumi-resource-{name}", _folders())
         ]
         choice = choose.plugin(name, version, ambient, installed.plugins(home, name), False)

@@ -1,6 +1,10 @@
 """What is installed wins where its version fits, then the download, then the build or stand-in."""
 
 import os
+import re
+import shlex
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,6 +12,7 @@ import pytest
 from toolchain import choose, installed, paths, tools
 from toolchain.choose import BUILD, DOWNLOAD, INSTALLED, STANDIN, Choice
 from toolchain.installed import Found
+from toolchain.versions import parse
 
 
 def script(path: Path, says: str = "", code: int = 0) -> Path:
@@ -89,10 +94,71 @@ def test_of_several_plugins_the_exact_one_then_the_newest_of_the_major(tmp_path,
     assert choice.version == (expected or "7.51.1")
 
 
-def test_a_plugin_on_path_wins_unless_it_tells_another_major():
-    silent, old = Found(Path("/p/pulumi-resource-aws"), None), Found(Path("/q/x"), (6, 1, 0))
-    assert choose.plugin("aws", "7.51.1", [silent], [], False).path == "/p/pulumi-resource-aws"
-    assert choose.plugin("aws", "7.51.1", [old], [], False).kind == STANDIN
+@pytest.mark.parametrize(
+    ("version", "told"), [(None, "of unknown version"), ((6, 1, 0), "6.1.0"), ((8, 0, 0), "8.0.0")]
+)
+def test_a_plugin_on_path_is_passed_over_unless_it_tells_the_major(version, told):
+    ambient = [Found(Path("/p/pulumi-resource-aws"), version)]
+    choice = choose.plugin("aws", "7.51.1", ambient, [], False)
+    assert (choice.kind, choice.path) == (STANDIN, "")
+    refused = f"/p/pulumi-resource-aws is {told}, needed is 7.x"
+    assert choice.why == f"{refused}; no download, get.pulumi.com is out of reach"
+    cached = [Found(Path("/h/pulumi-resource-aws"), (7, 51, 1))]
+    choice = choose.plugin("aws", "7.51.1", ambient, cached, False)
+    assert (choice.kind, choice.path) == (INSTALLED, "/h/pulumi-resource-aws")
+    assert choice.why == f"it is in PULUMI_HOME; {refused}"
+    ambient.append(Found(Path("/q/pulumi-resource-aws"), (7, 0, 0)))
+    choice = choose.plugin("aws", "7.51.1", ambient, cached, False)
+    assert (choice.kind, choice.path) == (INSTALLED, "/q/pulumi-resource-aws")
+
+
+@pytest.fixture
+def plugin(tmp_path) -> Callable[..., Path]:
+    """A plugin that behaves as the official ones do."""
+
+    def make(*behaviour: str) -> Path:
+        path = tmp_path / "pulumi-resource-aws"
+        program = Path(__file__).with_name("official_plugin.py")
+        words = shlex.join([sys.executable, str(program), str(tmp_path), *behaviour])
+        path.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+        path.chmod(0o755)
+        return path
+
+    return make
+
+
+def is_gone(folder: Path) -> bool:
+    """Whether the plugin's process is there no more."""
+    return not Path("/proc", (folder / "pid").read_text()).exists()
+
+
+@pytest.mark.parametrize("version", ["7.51.1", "v6.83.2", "8.0.0-alpha.1+dev"])
+def test_a_plugin_is_asked_as_pulumi_asks_it(plugin, tmp_path, monkeypatch, version):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    path = plugin(version)
+    assert installed.version_of(path, ["--version"]) is None
+    told = installed.plugin_version(Path(sys.executable), path)
+    assert told == parse(version) and told is not None
+    assert is_gone(tmp_path)
+
+
+@pytest.mark.parametrize("behaviour", ["", "dies", "babbles", "refuses", "hangs", "stalls"])
+def test_a_plugin_that_does_not_answer_is_not_trusted_and_does_not_stay(
+    plugin, tmp_path, monkeypatch, behaviour
+):
+    # The program has its limit; here it is a short one.
+    script = Path(installed.__file__).with_name("plugin_info.py").read_text()
+    short = tmp_path / "plugin_info.py"
+    short.write_text(re.sub(r"(?m)^ANSWER_WITHIN = .*", "ANSWER_WITHIN = 3.0", script))
+    monkeypatch.setattr(installed, "__file__", str(tmp_path / "installed.py"))
+    assert installed.plugin_version(Path(sys.executable), plugin(behaviour)) is None
+    assert is_gone(tmp_path)
+
+
+def test_a_plugin_that_can_not_be_started_is_not_trusted(tmp_path):
+    path = script(tmp_path / "pulumi-resource-aws")
+    path.write_bytes(b"\x7fELF of another machine")
+    assert installed.plugin_version(Path(sys.executable), path) is None
 
 
 def test_the_language_host_beside_the_cli_comes_first(tmp_path):
