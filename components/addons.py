@@ -9,6 +9,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.cluster import Cluster
+from components.leftovers import drop_pending
 from components.settings import Settings
 from components.steps import run_step
 from submission.sizes import Amount
@@ -124,5 +125,5 @@ class ClusterAddons(pulumi.ComponentResource):
             values=values,
             atomic=True,
             timeout=600,
-            opts=self._args.cluster.options(parent=self, depends_on=depends_on),
+            opts=self._args.cluster.options(parent=self, depends_on=depends_on, mend=drop_pending),
         )

@@ -10,6 +10,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 import yaml
 
+from components.leftovers import Mend, hooks
 from components.nodes import Node
 
 
@@ -46,17 +47,22 @@ class Cluster:
         )
 
     def options(
-        self, parent: pulumi.Resource | None = None, depends_on: list[pulumi.Resource] | None = None
+        self,
+        parent: pulumi.Resource | None = None,
+        depends_on: list[pulumi.Resource] | None = None,
+        mend: Mend | None = None,
     ) -> pulumi.ResourceOptions:
         """For all that is inside: it goes with the control plane.
 
-        So a cluster that no longer answers can't hold up a destroy.
+        So a cluster that no longer answers can't hold up a destroy. mend: what is to be put right
+        before the resource is created or updated (leftovers.py).
         """
         return pulumi.ResourceOptions(
             parent=parent,
             provider=self.provider,
             depends_on=depends_on,
             deleted_with=self.control_plane.instance if self.control_plane else None,
+            hooks=None if mend is None else hooks(self.kubeconfig, mend),
         )
 
 

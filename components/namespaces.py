@@ -15,6 +15,7 @@ import pulumi_kubernetes as kubernetes
 from components.access import AccessArgs, SparkAccess
 from components.charts import describe_chart
 from components.cluster import Cluster
+from components.leftovers import drop_pending
 from components.settings import NamespaceSettings, Settings
 from components.spark import CHART, POD_SECURITY, app_values, create_auth_secret, spark_place
 from components.storage import SharedVolume, VolumeArgs, claim_name
@@ -92,7 +93,7 @@ class SparkNamespace(pulumi.ComponentResource):
                 "volume": {"claimName": volume.claim_name, "mountPath": volume.mount_path},
                 "auth": {"existingSecret": auth.metadata.name},
             },
-            opts=args.cluster.options(parent=self, depends_on=args.depends_on),
+            opts=args.cluster.options(parent=self, depends_on=args.depends_on, mend=drop_pending),
         )
         self._ready = release.status.name
         self.register_outputs({"namespace": namespace.metadata.name})

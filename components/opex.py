@@ -13,6 +13,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.charts import describe_chart
 from components.cluster import Cluster
+from components.leftovers import drop_pending
 from components.settings import Settings
 from components.storage import SharedVolume, VolumeArgs
 
@@ -82,7 +83,7 @@ class OpexRelease(pulumi.ComponentResource):
             values=opex_values(settings, volume.claim_name),
             atomic=True,
             timeout=600,
-            opts=args.cluster.options(parent=self, depends_on=args.depends_on),
+            opts=args.cluster.options(parent=self, depends_on=args.depends_on, mend=drop_pending),
         )
         self.result = pulumi.Output.all(release.status.name, namespace.metadata.name).apply(
             lambda known: {

@@ -15,6 +15,7 @@ import pulumi_kubernetes as kubernetes
 from components.access import AccessArgs, SparkAccess
 from components.charts import describe_chart
 from components.cluster import Cluster
+from components.leftovers import drop_pending
 from components.nodes import Machine
 from components.settings import S3Settings, Settings, SettingsError, SparkSettings
 from components.storage import SharedVolume, VolumeArgs, claim_name
@@ -102,7 +103,7 @@ class SparkRelease(pulumi.ComponentResource):
             },
             atomic=True,
             timeout=900,
-            opts=args.cluster.options(parent=self, depends_on=before),
+            opts=args.cluster.options(parent=self, depends_on=before, mend=drop_pending),
         )
         self.master_url = pulumi.Output.format(
             "spark://{0}-master.{1}.svc:7077", release.status.name, self.namespace

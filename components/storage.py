@@ -14,6 +14,7 @@ import pulumi_aws as aws
 import pulumi_kubernetes as kubernetes
 
 from components.cluster import Cluster
+from components.leftovers import free_volume
 from components.network import NetworkStack
 from components.settings import StorageSettings
 from submission.place import SHARED_PATH
@@ -136,7 +137,8 @@ class SharedVolume(pulumi.ComponentResource):
                 volume_name=volume_name,
             ),
             opts=pulumi.ResourceOptions.merge(
-                inside, pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="2m"))
+                args.cluster.options(parent=self, mend=None if storage_class else free_volume),
+                pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="2m")),
             ),
         )
         self.claim_name = claim.metadata.name

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ import pytest
 import yaml
 from kubernetes import client, config
 
+from components.leftovers import free_volume
 from submission.application import Application, Role
 from submission.manifests import manifests
 from submission.place import Place
@@ -27,10 +31,11 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, Any
     main = Path(__file__).parent / "namespaces_part.py"
     engine = Engine(tmp_path_factory.mktemp("namespaces"), "http://127.0.0.1:9", main)
     with kube_api.running() as server:
-        engine.configure(
-            cluster={"kubeconfig": server.kubeconfig},
-            namespaces={"team": {"cpu": 1, "memoryMiB": 3000, "pods": 4}},
-        )
+        engine.inside = {
+            "cluster": {"kubeconfig": server.kubeconfig},
+            "namespaces": {"team": {"cpu": 1, "memoryMiB": 3000, "pods": 4}},
+        }
+        engine.configure(**engine.inside)
         engine.pulumi("up", "--yes", "--skip-preview")
         connection = config.new_client_from_config_dict(yaml.safe_load(server.kubeconfig))
         yield engine, client.CoreV1Api(connection)
@@ -83,3 +88,76 @@ def test_an_applications_pod_is_taken_and_counted(core: tuple[Engine, Any]) -> N
         api.create_namespaced_pod("team", large)
     assert refused.value.status == 403
     api.delete_namespaced_pod("pi", "team", grace_period_seconds=0)
+
+
+def leave_pending(api: Any, name: str, status: str) -> None:
+    """What a killed update leaves of a helm release: one more revision, in that status."""
+    (last,) = api.list_namespaced_secret(
+        name, label_selector=f"owner=helm,name={name},status=deployed"
+    ).items
+    packed = base64.b64decode(base64.b64decode(last.data["release"]))
+    release = json.loads(gzip.decompress(packed))
+    release["version"] += 1
+    release["info"]["status"] = status
+    packed = base64.b64encode(gzip.compress(json.dumps(release).encode()))
+    version = str(release["version"])
+    api.create_namespaced_secret(
+        name,
+        {
+            "metadata": {
+                "name": f"sh.helm.release.v1.{name}.v{version}",
+                "labels": {**last.metadata.labels, "status": status, "version": version},
+            },
+            "type": last.type,
+            "data": {"release": base64.b64encode(packed).decode()},
+        },
+    )
+
+
+def revisions(api: Any, name: str) -> dict[str, str]:
+    """The revisions of a release, and their status."""
+    found = api.list_namespaced_secret(name, label_selector=f"owner=helm,name={name}").items
+    return {item.metadata.labels["version"]: item.metadata.labels["status"] for item in found}
+
+
+@pytest.mark.parametrize("status", ["pending-upgrade", "pending-rollback"])
+def test_a_release_that_a_killed_update_left_half_done_is_upgraded(
+    core: tuple[Engine, Any], status: str
+) -> None:
+    engine, api = core
+    before = revisions(api, "team")
+    leave_pending(api, "team", status)
+    engine.configure(**engine.inside, nodes={"price": len(before) / 10})
+    done = engine.pulumi("up", "--yes", "--skip-preview")
+    left = f"release team/team: an update was killed in revision {len(before) + 1} ({status})"
+    assert left in done.stdout
+    after = revisions(api, "team")
+    assert after == {**dict.fromkeys(before, "superseded"), str(len(before) + 1): "deployed"}
+
+
+def test_a_claim_that_was_deleted_gets_its_volume_back(core: tuple[Engine, Any]) -> None:
+    engine, api = core
+    claim = place(engine).claim
+    old = api.read_namespaced_persistent_volume_claim(claim, "team").metadata.uid
+    api.delete_namespaced_persistent_volume_claim(claim, "team")
+    end = time.monotonic() + 60
+    while api.read_persistent_volume(claim).status.phase != "Released":
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    done = engine.pulumi("up", "--refresh", "--yes", "--skip-preview")
+    assert f"volume {claim} was bound to a claim that is gone" in done.stdout
+    new = api.read_namespaced_persistent_volume_claim(claim, "team")
+    assert (new.status.phase, new.metadata.uid != old) == ("Bound", True)
+    assert {step["op"] for step in engine.preview()} <= {"same"}
+
+
+def test_a_volume_of_another_claim_is_left_alone(core: tuple[Engine, Any]) -> None:
+    _, api = core
+    volume = api.read_persistent_volume("team-shared")
+    inputs = {"metadata": {"name": "team-shared", "namespace": "team"}}
+    inputs["spec"] = {"volumeName": "team-shared"}
+    assert free_volume(api, inputs) is None  # its claim is there
+    inputs["metadata"]["name"] = "another"
+    assert free_volume(api, inputs) is None
+    assert free_volume(api, {**inputs, "spec": {"volumeName": "none"}}) is None
+    assert api.read_persistent_volume("team-shared").spec == volume.spec

@@ -303,21 +303,6 @@ def test_what_a_killed_run_left_is_taken_up_but_not_what_is_somebody_elses(provi
     assert again.create({**inputs, "values": {"greeting": "again"}})["status"]["revision"] == 2
     again.delete()
 
-    # helm killed in the middle of an installation leaves the release pending for ever.
-    pending = Release(provider, "left")
-    call = pending.call(pending.check({**inputs, "values": {"broken": True}, "timeout": 60}))
-    threading.Timer(2.5, call.cancelled.set).start()
-    with pytest.raises(StandinError, match="cancelled"):
-        pending.handler.create(call)
-    path = "/api/v1/namespaces/default/secrets"
-    for secret in pending.revisions("default", "left"):
-        labels = {"metadata": {"labels": {"status": "pending-install"}}}
-        name = secret["metadata"]["name"]
-        cluster = pending.handler.provider.cluster
-        cluster.request("PATCH", f"{path}/{name}", None, labels, "application/merge-patch+json")
-    assert pending.create(inputs)["status"]["status"] == "deployed"
-    pending.delete()
-
 
 def test_cancelling_ends_helm_and_keeps_what_is_there(provider, chart):
     one = Release(provider, "cancelled")

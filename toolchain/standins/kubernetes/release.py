@@ -190,18 +190,14 @@ class ReleaseHandler(ResourceHandler):
         self.update(call)
 
     def update(self, call: Call) -> dict[str, Any]:
-        """Upgrade the release; one that an earlier run left half done is put right first."""
+        """Upgrade the release; one that was never deployed is installed anew."""
         try:
             self._upgrade(call)
         except HelmError as error:
-            if error.nothing_deployed or error.under_way and self._revision(call) == 1:
-                self._uninstall(call, call.inputs)
-                self._install(call)
-            elif error.under_way:
-                self._operate(call, ["rollback", *_named(call.inputs), "--wait"], with_values=False)
-                self._upgrade(call)
-            else:
+            if not error.nothing_deployed:
                 raise
+            self._uninstall(call, call.inputs)
+            self._install(call)
         return self._outputs(call)
 
     def _upgrade(self, call: Call) -> None:
@@ -280,7 +276,7 @@ class ReleaseHandler(ResourceHandler):
             flags += ["--wait-for-jobs"] if inputs.get("waitForJobs") else []
         return flags
 
-    def _operate(self, call: Call, arguments: list[str], with_values: bool = True) -> None:
+    def _operate(self, call: Call, arguments: list[str]) -> None:
         """Run an operation on the release that may take long, and show what it waits for.
 
         Raises InitFailed where it fails and leaves a release; HelmError where it leaves none, or
@@ -288,9 +284,8 @@ class ReleaseHandler(ResourceHandler):
         """
         before = self._revision(call) if arguments[0] != "install" else 0
         seen: list[str] = []
-        values = _values(call.inputs) if with_values else None
         try:
-            self.helm.run(call, arguments, values, self._progress(call, seen))
+            self.helm.run(call, arguments, _values(call.inputs), self._progress(call, seen))
         except (HelmError, Cancelled) as error:
             if isinstance(error, HelmError) and (
                 error.name_taken or error.nothing_deployed or error.under_way
