@@ -56,12 +56,8 @@ _KEEPS_OFF = ("NoSchedule", "NoExecute")
 
 
 def say(text: str) -> None:
-    """One line on stderr. If that leads nowhere any more, all else goes on."""
-    try:
-        if sys.stderr is not None:
-            print(f"submit: {text}", file=sys.stderr, flush=True)
-    except OSError:
-        terminal.silence(2)
+    """One line on stderr."""
+    terminal.complain(f"submit: {text}")
 
 
 class OutputError(ConsoleError):
@@ -78,7 +74,7 @@ def show(piece: bytes) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        terminal.silence(1)
+        terminal.forget(sys.stdout)
         raise OutputError(f"stdout takes no more of the log: {error.strerror}") from error
 
 

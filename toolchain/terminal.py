@@ -71,16 +71,16 @@ def run(
         print(end="", flush=True)  # also where stdout is closed
         return code
     except KeyboardInterrupt as stop:
-        _complain(f"{name}: {interrupted}")
+        complain(f"{name}: {interrupted}")
         return code_of(stop)
     except BrokenPipeError:
         forget(sys.stdout)
         if shows:
             return 0
-        _complain(f"{name}: {interrupted}")
+        complain(f"{name}: {interrupted}")
         return 128 + signal.SIGPIPE
     except errors as error:
-        _complain("\n".join(map(shown, f"{name}: {error}".split("\n"))))
+        complain("\n".join(map(shown, f"{name}: {error}".split("\n"))))
         return 1
 
 
@@ -177,12 +177,21 @@ def code_of(stop: KeyboardInterrupt) -> int:
     return stop.code if isinstance(stop, Stopped) else 128 + signal.SIGINT
 
 
-def forget(*streams: IO[str] | IO[bytes]) -> None:
+def forget(*streams: IO[str] | IO[bytes] | None) -> None:
     """Of streams that nobody reads any more: what is still written to them goes nowhere."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in streams:
+    for stream in filter(None, streams):  # Python has none where it was started with one closed
         os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
+
+
+def complain(text: str) -> None:
+    """On stderr; where that leads nowhere any more, all else goes on."""
+    try:
+        if sys.stderr is not None:
+            print(text, file=sys.stderr, flush=True)
+    except OSError:
+        forget(sys.stderr)
 
 
 def encoding_for(terminal: str) -> str:
@@ -222,10 +231,3 @@ def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
     assert isinstance(error, UnicodeEncodeError)
     text = error.object[error.start : error.end]
     return "".join(_PLAIN.get(c) or ascii(c)[1:-1] for c in text), error.end
-
-
-def _complain(text: str) -> None:
-    try:
-        print(text, file=sys.stderr, flush=True)
-    except OSError:
-        forget(sys.stderr)
