@@ -45,7 +45,7 @@ def read_text(settings: WordCountSettings) -> LocalFiles | None:
         return None
     key, path = "wordCount.input", settings.input
     try:
-        found = texts.find(path, settings.encoding)
+        found = texts.find(path, texts.encoding_name(settings.encoding or "utf-8"))
     except texts.TextError as error:
         raise SettingsError(key, path, f"text that can be counted; {error}") from None
     return _read(key, path, [(text.inner, text.path) for text in found.texts], found.left_out)

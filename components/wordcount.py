@@ -8,9 +8,10 @@ folder of its own (<output>/<job>/<pod>), and the one with _SUCCESS is the resul
 from __future__ import annotations
 
 import base64
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict, cast
 
 import pulumi
 import pulumi_command as command
@@ -23,14 +24,17 @@ from components.spark import SparkRelease
 from components.steps import run_step
 from components.text import LocalFiles
 from components.upload import upload
+from spark_jobs.texts import shown
 from submission import measuring
 from submission.application import Application, Role, literally
 from submission.manifests import LARGEST_BY_CONFIGMAP, restricted
 from submission.place import SHARED_PATH, STANDALONE, Place
 
 _SCRIPT = Path(__file__).parent.parent / "spark_jobs" / "wordcount.py"
+_MODULES = tuple(str(_SCRIPT.with_name(f"{name}.py")) for name in ("careful", "reading", "texts"))
 _INPUTS = f"{SHARED_PATH}/wordcount/inputs"
 _RUNS = f"{SHARED_PATH}/wordcount/runs"
+_MOST_NAMES = 10  # as in a summary
 _INSTALL = ("install", "-D", "-m", "0644", "/opt/tinderbox/input/text")
 
 # Prints the summary: the line of JSON in the logs of the job's attempts, which only the one that
@@ -64,10 +68,42 @@ class _Text:
     volumes: tuple[dict[str, Any], ...] = ()
 
 
+class LeftOut(TypedDict):
+    """What of a text was not counted: how many files and folders, and why the first of them."""
+
+    count: int
+    names: dict[str, str]
+
+
+class Row(TypedDict):
+    """One of the top words."""
+
+    word: str
+    count: int
+
+
+class WordCount(TypedDict):
+    """The result: the count's summary (see spark_jobs/wordcount.py), with where it is, and usage.
+
+    usage: what charts/spark/files/usage.py tells; None where it is not known.
+    """
+
+    input: str
+    output: str
+    words: int
+    distinct: int
+    top: list[Row]
+    seconds: float
+    sparkVersion: str
+    replacedBytes: NotRequired[int]
+    leftOut: NotRequired[LeftOut]
+    usage: dict[str, Any] | None
+
+
 class WordCountOutputs(TypedDict):
     """What WordCountJob registers."""
 
-    result: pulumi.Output[dict[str, Any]]
+    result: pulumi.Output[WordCount]
 
 
 @dataclass
@@ -101,6 +137,7 @@ def describe(
     return Application(
         name=name,
         app=str(_SCRIPT),
+        py_files=_MODULES,
         arguments=(literally(text.path), output, *map(literally, options(settings))),
         master=settings.master,
         executor=_executor(settings, place),
@@ -126,11 +163,10 @@ def _executor(settings: WordCountSettings, place: Place) -> Role:
 class WordCountJob(pulumi.ComponentResource):
     """One word count. Another text, script or option runs it again, and only it.
 
-    Outputs: result, {input, output, words, distinct, top, seconds, sparkVersion, usage}; usage is
-    what charts/spark/files/usage.py tells.
+    Outputs: result.
     """
 
-    result: pulumi.Output[dict[str, Any]]
+    result: pulumi.Output[WordCount]
 
     def __init__(
         self, name: str, args: WordCountArgs, opts: pulumi.ResourceOptions | None = None
@@ -141,7 +177,7 @@ class WordCountJob(pulumi.ComponentResource):
 
         job = self._create_job(self._bring_text())
         printed = self._read_result(job)
-        self.result = printed.apply(lambda text: _result(args.settings.input, text))
+        self.result = printed.apply(lambda text: _result(args, text))
         outputs: WordCountOutputs = {"result": self.result}
         self.register_outputs(dict(outputs))
 
@@ -234,6 +270,16 @@ class WordCountJob(pulumi.ComponentResource):
         return read.stdout
 
 
-def _result(input_: str, printed: str) -> dict[str, Any]:
+def _result(args: WordCountArgs, printed: str) -> WordCount:
     summary, used = measuring.read_result(printed)
-    return {**summary, "input": input_, "usage": used}
+    # What was left out here the count has never seen.
+    own = {"input": args.settings.input, "usage": used}
+    return cast(WordCount, {**_left_out(args.text), **summary, **own})
+
+
+def _left_out(text: LocalFiles | None) -> dict[str, LeftOut]:
+    if text is None or not text.left_out:
+        return {}
+    first = itertools.islice(text.left_out.items(), _MOST_NAMES)
+    names = {shown(name): why for name, why in first}
+    return {"leftOut": {"count": len(text.left_out), "names": names}}

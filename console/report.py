@@ -19,7 +19,7 @@ def fitted(text: str, width: int) -> str:
 
 
 def top_words(result: dict[str, Any], width: int | None = None) -> str:
-    """The stack's output `wordCount` as a heading and a table with bars.
+    """The stack's output `wordCount` as a heading and a table with bars, and what else to know.
 
     width: of words and of bars; by default what the terminal has room for.
     """
@@ -29,7 +29,7 @@ def top_words(result: dict[str, Any], width: int | None = None) -> str:
         f" in {shown(result['input'])} (Spark {result['sparkVersion']}, {result['seconds']:.1f} s)"
     )
     if not top:
-        return heading
+        return "\n".join([heading, *_notes(result)])
     most = max(count for _, count in top)
     digits = len(f"{most:,}")
     if width is None:
@@ -40,7 +40,20 @@ def top_words(result: dict[str, Any], width: int | None = None) -> str:
     for word, (_, count) in zip(words, top, strict=True):
         bar = "█" * max(1, round(count / most * width))
         lines.append(f"  {set_cell_size(word, longest)}  {count:>{digits},}  {bar}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_notes(result)])
+
+
+def _notes(result: dict[str, Any]) -> list[str]:
+    """What the count had to say of the text; nothing, if all of it was counted as it is."""
+    notes: list[str] = []
+    if replaced := result.get("replacedBytes"):
+        notes += [f"{replaced:,} bytes are not in the text's encoding; U+FFFD stands for them."]
+    if left_out := result.get("leftOut"):
+        names, count = left_out["names"], left_out["count"]
+        more = f" (the first {len(names)})" if count > len(names) else ""
+        notes += [f"Left out: {count:,} {'name' if count == 1 else 'names'}{more}"]
+        notes += [f"  {shown(name)}: {shown(why)}" for name, why in names.items()]
+    return ["", *notes] if notes else []
 
 
 def used(usage: dict[str, Any] | None) -> str:

@@ -48,8 +48,8 @@ def find_input(path: str, *, shared: bool = False, encoding: str | None = None) 
     if not str(resolved).isprintable():
         raise ConsoleError(f"INPUT={texts.shown(path)}: no setting can hold this name; rename it")
     try:
-        texts.find(str(resolved), encoding)
-    except (texts.TextError, LookupError) as error:  # the latter for no encoding
+        texts.find(str(resolved), texts.encoding_name(encoding or "utf-8"))
+    except (texts.TextError, ValueError) as error:
         raise ConsoleError(f"INPUT={path} can't be counted: {error}") from None
     if resolved.is_relative_to(ROOT):
         return f"./{resolved.relative_to(ROOT)}"
@@ -168,7 +168,8 @@ class Stack:
     def encoding(self) -> str | None:
         """The setting `wordCount.encoding`, as it stands in the checkout."""
         settings = self.check()["config"].get(_WORD_COUNT)
-        return settings.get("encoding") if isinstance(settings, dict) else None
+        found = settings.get("encoding") if isinstance(settings, dict) else None
+        return None if found is None else str(found)
 
     def prepare(self, text: str | None = None) -> None:
         """Makes the stack if need be, and brings its configuration up to date with the checkout's.

@@ -18,6 +18,7 @@ from pydantic_core import core_schema
 
 from components.settings import java_pattern
 from components.settings.kubeconfig import is_kubeconfig
+from spark_jobs.texts import encoding_name
 
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _NUMBER = re.compile(r"-?[0-9]{1,17}(\.[0-9]{1,17})?([eE][-+]?[0-9]{1,3})?")
@@ -248,8 +249,8 @@ PATTERN = Kind("a regular expression of Java's", _take_pattern)
 def _take_encoding(value: object) -> str:
     line = _line(value)
     try:
-        "".encode(line)
-    except (LookupError, ValueError):
+        encoding_name(line)
+    except ValueError:
         raise Unfit(ENCODING.words) from None
     return line
 

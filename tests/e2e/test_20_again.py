@@ -42,5 +42,9 @@ def test_another_text_reruns_just_the_count(up: Up, tmp_path: Path):
     up.stack.prepare(str(other))
     changed = up.changes()
     assert changed and all(name.startswith("wordcount") for name in changed)
-    up.make("up", f"INPUT={other}")
-    up.assert_counted(other, *files)
+    printed = up.make("up", f"INPUT={other}")
+    result = up.assert_counted(other, *files)
+    assert result["replacedBytes"] == 1
+    assert "1 bytes are not in the text's encoding" in printed
+    assert set(result["leftOut"]["names"]) == {str(other / ".hidden"), str(other / "again")}
+    assert f"{other}/.hidden: hidden" in printed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,6 +31,8 @@ def engine(base: Path) -> Iterator[Engine]:
         given = {"input": f"{base}/books.tar", "folder": f"{base}/there"}
         made.env["UPLOAD"] = json.dumps({**given, "connection": server.connection()})
         yield made
+        # It is only for copying: what was copied goes without it.
+        shutil.rmtree(made.program / ".tinderbox")
         made.pulumi("destroy", "--yes", "--skip-preview")
 
 

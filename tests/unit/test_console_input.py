@@ -50,7 +50,7 @@ def test_the_encoding_is_the_settings(tmp_path, monkeypatch):
     file.write_text("config: {tinderbox:wordCount: {encoding: UTF-16LE}}")
     encoding = Stack("local", env={"PATH": ""}).encoding
     assert find_input(str(tmp_path / "text"), encoding=encoding) == "./text"
-    with pytest.raises(ConsoleError, match="can't be counted: unknown encoding: none"):
+    with pytest.raises(ConsoleError, match="can't be counted: 'none' is no encoding"):
         find_input(str(tmp_path / "text"), encoding="none")
 
 

@@ -70,3 +70,18 @@ def test_a_narrow_terminal_is_filled_and_not_overrun(monkeypatch, columns):
     widest = max(map(cell_len, [*lines, *chart]))
     assert widest <= {"40": 40, "20": 20, "1": 20}.get(columns, 100)
     assert all("█" in line for line in [*lines, *chart])
+
+
+def test_what_the_count_had_to_say():
+    left_out = {"count": 3, "names": {"a/.b": "hidden", "a/c\x1b[2J": "a link that leads back"}}
+    shown = top_words(result(("a", 1), replacedBytes=12345, leftOut=left_out), width=1)
+    assert shown.splitlines()[-5:] == [
+        "",
+        "12,345 bytes are not in the text's encoding; U+FFFD stands for them.",
+        "Left out: 3 names (the first 2)",
+        "  a/.b: hidden",
+        "  a/c\\x1b[2J: a link that leads back",
+    ]
+    one = {"count": 1, "names": {"a/.b": "hidden"}}
+    nothing = top_words(result(words=0, distinct=0, leftOut=one)).splitlines()
+    assert nothing[1:] == ["", "Left out: 1 name", "  a/.b: hidden"]

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 
 import pytest
 
@@ -222,9 +223,19 @@ def test_the_pod_has_volume_script_and_defaults():
     }
 
 
-def test_the_script_goes_in_as_it_is():
-    script = planned().one("wordcount-app").inputs["data"]
-    assert script == {"wordcount.py": wordcount._SCRIPT.read_text()}
+def test_the_script_goes_in_as_it_is_with_all_that_it_imports(tmp_path):
+    files = planned().one("wordcount-app").inputs["data"]
+    jobs = wordcount._SCRIPT.parent
+    assert files == {name: (jobs / name).read_text() for name in files}
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    program = [sys.executable, str(tmp_path / "wordcount.py"), "--help"]
+    subprocess.run(program, env={"PATH": os.environ["PATH"]}, check=True, capture_output=True)
+    args = arguments(planned())
+    carried = args[args.index("--py-files") + 1].split(",")
+    assert {*carried, "/opt/tinderbox/app/wordcount.py"} == {
+        f"/opt/tinderbox/app/{n}" for n in files
+    }
 
 
 @pytest.mark.parametrize("config", [{}, EXISTING])
@@ -273,6 +284,15 @@ def test_the_output_tells_the_text_by_the_users_own_name(text):
     assert made.exported["wordCount"]["input"] == str(text)
     assert (made.exported["wordCount"]["words"], made.exported["wordCount"]["distinct"]) == (3, 2)
     assert made.exported["wordCount"]["usage"]["executorCpuSeconds"] == 1.5
+
+
+def test_the_output_tells_what_was_left_out_here(text, tmp_path):
+    for number in range(12):
+        (tmp_path / f".{number:02}").touch()
+    told = plan(of(tmp_path)).exported["wordCount"]["leftOut"]
+    assert told["count"] == 12 and len(told["names"]) == 10
+    assert told["names"][f"{tmp_path}/.00"].startswith("hidden")
+    assert "leftOut" not in plan(of(text)).exported["wordCount"]
 
 
 def test_the_driver_is_measured_and_its_usage_lies_beside_the_summary(text):
