@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
 import pulumi
 import pulumi_kubernetes as kubernetes
-import yaml
 
 from components.leftovers import Mend, hooks
 from components.nodes import Node
+from components.settings.kubeconfig import current
 
 
 @dataclass(frozen=True)
 class Cluster:
     """A cluster to put things into.
 
-    identifier: the same through renewed kubeconfigs, another with another cluster.
+    identifier: the same through renewed kubeconfigs, another with another cluster; None where the
+    kubeconfig tells.
     control_plane: the node, where the stack made the cluster; None for one that exists.
     storage_ready: what to wait for before /srv/shared on the control plane is used.
     workers, members: the worker nodes, and what to wait for until they have joined.
@@ -26,7 +26,7 @@ class Cluster:
 
     name: str
     kubeconfig: pulumi.Output[str]
-    identifier: pulumi.Input[str]
+    identifier: pulumi.Input[str] | None = None
     control_plane: Node | None = None
     storage_ready: tuple[pulumi.Resource, ...] = ()
     workers: tuple[Node, ...] = ()
@@ -67,10 +67,9 @@ class Cluster:
 
 
 def existing_cluster(name: str, kubeconfig: str) -> Cluster:
-    """The cluster that `cluster.kubeconfig` names; nothing of AWS is made for it.
+    """The cluster of the kubeconfig's current context; nothing of AWS is made for it.
 
-    Its identifier is the kubeconfig's cluster entry (server and CA), not the credentials in it.
+    Without an identifier the provider itself compares server and CA of the clusters: renewed
+    credentials change nothing, and another cluster makes everything inside anew.
     """
-    entries = yaml.safe_load(kubeconfig)["clusters"]
-    identifier = hashlib.sha256(yaml.safe_dump(entries).encode()).hexdigest()[:16]
-    return Cluster(name, pulumi.Output.secret(kubeconfig), identifier)
+    return Cluster(name, pulumi.Output.secret(current(kubeconfig)))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pulumi
 import yaml
 
 from components import addons, kubeadm, opex, spark
@@ -137,7 +138,7 @@ def _of_the_count(settings: Settings, workers: int) -> Iterator[_Pods]:
     try:
         resolved = resolve(describe("wordcount", settings.word_count, place), place)
     except ApplicationError as error:
-        raise SettingsError("wordCount", settings.word_count.master, str(error)) from None
+        raise pulumi.RunError(str(error)) from None
     for pod in resolved.drivers:
         yield _Pods("the word count's driver", pod.amount)
     if resolved.executor_pod is not None:

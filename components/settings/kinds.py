@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from pydantic_core import core_schema
 
 from components.settings import java_pattern
-from components.settings.kubeconfig import is_kubeconfig
+from components.settings.kubeconfig import KubeconfigError, current
 from spark_jobs.texts import encoding_name
 
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
@@ -226,8 +226,10 @@ SECRET = text("a key, without blanks")
 
 def _take_kubeconfig(value: object) -> str:
     content = _lines(value)
-    if not is_kubeconfig(content):
-        raise Unfit(KUBECONFIG.words)
+    try:
+        current(content)
+    except KubeconfigError as error:
+        raise Unfit(str(error)) from None
     return content
 
 

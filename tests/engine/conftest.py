@@ -71,7 +71,6 @@ class Engine:
             "network": {"operatorCidr": "198.18.0.1/32"},
             "nodes": {"count": 3},
         }
-        self.inside: dict[str, Any] = {}  # of a cluster that exists: what its tests configure
         self.pulumi("stack", "init", STACK)
         self._salt = yaml.safe_load((self.program / f"Pulumi.{STACK}.yaml").read_text())
 

@@ -31,11 +31,11 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, Any
     main = Path(__file__).parent / "namespaces_part.py"
     engine = Engine(tmp_path_factory.mktemp("namespaces"), "http://127.0.0.1:9", main)
     with kube_api.running() as server:
-        engine.inside = {
+        engine.config |= {
             "cluster": {"kubeconfig": server.kubeconfig},
             "namespaces": {"team": {"cpu": 1, "memoryMiB": 3000, "pods": 4}},
         }
-        engine.configure(**engine.inside)
+        engine.configure()
         engine.pulumi("up", "--yes", "--skip-preview")
         connection = config.new_client_from_config_dict(yaml.safe_load(server.kubeconfig))
         yield engine, client.CoreV1Api(connection)
@@ -64,6 +64,33 @@ def test_all_that_a_place_names_is_there(core: tuple[Engine, Any]) -> None:
 
 def test_a_second_look_is_quiet(core: tuple[Engine, Any]) -> None:
     assert {step["op"] for step in core[0].preview()} <= {"same"}
+
+
+def test_another_context_is_noticed_and_another_entry_is_none(core: tuple[Engine, Any]) -> None:
+    """Also by a stack of before, which has an identifier made of all entries."""
+    engine, _ = core
+    state = json.loads(engine.pulumi("stack", "export", "--show-secrets").stdout)
+    for resource in state["deployment"]["resources"]:
+        if resource["type"] == "pulumi:providers:kubernetes":
+            for properties in (resource["inputs"], resource["outputs"]):
+                properties["clusterIdentifier"] = "0123456789abcdef"
+    file = engine.program / "before.json"
+    file.write_text(json.dumps(state))
+    engine.pulumi("stack", "import", "--file", str(file))
+    steps = {step["op"] for step in engine.preview()}
+    assert steps == {"same", "update"}  # of the provider alone, which touches nothing
+    kubeconfig = json.loads(engine.config["cluster"]["kubeconfig"])
+    other = {"name": "other", "cluster": {"server": "https://127.0.0.1:9"}}
+    context = {"name": "other", "context": {"cluster": "other", "user": "test-admin"}}
+    kubeconfig["clusters"].insert(0, other)
+    kubeconfig["contexts"].insert(0, context)
+    engine.pulumi("up", "--yes", "--skip-preview")
+    engine.configure(cluster={"kubeconfig": json.dumps(kubeconfig)})
+    assert {step["op"] for step in engine.preview()} <= {"same"}
+    kubeconfig["current-context"] = "other"
+    engine.configure(cluster={"kubeconfig": json.dumps(kubeconfig)})
+    assert "replace" in {step["op"] for step in engine.preview()}
+    engine.configure()
 
 
 def test_an_applications_pod_is_taken_and_counted(core: tuple[Engine, Any]) -> None:
@@ -127,7 +154,7 @@ def test_a_release_that_a_killed_update_left_half_done_is_upgraded(
     engine, api = core
     before = revisions(api, "team")
     leave_pending(api, "team", status)
-    engine.configure(**engine.inside, nodes={"price": len(before) / 10})
+    engine.configure(nodes={"price": len(before) / 10})
     done = engine.pulumi("up", "--yes", "--skip-preview")
     left = f"release team/team: an update was killed in revision {len(before) + 1} ({status})"
     assert left in done.stdout

@@ -34,6 +34,8 @@ apiVersion: v1
 kind: Config
 clusters: [{name: home, cluster: {server: "https://10.0.0.1:6443"}}]
 users: [{name: me, user: {token: s3cr3t}}]
+contexts: [{name: mine, context: {cluster: home, user: me}}]
+current-context: mine
 """
     }
 }

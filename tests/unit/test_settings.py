@@ -309,7 +309,7 @@ def test_a_cluster_that_exists_needs_no_network_and_no_region():
 )
 def test_a_malformed_kubeconfig_is_not_in_the_message(value):
     message = refused(cluster={"kubeconfig": value})
-    assert message.startswith("tinderbox:cluster.kubeconfig is not right; it must be a ")
+    assert message.startswith("tinderbox:cluster.kubeconfig is not right; it must be ")
     assert "s3cr3t" not in message
     assert "12345" not in message
 
