@@ -29,7 +29,7 @@ class SettingsError(pulumi.RunError):
 
     def __init__(self, key: str, found: object, wanted: str) -> None:
         super().__init__(f"{PROJECT}:{key} is {_shown(key, found)}; it must be {wanted}")
-        self.key = key
+        self.key, self.wanted = key, wanted
 
 
 class UnknownSetting(SettingsError):
@@ -49,7 +49,7 @@ class WrongSettings(SettingsError):
 
 
 def _shown(key: str, found: object) -> str:
-    if key in SECRETS or found is Hidden:
+    if found is not None and (key in SECRETS or found is Hidden):
         return "not right"
     if isinstance(found, Mapping):
         return "an object"

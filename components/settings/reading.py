@@ -58,7 +58,9 @@ class Settings(Groups):
             # What is right besides is checked as well.
             rest = _without(config, [_path(fault) for fault in found])
             settings = cls.model_validate(rest, by_alias=True, by_name=False)
-        wrong += faults(settings, checks, {error.key for error in wrong})
+        for error in faults(settings, checks, {error.key for error in wrong}):
+            secret = error.key.partition(".")[0] in hidden
+            wrong.append(SettingsError(error.key, Hidden, error.wanted) if secret else error)
         if wrong:
             raise WrongSettings(wrong)
         return settings

@@ -278,7 +278,7 @@ def test_s3_that_could_not_work_is_refused(jars, tmp_path):
     assert "s3.region" in refused(s3={"endpoint": "http://store:9000"}, spark={"jars": jars})
     assert "make jars" in refused(s3=region)
     message = refused(s3={**region, "secretKey": "s3cr3t"}, spark={"jars": jars})
-    assert message.startswith("tinderbox:s3.accessKey is not right") and "s3cr3t" not in message
+    assert message.startswith("tinderbox:s3.accessKey is None; ") and "s3cr3t" not in message
     assert "s3.endpoint" in refused(s3={**region, "endpoint": "store:9000"})
     for output in ("/tmp/out", "s3a://b/out/", "s3a://b/$(id)", "s3a://b/a'b", "s3a://"):
         assert "wordCount.output" in refused(wordCount={"output": output})

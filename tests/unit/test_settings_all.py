@@ -18,7 +18,7 @@ from components.settings.effective import Setting, effective
 from components.settings.errors import SECRETS
 from components.settings.groups import keys, kind_of
 from console import settings as shown
-from console.stack import ConsoleError, Stack
+from console.stack import ConsoleError, Stack, read_settings
 from tests.unit.plan import EXISTING, MINIMAL, ROOT, Plan, plan
 
 KUBECONFIG: str = EXISTING["cluster"]["kubeconfig"]
@@ -144,6 +144,8 @@ def load(**config: Any) -> str:
 
 def test_what_the_user_keeps_encrypted_is_not_shown():
     assert "tinderbox:spark.image is not right" in load(spark={"image": "S3CR3T"})
+    said = load(network={"cidr": "10.244.0.0/16"})  # which is the pods'
+    assert "tinderbox:network.cidr is not right; it must be apart from" in said
     # Here the secret is known, and it is not the version.
     assert "cluster.version is '1.0.0'" in load(
         cluster={"kubeconfig": KUBECONFIG, "version": "1.0.0"}
@@ -276,6 +278,13 @@ def test_make_settings_shows_the_shipped_stack(capsys):
     table = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["nodes.count", "3", "Pulumi.dev.yaml"] in table
     assert ["nodes.diskGiB", "20", "default"] in table
+
+
+def test_the_consoles_copy_of_a_configuration_has_no_null(tmp_path):
+    """Pulumi refuses it by the type that Pulumi.yaml gives each object."""
+    file = tmp_path / "Pulumi.dev.yaml"
+    file.write_bytes(b"\xef\xbb\xbfconfig:\r\n  tinderbox:nodes:\r\n    # count: 3\r\n")
+    assert read_settings(file)["config"] == {"tinderbox:nodes": {}}
 
 
 def test_make_settings_names_what_is_wrong(tmp_path, monkeypatch, capsys):

@@ -58,7 +58,8 @@ def test_all_values_of_the_chart():
 def test_an_image_by_its_digest_is_the_charts_too(tag):
     image = f"host:5000/a/spark{tag}@sha256:{'0a' * 32}"
     settings = Settings.parse({**EXISTING, "spark": {"image": image}})
-    parts: Any = spark_values(settings, 1, "claim")["image"]
+    values: Any = spark_values(settings, 1, "claim")
+    parts = values["image"]
     assert f"{parts['repository']}:{parts['tag']}" == image  # as the chart joins them
 
 
