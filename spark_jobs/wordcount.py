@@ -35,7 +35,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -485,9 +485,20 @@ def run(spark: SparkSession, args: argparse.Namespace, started: float) -> str:
     return line
 
 
+def leave_others_alone(environ: MutableMapping[str, str]) -> None:
+    """Spark is that of the pyspark that was imported, and Java one that is there, even where the
+    shell names those of another project."""
+    environ.pop("SPARK_HOME", None)
+    java_home = environ.get("JAVA_HOME", "")
+    if not os.access(os.path.join(java_home, "bin", "java"), os.X_OK):
+        environ.pop("JAVA_HOME", None)
+
+
 def new_session() -> SparkSession:
     """The session that spark-submit configured; under plain python one on all local cores."""
-    # Only pyspark's own start of a JVM reads this; under spark-submit there is one already.
+    # Only pyspark's own start of a JVM reads these; under spark-submit there is one already.
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:
+        leave_others_alone(os.environ)
     os.environ.setdefault(
         "PYSPARK_SUBMIT_ARGS",
         "--name WordCount --conf spark.ui.showConsoleProgress=false pyspark-shell",
