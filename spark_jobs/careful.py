@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -221,9 +221,20 @@ def _start_java() -> None:
             os.environ["LC_ALL"] = locale
 
 
+def leave_others_alone(environ: MutableMapping[str, str]) -> None:
+    """Spark is that of the pyspark that was imported, and Java one that is there, even where the
+    shell names those of another project."""
+    environ.pop("SPARK_HOME", None)
+    java_home = environ.get("JAVA_HOME", "")
+    if not os.access(os.path.join(java_home, "bin", "java"), os.X_OK):
+        environ.pop("JAVA_HOME", None)
+
+
 def _new_session(title: str) -> SparkSession:
     """The session that spark-submit configured; under plain python one on all local cores."""
-    # Only pyspark's own start of a JVM reads this; under spark-submit there is one already.
+    # Only pyspark's own start of a JVM reads these; under spark-submit there is one already.
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:
+        leave_others_alone(os.environ)
     os.environ.setdefault(
         "PYSPARK_SUBMIT_ARGS",
         f"--name {title} --conf spark.ui.showConsoleProgress=false pyspark-shell",
