@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 import reading
-import wordcount
 from careful import UserError
+from patterns import may_match_whitespace
 
 LINE = 4096
 
 
-def separator(content: bytes, **options: int) -> str | None:
-    return reading.separator(lambda: io.BytesIO(content), LINE, LINE, **options)
+def separator(content: bytes, places: int = reading.PLACES) -> str | None:
+    return reading.separator(lambda: io.BytesIO(content), LINE, LINE, places)
 
 
 @pytest.mark.parametrize(
@@ -147,4 +147,4 @@ def test_a_word_has_to_end(size: int) -> None:
     ],
 )
 def test_what_may_match_whitespace(pattern: str, may: bool) -> None:
-    assert wordcount.may_match_whitespace(pattern) is may
+    assert may_match_whitespace(pattern) is may

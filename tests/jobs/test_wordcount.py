@@ -18,6 +18,7 @@ import pytest
 import reading
 import texts
 import wordcount
+from careful import java, java_context
 from pyspark.sql import DataFrame, SparkSession
 
 #: Unicode's White_Space property (PropList.txt), all of it.
@@ -186,7 +187,7 @@ def test_random_bytes(run: Callable[..., Outcome], tmp_path: Path) -> None:
 @pytest.fixture
 def turkish(spark: SparkSession) -> Iterator[None]:
     """A JVM of somebody who set -Duser.language=tr."""
-    locale = spark.sparkContext._jvm.java.util.Locale
+    locale = java(spark).java.util.Locale
     before = locale.getDefault()
     locale.setDefault(locale.forLanguageTag("tr"))
     yield
@@ -336,13 +337,13 @@ def test_packed_by_what_python_does_not_know(
 
 def pack(spark: SparkSession, file: Path, compression: str, content: bytes) -> None:
     """As Hadoop packs, and zstd's own library."""
-    jvm = spark.sparkContext._jvm
+    jvm = java(spark)
     stream = jvm.java.io.FileOutputStream(str(file))
     if compression == "zstd":
         packing = jvm.com.github.luben.zstd.ZstdOutputStream(stream)
     else:
         hadoop = jvm.org.apache.hadoop
-        conf = spark.sparkContext._jsc.hadoopConfiguration()
+        conf = java_context(spark).hadoopConfiguration()
         codecs = hadoop.io.compress.CompressionCodecFactory(conf)
         codec = codecs.getCodec(hadoop.fs.Path(f"x{texts.SUFFIXES[compression]}"))
         packing = codec.createOutputStream(stream)
@@ -374,7 +375,7 @@ def test_a_line_is_cut(
     count = wordcount.count_words
 
     def counting(lines: DataFrame, *args: Any) -> DataFrame:
-        longest.append(lines.selectExpr("max(octet_length(value))").first()[0])
+        longest.extend(lines.selectExpr("max(octet_length(value))").collect()[0])
         return count(lines, *args)
 
     monkeypatch.setattr(wordcount, "count_words", counting)
