@@ -222,9 +222,15 @@ def test_the_pod_has_volume_script_and_defaults():
     }
 
 
-def test_the_script_goes_in_as_it_is():
-    script = planned().one("wordcount-app").inputs["data"]
-    assert script == {"wordcount.py": wordcount._SCRIPT.read_text()}
+def test_the_script_goes_in_as_it_is_with_the_modules_that_it_imports():
+    scripts = planned().one("wordcount-app").inputs["data"]
+    others = {"careful.py", "patterns.py", "reading.py", "texts.py"}
+    assert scripts.keys() == {"wordcount.py"} | others
+    for name, script in scripts.items():
+        assert script == wordcount._SCRIPT.with_name(name).read_text()
+    args = arguments(planned())
+    carried = {name.rpartition("/")[2] for name in args[args.index("--py-files") + 1].split(",")}
+    assert carried == others
 
 
 @pytest.mark.parametrize("config", [{}, EXISTING])
