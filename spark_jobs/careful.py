@@ -96,15 +96,27 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message} (see {self.prog} --help)")
 
 
+def checked(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """argparse type: what a function makes of a text; its ValueError says what is wrong."""
+
+    def value(text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return value
+
+
 def whole_number(first: int, last: int) -> Callable[[str], int]:
     """argparse type: a number from `first` to `last`."""
 
     def number(text: str) -> int:
         if not (text.isascii() and text.isdecimal() and first <= int(text[:20]) <= last):
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {first} to {last}")
+            raise ValueError(f"{text[:20]!r} is not a number from {first} to {last}")
         return int(text)
 
-    return number
+    return checked(number)
 
 
 # -- failures, in words

@@ -4,24 +4,22 @@
     pi.py [SAMPLES]
 
 SAMPLES random points (default: 1 000 000) fall into a square; the share within its circle is pi/4.
-Prints one line on stdout. Only pyspark and the standard library, Python 3.10.
+Prints one line on stdout. Only pyspark, the standard library and modules beside it, Python 3.10.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # however this file is loaded
 
-def positive(text: str) -> int:
-    """argparse type: a number from 1 on."""
-    if not (text.isascii() and text.isdecimal()) or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
-    return int(text)
+from careful import progress, run, whole_number
 
 
 def estimate(spark: SparkSession, samples: int) -> float:
@@ -34,13 +32,13 @@ def estimate(spark: SparkSession, samples: int) -> float:
 def main(argv: Sequence[str] | None = None, spark: SparkSession | None = None) -> int:
     """The program; the exit code. A session that is given is used and not stopped."""
     parser = argparse.ArgumentParser(prog="pi.py", description="Estimate pi with Spark.")
-    parser.add_argument("samples", nargs="?", type=positive, default=1_000_000)
-    args = parser.parse_args(argv)
-    session = spark or SparkSession.builder.getOrCreate()
-    print(f"Pi is roughly {estimate(session, args.samples):.6f}", flush=True)
-    if spark is None:
-        session.stop()
-    return 0
+    parser.add_argument("samples", nargs="?", type=whole_number(1, 2**63 - 1), default=1_000_000)
+
+    def job(session: SparkSession, args: argparse.Namespace) -> str:
+        with progress(session, "counting points"):
+            return f"Pi is roughly {estimate(session, args.samples):.6f}"
+
+    return run("Pi", lambda: parser.parse_args(argv), job, spark)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ from careful import (
     locate,
     names_in_java,
     root_cause,
+    say,
 )
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
@@ -57,6 +58,9 @@ PLACES = 4096
 
 #: So many bytes of packed files are unpacked to measure their lines; of others the beginning is.
 UNPACKED_TO_MEASURE = 1 << 28
+
+#: How many names of what is left out are told.
+NAMED = 10
 
 #: Unicode's White_Space; what texts are likely to have comes first.
 WHITE_SPACE = "\n \t\r\v\f\u3000\xa0\x85\u1680\u2028\u2029\u202f\u205f" + "".join(
@@ -299,6 +303,7 @@ class Input:
         self, spark: SparkSession, name: str, encoding: str | None, can_be_cut: bool
     ) -> None:
         self.spark = spark
+        self.name = name
         self.replaced = 0
         self.names: dict[str, str] = {}  # by the path that Spark has
         local = local_path(spark, name)
@@ -337,6 +342,25 @@ class Input:
         with tempfile.TemporaryDirectory() as folder:
             os.symlink(text.path, f"{folder}/text")  # a name that Java can open
             return _open_java(self.spark, f"file://{folder}/text", text.compression)
+
+    def tell(self) -> None:
+        """Say what is counted, and what is not."""
+        left_out = self.found.left_out
+        hidden = list(left_out.values()).count(texts.HIDDEN)
+        if hidden:
+            say(f"{shown(self.name)}: {hidden} hidden files (names with _ or . first) are left out")
+        for name in [name for name in left_out if left_out[name] != texts.HIDDEN][:NAMED]:
+            say(f"{shown(name)}: left out: {left_out[name]}")
+        number = len(self.found.texts)
+        say(f"{shown(self.name)}: {number} {'file' if number == 1 else 'files'}")
+
+    def summary(self, replaced: int) -> dict[str, Any]:
+        """What a summary has to say beside the counts; nothing, if all was counted as it is."""
+        said: dict[str, Any] = {"replacedBytes": replaced} if replaced else {}
+        if left_out := self.found.left_out:
+            names = {shown(name): left_out[name] for name in list(left_out)[:NAMED]}
+            said["leftOut"] = {"count": len(left_out), "names": names}
+        return said
 
     # Lines.
 

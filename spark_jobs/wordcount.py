@@ -4,7 +4,7 @@ r"""Count the words of texts with Spark.
     wordcount.py INPUT OUTPUT [--lowercase] [--pattern REGEX] [--top N] [--encoding NAME]
 
 Run it with `spark-submit`, or plainly with `python` where pyspark is installed (then on all cores
-of this machine). The modules that it imports lie beside it; elsewhere --py-files names them.
+of this machine). It imports modules beside it; where it is alone, --py-files names them.
 
 A word is a maximal run of characters that are not whitespace; whitespace is Unicode's White_Space.
 INPUT is a file, a folder (with all folders below it) or a glob, compressed (.gz, .bz2, .zst ...) or
@@ -14,19 +14,15 @@ A line may be of any length; only a --pattern that may match whitespace has to h
 OUTPUT must not exist. It becomes a folder of:
     part-*.csv      rows `word,count` without a header, RFC 4180: the most frequent first, words of
                     one count in the order of their code points; the order goes on from part to part
-    summary.json    {input, words, distinct, top: [{word, count}], seconds, sparkVersion}, and where
-                    there is something to say: replacedBytes, how many bytes were not in the text's
-                    encoding, so that U+FFFD stands for them; leftOut: {count, names: {name: why}},
-                    which files and folders are not counted (ten names at most). Also the last line
-                    on stdout
+    summary.json    {input, words, distinct, top: [{word, count}], seconds, sparkVersion}, and if
+                    there were any: replacedBytes, of bytes that are not in the text's encoding,
+                    for which U+FFFD stands; leftOut {count, names: {name: why}}, of files and
+                    folders (ten names at most). Also the last line on stdout
     _SUCCESS        empty; made last of all, so a folder that has it is a whole result
 
 Exit code 0: done. 2: the input, the output or an argument is wrong, said in one line on stderr.
-1: anything else. Where it is not 0, nothing that was written stays; but it does where only stdout
-took no line, which is said, and some may, without _SUCCESS and summary.json, where Spark's own
-process is killed.
-
-Only pyspark and the standard library, Python 3.10: this goes into a cluster by itself.
+1: anything else. Where it is not 0, nothing that was written stays; but all does where only stdout
+took no line, which is said, and some may, without _SUCCESS, where a process of ours is killed.
 """
 
 from __future__ import annotations
@@ -34,24 +30,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
 import time
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
-from py4j.protocol import Py4JJavaError
-from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # however this file is loaded
 
 import careful
-from careful import Output, UserError, about, java, progress, root_cause, say, whole_number
+from careful import Output, UserError, about, checked, progress, say, whole_number
+from patterns import about_the_pattern, check_pattern, may_match_whitespace
 from reading import Input, not_a_glob
-from texts import HIDDEN, Found, encoding_name, shown
+from texts import encoding_name, shown
 
 #: What counts as a word unless --pattern says otherwise.
 WORD = r"\S+"
@@ -59,25 +52,14 @@ WORD = r"\S+"
 #: The one "word" of the counts that is none: its count is that of the bytes that are not UTF-8.
 MARK = "\n"
 
-#: What stands for bytes that are not UTF-8.
+#: What stands for such bytes.
 REPLACEMENT = "\ufffd"
 
-#: How many rows a summary may hold: they all go through the driver's memory.
+#: How many rows a summary may hold; they go through the driver's memory.
 MOST_ROWS = 1_000_000
-
-#: How many names of what is left out a summary holds.
-MOST_NAMES = 10
 
 
 # -- arguments
-
-
-def encoding(text: str) -> str | None:
-    """argparse type: an encoding of text; None for UTF-8."""
-    try:
-        return encoding_name(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -101,7 +83,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--encoding",
-        type=encoding,
+        type=checked(encoding_name),
         metavar="NAME",
         help="of texts that have no mark of UTF-8, UTF-16 or UTF-32 (default: UTF-8)",
     )
@@ -213,69 +195,6 @@ def first_rows(spark: SparkSession, parts: Sequence[str], limit: int) -> list[di
     return rows
 
 
-# -- the run
-
-#: What a pattern may be made of, so that it surely matches no whitespace and looks at none.
-_PIECE = r"""(?x:
-    [^\s\\\[\](){}^$.|?*+]                              # a character
-  | \\[wdSbB\\.\-+*?|(){}\[\]^$]
-  | \[ (?: \\[wdS\\.\-\]\[] | [a-zA-Z0-9]-[a-zA-Z0-9] | [^\s\\\[\]^&-] )+ -? \]
-  | \(\?: | \( (?!\?) | \) | \| | [*+?] | \{\d+(?:,\d*)?\}
-)"""
-
-
-def may_match_whitespace(pattern: str) -> bool:
-    """Whether a text must not be cut at whitespace to find this pattern; True in case of doubt."""
-    return re.fullmatch(f"{_PIECE}+", pattern) is None
-
-
-def check_pattern(spark: SparkSession, pattern: str) -> None:
-    """UserError unless Java takes the regex."""
-    try:
-        java(spark).java.util.regex.Pattern.compile(f"(?U){pattern}")
-    except (Py4JJavaError, PySparkException) as error:
-        # The index in the message counts the prefix, too: of no use to the user.
-        reason = root_cause(error).partition(" near index")[0]
-        raise UserError(f"--pattern {pattern}: {reason}") from error
-
-
-@contextmanager
-def about_the_pattern(pattern: str) -> Generator[None]:
-    """Java's regex engine goes one call deeper for each round of a group; that is the pattern's."""
-    try:
-        yield
-    except (Py4JJavaError, PySparkException) as error:
-        if any("StackOverflowError" in message for message in careful.causes(error)):
-            raise UserError(
-                f"--pattern {pattern}: a word of this text is too long for Java, which runs out of"
-                r" stack in a group that repeats; [\w-]+ does what (?:\w|-)+ does, without a group"
-            ) from error
-        raise
-
-
-def tell(name: str, found: Found) -> None:
-    """Say what is counted, and what is not."""
-    hidden = list(found.left_out.values()).count(HIDDEN)
-    if hidden:
-        say(f"{shown(name)}: {hidden} hidden files (names that start with _ or .) are left out")
-    for other, why in [i for i in found.left_out.items() if i[1] != HIDDEN][:MOST_NAMES]:
-        say(f"{shown(other)}: left out: {why}")
-    number = len(found.texts)
-    say(f"{shown(name)}: {number} {'file' if number == 1 else 'files'}")
-
-
-def to_say(found: Found, replaced: int) -> dict[str, Any]:
-    """What a summary has beside the counts; nothing, if all was counted as it is."""
-    said: dict[str, Any] = {}
-    if replaced:
-        said["replacedBytes"] = replaced
-    if found.left_out:
-        first = list(found.left_out.items())[:MOST_NAMES]
-        names = {shown(name): why for name, why in first}
-        said["leftOut"] = {"count": len(found.left_out), "names": names}
-    return said
-
-
 def run(spark: SparkSession, args: argparse.Namespace, started: float) -> str:
     """Count, write the output, and give the summary as a line of JSON.
 
@@ -283,7 +202,7 @@ def run(spark: SparkSession, args: argparse.Namespace, started: float) -> str:
     """
     check_pattern(spark, args.pattern)
     input_ = Input(spark, args.input, args.encoding, not may_match_whitespace(args.pattern))
-    tell(args.input, input_.found)
+    input_.tell()
     output = Output(spark, args.output)
     with output.made():
         guarded = input_.faults(), about_the_pattern(args.pattern)
@@ -292,10 +211,8 @@ def run(spark: SparkSession, args: argparse.Namespace, started: float) -> str:
             words, distinct, bad_bytes = write_csv(counts, output.uri)
         bad_bytes += input_.replaced
         if bad_bytes:
-            encoding = args.encoding or "UTF-8"
-            say(
-                f"{shown(args.input)}: {bad_bytes} bytes are not {encoding}; U+FFFD stands for them"
-            )
+            what = f"{bad_bytes} bytes are not {args.encoding or 'UTF-8'}"
+            say(f"{shown(args.input)}: {what}; U+FFFD was put in their place")
         with about(args.output):
             parts = output.parts()
             if not parts:
@@ -307,10 +224,10 @@ def run(spark: SparkSession, args: argparse.Namespace, started: float) -> str:
                 "top": first_rows(spark, parts, args.top),
                 "seconds": round(time.monotonic() - started, 3),
                 "sparkVersion": spark.version,
-                **to_say(input_.found, bad_bytes),
+                **input_.summary(bad_bytes),
             }
             line = json.dumps(summary)
-            output.write("summary.json", line + "\n")
+            output.write("summary.json", f"{line}\n")
             output.write("_SUCCESS")
     say(f"{words} words, {distinct} of them distinct, in {shown(args.output)}")
     return line

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from spark_jobs.texts import open_text
@@ -24,10 +26,38 @@ def dependencies(application: Application) -> dict[str, tuple[str, ...]]:
     """spark-submit's options for what an application brings along."""
     return {
         "--files": application.files,
-        "--py-files": application.py_files,
+        "--py-files": (*application.py_files, *_imported(application)),
         "--jars": application.jars,
         "--archives": application.archives,
     }
+
+
+def _imported(application: Application) -> tuple[str, ...]:
+    """The modules beside a Python program here that it imports, as it finds them by hand."""
+    if is_url(application.app) or Path(application.app).suffix != ".py":
+        return ()
+    found = [Path(application.app)]
+    for file in found:  # which grows
+        beside = (file.with_name(f"{name}.py") for name in _imports(file))
+        found += [module for module in dict.fromkeys(beside) if module not in found]
+    named = {_here(name).name for name in application.py_files}
+    return tuple(str(file) for file in found[1:] if file.name not in named)
+
+
+def _imports(file: Path) -> Iterator[str]:
+    """The modules beside a Python file that it imports."""
+    try:
+        with open_text(str(file)) as stream:
+            nodes = list(ast.walk(ast.parse(stream.read())))
+    except (OSError, SyntaxError, ValueError):
+        return  # Whoever needs the file says what is wrong with it.
+    for node in nodes:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module]
+        for name in (name.partition(".")[0] for name in names):
+            if file.with_name(f"{name}.py").is_file():
+                yield name
 
 
 def is_url(name: str) -> bool:

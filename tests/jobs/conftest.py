@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import careful
 import pytest
 from pyspark.sql import SparkSession
 
@@ -11,7 +12,8 @@ from pyspark.sql import SparkSession
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     session = (
-        SparkSession.builder.master("local[2]")
+        SparkSession.builder.config(map=careful.CONF)
+        .master("local[2]")
         .appName("tests")
         .config("spark.ui.enabled", False)
         .config("spark.ui.showConsoleProgress", False)

@@ -28,8 +28,10 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYSPARK_PYTHON": sys.executable, "PYSPARK_SUBMIT_ARGS": submit_args}
 
 
-def run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120)
+def run(command: list[str], **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, env=environment() | env, capture_output=True, text=True, timeout=120
+    )
 
 
 @pytest.mark.parametrize("program", [BY_SUBMIT, BY_PYTHON], ids=["spark-submit", "python"])
@@ -40,6 +42,33 @@ def test_result(program: list[str], tmp_path: Path) -> None:
     summary = json.loads(done.stdout.splitlines()[-1])
     assert summary["top"] == [{"word": "the", "count": 2}]
     assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary
+
+
+def test_names_under_any_locale(tmp_path: Path) -> None:
+    """Nor does a Turkish JVM make other words; siblings are found whatever Python's settings."""
+    folder = tmp_path / "bücher"
+    folder.mkdir()
+    (folder / "größe").write_text("ONE")
+    (folder / os.fsdecode(b"caf\xe9")).write_text("TITLE İ")
+    foreign = {"LC_ALL": "C", "JAVA_TOOL_OPTIONS": "-Duser.language=tr", "PYTHONSAFEPATH": "1"}
+    done = run([*BY_PYTHON, str(folder), str(tmp_path / "zähler"), "--lowercase"], **foreign)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "zähler" / "summary.json").read_text())
+    assert [row["word"] for row in summary["top"]] == ["i̇", "one", "title"]
+
+
+def test_names_that_spark_submit_takes_apart(tmp_path: Path) -> None:
+    """Its JVM has the user's locale; what is in a folder is counted all the same."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "größe").write_text("one")
+    done = run([*BY_SUBMIT, str(folder), str(tmp_path / "out")], LC_ALL="C")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["words"] == 1
+    done = run([*BY_SUBMIT, str(folder), str(tmp_path / "zähler")], LC_ALL="C")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "set LC_ALL=C.UTF-8" in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "out"}
 
 
 def test_refusal(tmp_path: Path) -> None:

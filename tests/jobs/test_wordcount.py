@@ -6,17 +6,20 @@ import bz2
 import csv
 import gzip
 import json
+import os
 import random
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
-from pyspark.sql import SparkSession
-
-from spark_jobs import wordcount
+import reading
+import texts
+import wordcount
+from careful import java, java_context
+from pyspark.sql import DataFrame, SparkSession
 
 #: Unicode's White_Space property (PropList.txt), all of it.
 WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B)))
@@ -68,15 +71,19 @@ def run(
     return call
 
 
-def expect(outcome: Outcome, words: list[str]) -> None:
-    """The outcome is exactly these words' count, in order, and the summary agrees."""
+def expect(outcome: Outcome, words: list[str], **said: object) -> None:
+    """The outcome is exactly these words' count, in order, and the summary agrees.
+
+    said: what the summary says beside them.
+    """
     wanted = sorted(Counter(words).items(), key=lambda row: (-row[1], row[0]))
     assert outcome.rows == wanted
     summary = outcome.summary
     assert summary["words"] == len(words)
     assert summary["distinct"] == len(wanted)
     assert summary["top"] == [{"word": w, "count": n} for w, n in wanted[: len(summary["top"])]]
-    assert set(summary) == {"input", "words", "distinct", "top", "seconds", "sparkVersion"}
+    always = {"input", "words", "distinct", "top", "seconds", "sparkVersion"}
+    assert {key: summary[key] for key in summary.keys() - always} == said
 
 
 # -- words
@@ -142,7 +149,7 @@ def test_bytes_that_are_not_utf8(run: Callable[..., Outcome], tmp_path: Path) ->
     source = tmp_path / "text.txt"
     source.write_bytes(raw)
     outcome = run(source)
-    expect(outcome, words_of(raw.decode("utf-8", "replace")))
+    expect(outcome, words_of(raw.decode("utf-8", "replace")), replacedBytes=8)
     assert f"{source}: 8 bytes are not UTF-8" in outcome.stderr
 
 
@@ -168,17 +175,30 @@ def test_random_bytes(run: Callable[..., Outcome], tmp_path: Path) -> None:
     source = tmp_path / "text.bin"
     source.write_bytes(raw)
     outcome = run(source, "--top", "3")
-    expect(outcome, words_of(raw.decode("utf-8", "replace")))
     # Lines are decoded one by one, and no sequence goes over a line's end.
     bad = sum(map(bad_bytes, raw.split(b"\n")))
+    expect(outcome, words_of(raw.decode("utf-8", "replace")), replacedBytes=bad)
     assert f"{source}: {bad} bytes are not UTF-8" in outcome.stderr
 
 
 # -- options
 
 
-def test_lowercase(run: Callable[..., Outcome], tmp_path: Path) -> None:
-    text = "The the THE Straße ÄÖ İ ΑΣ ΣΑ\n"
+@pytest.fixture
+def turkish(spark: SparkSession) -> Iterator[None]:
+    """A JVM of somebody who set -Duser.language=tr."""
+    locale = java(spark).java.util.Locale
+    before = locale.getDefault()
+    locale.setDefault(locale.forLanguageTag("tr"))
+    yield
+    locale.setDefault(before)
+
+
+@pytest.mark.usefixtures("turkish")
+def test_lowercase_is_the_same_on_every_machine(
+    run: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    text = "The the THE TITLE I İ ı i Straße ÄÖ ΑΣ ΣΑ\nTITLE\n"
     source = tmp_path / "text.txt"
     source.write_text(text)
     expect(run(source, "--lowercase"), words_of(text.lower()))
@@ -241,9 +261,126 @@ def test_folder_with_folders_hidden_and_compressed_files(
     (folder / ".hidden").write_text("no")
     (folder / "_hidden").write_text("no")
     outcome = run(folder)
-    expect(outcome, ["plain", "word", "gz", "word", "bz2", "word", "deep", "word"])
+    why = "hidden: the name starts with _ or ."
+    names = {f"{folder}/_hidden": why, f"{folder}/.hidden": why}
+    words = ["plain", "word", "gz", "word", "bz2", "word", "deep", "word"]
+    expect(outcome, words, leftOut={"count": 2, "names": names})
     assert f"{folder}: 5 files" in outcome.stderr
     assert "2 hidden files" in outcome.stderr
+
+
+def test_every_name_is_counted(run: Callable[..., Outcome], tmp_path: Path) -> None:
+    """Names that Spark can't open, or would take for something else, beside those that it can."""
+    folder = tmp_path / "in:1 {a}"
+    (folder / "below\n").mkdir(parents=True)
+    names = [
+        *("plain", "2026-01-01T10:00:00.txt", "bücher", os.fsdecode(b"caf\xe9"), "x._COPYING_"),
+        *("below\n/new\nline", "100%25", "[a]*?{b}\\", "a b", "a#b", "packed.GZ", "packed.txt"),
+    ]
+    for name in names:
+        text = f"word {names.index(name)}\n".encode()
+        (folder / name).write_bytes(gzip.compress(text) if "packed" in name else text)
+    os.symlink(folder / "plain", folder / "link")
+    os.symlink(".", folder / "loop")
+    why = "a link back to a folder that it lies in"
+    outcome = run(folder)
+    words = ["word"] * 13 + [str(number) for number in range(12)] + ["0"]
+    expect(outcome, words, leftOut={"count": 1, "names": {f"{folder}/loop": why}})
+    assert f"{folder}/loop: left out: {why}" in outcome.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir() if path.name[0] == "."} <= {
+        f".{path.name}.crc" for path in (tmp_path / "out").iterdir()
+    }
+
+
+ENCODED = "Der Zürcher\u3000Käse,\u2028größer größer 😀\n€ \x85x"
+
+
+def test_marked_texts_are_decoded(run: Callable[..., Outcome], tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    encodings = ("utf-8-sig", "utf-16", "utf-32")
+    for encoding in encodings:
+        (folder / encoding).write_bytes(ENCODED.encode(encoding))
+        (folder / f"{encoding}.gz").write_bytes(gzip.compress(ENCODED.encode(encoding)))
+        (folder / f"{encoding}.empty").write_bytes("".encode(encoding))
+    (folder / "big").write_bytes(b"\xfe\xff" + ENCODED.encode("utf-16-be"))
+    (folder / "odd").write_bytes(ENCODED.encode("utf-16") + b"x")
+    words = words_of(ENCODED) * 7 + words_of(f"{ENCODED}\ufffd")
+    expect(run(folder), words, replacedBytes=1)
+
+
+def test_encoding(run: Callable[..., Outcome], tmp_path: Path) -> None:
+    source = tmp_path / "text.txt"
+    source.write_bytes("Käse größer \xa0 x\x85y\n".encode("latin-1"))
+    expect(run(source, "--encoding", "latin1"), ["Käse", "größer", "x", "y"])
+
+
+def test_bytes_that_are_not_in_the_encoding(run: Callable[..., Outcome], tmp_path: Path) -> None:
+    source = tmp_path / "text.txt"
+    source.write_bytes("日本 ".encode("shift-jis") + b"\xfd\xff x")
+    outcome = run(source, "--encoding", "Shift_JIS")
+    expect(outcome, ["日本", "\ufffd\ufffd", "x"], replacedBytes=2)
+    assert "2 bytes are not shift_jis" in outcome.stderr
+
+
+def test_packed_by_what_python_does_not_know(
+    spark: SparkSession, run: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    for compression, suffix in texts.SUFFIXES.items():
+        for name, text in ((f"a{suffix}", b"word\n"), (f"b{suffix}", "wörd".encode("utf-16"))):
+            pack(spark, tmp_path / "in" / name, compression, text)
+    pack(spark, tmp_path / "in" / "without", "zstd", b"word")
+    number = len(texts.SUFFIXES)
+    expect(run(tmp_path / "in"), ["word"] * (number + 1) + ["wörd"] * number)
+
+
+def pack(spark: SparkSession, file: Path, compression: str, content: bytes) -> None:
+    """As Hadoop packs, and zstd's own library."""
+    jvm = java(spark)
+    stream = jvm.java.io.FileOutputStream(str(file))
+    if compression == "zstd":
+        packing = jvm.com.github.luben.zstd.ZstdOutputStream(stream)
+    else:
+        hadoop = jvm.org.apache.hadoop
+        conf = java_context(spark).hadoopConfiguration()
+        codecs = hadoop.io.compress.CompressionCodecFactory(conf)
+        codec = codecs.getCodec(hadoop.fs.Path(f"x{texts.SUFFIXES[compression]}"))
+        packing = codec.createOutputStream(stream)
+    packing.write(bytearray(content))
+    packing.close()
+
+
+LONG_LINES = {
+    "spaces": "the cat " * 9000,
+    "tabs": "the\tcat\t" * 9000,
+    "of Japan": "日本\u3000語" * 9000,
+    "spaces, then lines": "the cat " * 9000 + "word\n" * 9000,
+    "in another encoding": "the cät " * 9000,
+    "packed": "the cat " * 9000,
+}
+
+
+@pytest.mark.parametrize("what", LONG_LINES)
+def test_a_line_is_cut(
+    what: str, run: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cuts it is that Spark gets no line of more than a few times LINE."""
+    monkeypatch.setattr(reading, "LINE", 4096)
+    text = LONG_LINES[what]
+    packed = gzip.compress(text.encode()) if what == "packed" else text.encode()
+    source = tmp_path / "text"
+    source.write_bytes(text.encode("utf-16") if "encoding" in what else packed)
+    longest = []
+    count = wordcount.count_words
+
+    def counting(lines: DataFrame, *args: Any) -> DataFrame:
+        longest.extend(lines.selectExpr("max(octet_length(value))").collect()[0])
+        return count(lines, *args)
+
+    monkeypatch.setattr(wordcount, "count_words", counting)
+    expect(run(source), words_of(text))
+    assert longest[0] < 3 * 4096
 
 
 def test_empty_folder(run: Callable[..., Outcome], tmp_path: Path) -> None:
@@ -328,13 +465,61 @@ def test_damaged_file_in_the_middle(
 ) -> None:
     folder = tmp_path / "in put"
     folder.mkdir()
-    good = gzip.compress(random.Random(1).randbytes(200_000))
-    bad = {"cut": good[:100_000], "no gzip": b"text", "flipped": good[:-6] + b"\0" * 6}[damage]
+    good = gzip.compress(random.Random(1).randbytes(100_000).hex().encode())
+    bad = {"cut": good[:70_000], "no gzip": b"text", "flipped": good[:-6] + b"\0" * 6}[damage]
     for number in range(8):
         (folder / f"{number}.txt").write_text("fine " * 1000)
     (folder / "5.txt.gz").write_bytes(bad)
     line = refused(folder, tmp_path / "new" / "out")
     assert line.startswith(f"{folder}/5.txt.gz: cannot be read: ")
+
+
+def test_what_is_no_text(refused: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("fine")
+    (tmp_path / "in" / "b.docx").write_bytes(b"PK\x03\x04" + bytes(100))
+    line = refused(tmp_path / "in", tmp_path / "out")
+    assert line.startswith(f"{tmp_path}/in/b.docx: it is a zip archive")
+
+
+def test_an_archive_within_zstd(
+    spark: SparkSession, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    pack(spark, tmp_path / "a.zst", "zstd", b"PK\x03\x04" + bytes(100))
+    line = refused(tmp_path / "a.zst", tmp_path / "out")
+    assert line.startswith(f"{tmp_path}/a.zst: it is a zip archive")
+    assert line.endswith(", within zstd")
+
+
+def test_a_pipe(refused: Callable[..., str], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert "pipe: it is a pipe" in refused(tmp_path / "pipe", tmp_path / "out")
+
+
+def test_a_word_that_is_too_long_for_a_pattern(refused: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x" * 120_000)
+    pattern = r"(?:\w|-)+"
+    line = refused(tmp_path / "a.txt", tmp_path / "out", "--pattern", pattern)
+    assert line.startswith(f"--pattern {pattern}: a word of this text is too long for Java")
+
+
+def test_a_line_that_must_not_be_cut(
+    refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "LONGEST", 4096)
+    (tmp_path / "a.txt").write_text("the cat " * 9000)
+    line = refused(tmp_path / "a.txt", tmp_path / "out", "--pattern", "[^,]+")
+    assert line.startswith(f"{tmp_path}/a.txt: it has a line of more than 4096 bytes")
+
+
+def test_a_word_without_an_end(
+    refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "LINE", 4096)
+    monkeypatch.setattr(reading.cut, "__defaults__", (8192,))
+    (tmp_path / "a.txt").write_text("x" * 20_000)
+    line = refused(tmp_path / "a.txt", tmp_path / "out")
+    assert line == f"{tmp_path}/a.txt: it has more than 8192 bytes without whitespace"
 
 
 @pytest.mark.parametrize("pattern", ["(", "[a", "*", "\\", "(?<n>a)(?<n>b)"])
@@ -350,6 +535,10 @@ def test_bad_regex(pattern: str, refused: Callable[..., str], tmp_path: Path) ->
         (["in"], "output"),
         (["in", "out", "--top", "-1"], "--top"),
         (["in", "out", "--top", "many"], "'many'"),
+        (["in", "out", "--top", "3000000000"], "from 0 to 1000000"),
+        (["in", "out", "--top", "9" * 5000], "from 0 to 1000000"),
+        (["in", "out", "--encoding", "klingon"], "'klingon' is no encoding"),
+        (["in", "out", "--encoding", "rot13"], "'rot13' is no encoding"),
         (["in", "out", "--upper"], "--upper"),
         (["", "out"], "empty string"),
         (["a:b", "out"], "a:b"),

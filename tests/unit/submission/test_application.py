@@ -85,6 +85,27 @@ def test_files_here_go_along_and_urls_stay(script, tmp_path):
     assert volume["configMap"]["name"] == made.files["metadata"]["name"]
 
 
+def test_the_modules_beside_a_program_go_along(script):
+    """Those that it imports, and that they import, as Python finds them by hand."""
+    texts = {
+        "mine": "import json, one.part\nfrom two import x\ndef f():\n    import late\n",
+        "one": "import three, mine\nfrom . import other\n",
+        "two": "import given\n",
+        "three": "broken(",
+        "late": "",
+        "other": "",
+        "given": "import beyond\n",
+        "beyond": "",
+    }
+    for name, text in texts.items():
+        script.with_name(f"{name}.py").write_text(text)
+    app = Application(name="mine", app=str(script), py_files=(f"{script.parent}/given.py",))
+    args = arguments(manifests(resolve(app, PLACE)))
+    carried = [name.rpartition("/")[2] for name in args[args.index("--py-files") + 1].split(",")]
+    assert carried[0] == "given.py" and len(carried) == len(set(carried))
+    assert set(carried) == {f"{n}.py" for n in ("given", "one", "two", "late", "three", "beyond")}
+
+
 def test_a_pipe_among_the_files_is_refused_and_not_waited_for(script):
     os.mkfifo(script.parent / "pipe")
     app = Application(name="mine", app=str(script), files=(f"{script.parent}/pipe",))
