@@ -65,6 +65,7 @@ class Options:
     ignore_changes: frozenset[str]
     secret_outputs: frozenset[str]
     timeouts: dict[str, str]  # {"create": "10m", ...}
+    is_looked_at: bool  # by hooks before it is created and updated
     fixed_by: frozenset[str]  # names of hooks that may refuse an update
 
     @classmethod
@@ -77,6 +78,7 @@ class Options:
             depends_on=frozenset(_name(urn) for urn in request.dependencies),
             ignore_changes=frozenset(request.ignoreChanges),
             secret_outputs=frozenset(request.additionalSecretOutputs),
+            is_looked_at=bool(request.hooks.before_create and request.hooks.before_update),
             timeouts={
                 verb: value
                 for verb in ("create", "update", "delete")
