@@ -11,7 +11,7 @@ import re
 import pulumi
 import pulumi_command as command
 
-from toolchain.patience import factor
+from patience import factor
 
 # Seconds that the command plugin gives an attempt where nothing is said.
 _DIAL = 15

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from localcloud.errors import CloudError
-from toolchain.patience import factor
+from patience import factor
 
 
 def run(command: Sequence[str], stdin: str | None = None) -> str:

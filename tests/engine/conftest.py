@@ -19,7 +19,7 @@ from toolchain.env import environment
 ROOT = Path(__file__).resolve().parents[2]
 STACK = "engine"
 # What the engine needs of the checkout; a copy, since the program writes beside itself.
-PROGRAM = ["Pulumi.yaml", "Pulumi.README.md", "README.md"]
+PROGRAM = ["Pulumi.yaml", "Pulumi.README.md", "README.md", "patience.py"]
 PROGRAM += ["components", "submission", "charts", "spark_jobs"]
 IMAGE = {
     "ami_id": "ami-0deb13000000000",

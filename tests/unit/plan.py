@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import dataclasses
 import functools
 import json
@@ -267,13 +268,17 @@ def plan(
 
     recorder: to be filled in and returned, where AWS answers otherwise or the run is to fail.
     """
+    # A context of its own: what a program does to its stack is gone with it.
+    return contextvars.copy_context().run(_plan, config, preview, recorder or Plan(), also)
+
+
+def _plan(config: dict[str, Any] | None, preview: bool, recorder: Plan, also: str) -> Plan:
     merged = {key: dict(value) for key, value in MINIMAL.items()}
     for key, value in (config or {}).items():
         merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
     # Pulumi ties futures to the loop that is current when mocks are set.
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    recorder = recorder or Plan()
     logger = logging.Logger("plan", logging.WARNING)
     logger.addHandler(_Listener(recorder.said))
     mocks.set_mocks(
