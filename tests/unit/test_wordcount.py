@@ -463,7 +463,8 @@ def test_the_result_of_a_cluster_that_exists_is_read_from_the_log(text, tmp_path
     )
     output = "/srv/shared/wordcount/runs/wordcount-1a2b/wordcount-1a2b-x7"
     assert measuring.read_result(ran.stdout) == ({**summary, "output": output}, used)
-    kubeconfig = EXISTING["cluster"]["kubeconfig"]
+    kubeconfig = made.inputs["environment"]["KUBECONFIG_TEXT"]
+    assert "s3cr3t" in kubeconfig  # the current context's alone
     assert (tmp_path / "first").read_text() == (tmp_path / "second").read_text() == kubeconfig
     assert (tmp_path / "mode").read_text() == "600\n"
     assert list(bin_.iterdir()) == [kubectl]  # the file is gone
