@@ -7,6 +7,7 @@ program in the same way: what it has begun is finished or taken away first.
 from __future__ import annotations
 
 import codecs
+import errno
 import io
 import locale
 import os
@@ -73,13 +74,16 @@ def run(
     except KeyboardInterrupt as stop:
         complain(f"{name}: {interrupted}")
         return code_of(stop)
-    except BrokenPipeError:
-        forget(sys.stdout)
-        if shows:
-            return 0
-        complain(f"{name}: {interrupted}")
-        return 128 + signal.SIGPIPE
-    except errors as error:
+    except Exception as error:
+        # Of a pipe without a reader, or a terminal that is no more.
+        if isinstance(error, OSError) and error.errno in (errno.EPIPE, errno.EIO):
+            forget(sys.stdout)
+            if shows:
+                return 0
+            complain(f"{name}: {interrupted}")
+            return 128 + signal.SIGPIPE
+        if not isinstance(error, errors):
+            raise
         complain("\n".join(map(shown, f"{name}: {error}".split("\n"))))
         return 1
 
@@ -158,7 +162,7 @@ def attend(
     if stopped_by:
         raise Stopped(stopped_by)
     if broken.is_set():
-        raise BrokenPipeError
+        raise BrokenPipeError(errno.EPIPE, "nobody reads what it prints")
     return started.returncode, printed.getvalue().decode(errors="replace")
 
 

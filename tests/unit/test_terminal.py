@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -144,6 +146,29 @@ def test_a_gone_reader_stops_what_works(tmp_path: Path) -> None:
     process.stdout.close()
     assert process.stderr and process.stderr.read() == b"up: interrupted\n"
     assert (process.wait(), notes.read_text()) == (141, "asked\n")
+
+
+def test_a_terminal_that_is_closed_below_make(tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    notes.touch()
+    script = ENGINE.format(notes=notes)
+    work = program(f"return terminal.attend(['sh', '-c', {script!r}])[0]")
+    (tmp_path / "work").write_text(f"#!/bin/sh\nexec {shlex.join(work)}\n")
+    (tmp_path / "Makefile").write_text(f"up:\n\t@sh {tmp_path}/work\n")
+    pid, main = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        os.execvp("bash", ["bash", "-c", f"make -f '{tmp_path}/Makefile' up; :"])
+    shown = b""
+    while b"begun" not in shown:
+        shown += os.read(main, 4096)
+    os.close(main)  # the shell ends of it, and the kernel tells make and the program
+    os.waitpid(pid, 0)
+    limit = time.monotonic() + 60
+    while "done" not in notes.read_text():
+        assert time.monotonic() < limit, notes.read_text()
+        time.sleep(0.05)
+    assert notes.read_text().split() == ["asked", "done"]
 
 
 def test_nohup_is_heeded() -> None:
