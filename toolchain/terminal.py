@@ -24,6 +24,8 @@ from typing import IO
 
 #: What ends a program besides Ctrl-C, which may be repeated.
 _ENDS = (signal.SIGHUP, signal.SIGTERM)
+# The errors of a pipe without a reader, and of a terminal that is no more.
+_GONE = (errno.EPIPE, errno.EIO)
 # What our tables are drawn with, for terminals that lack it.
 _PLAIN = {"█": "#", "…": "~"}
 # Not shown and not harmful: they join letters (Persian, emoji).
@@ -75,14 +77,16 @@ def run(
         complain(f"{name}: {interrupted}")
         return code_of(stop)
     except Exception as error:
-        # Of a pipe without a reader, or a terminal that is no more.
-        if isinstance(error, OSError) and error.errno in (errno.EPIPE, errno.EIO):
+        number = error.errno if isinstance(error, OSError) else None
+        if number in _GONE:
             forget(sys.stdout)
             if shows:
                 return 0
             complain(f"{name}: {interrupted}")
             return 128 + signal.SIGPIPE
-        if not isinstance(error, errors):
+        if number == errno.ENOSPC:
+            forget(sys.stdout)  # which may be what was full
+        elif not isinstance(error, errors):
             raise
         complain("\n".join(map(shown, f"{name}: {error}".split("\n"))))
         return 1
@@ -100,10 +104,12 @@ def attend(
     It is in a session of its own, so that only we tell it to stop: by SIGINT, and then it is waited
     for. (subprocess.run would kill it a quarter of a second after Ctrl-C.)
     """
-    direct = sys.stdout.isatty() and not capture
-    sys.stdout.flush()
+    nowhere = open(os.devnull, "w")  # noqa: SIM115 (for streams that were closed at our start)
+    stdout, stderr = sys.stdout or nowhere, sys.stderr or nowhere
+    direct = stdout.isatty() and not capture
+    stdout.flush()
     printed = io.BytesIO()
-    broken = threading.Event()
+    failed: list[OSError] = []
     process: subprocess.Popen[bytes] | None = None
     stopped_by, asked = 0, False
 
@@ -122,9 +128,9 @@ def attend(
             try:
                 target.write(piece)
                 target.flush()
-            except BrokenPipeError:
-                # With that pipe as its own it would die at once, in the middle of its work.
-                broken.set()
+            except OSError as error:
+                # With that stream as its own it would die at once, in the middle of its work.
+                failed.append(error)
                 forget(target)
                 ask_to_end()
 
@@ -136,7 +142,7 @@ def attend(
         process = started = subprocess.Popen(
             command,
             stdout=None if direct else subprocess.PIPE,
-            stderr=None if sys.stderr.isatty() else subprocess.PIPE,
+            stderr=None if stderr.isatty() else subprocess.PIPE,
             start_new_session=True,
             cwd=cwd,
             env=env,
@@ -144,8 +150,8 @@ def attend(
         if stopped_by and not asked:  # before there was a process
             ask_to_end()
         pipes = (
-            (started.stdout, printed if capture else sys.stdout.buffer),
-            (started.stderr, sys.stderr.buffer),
+            (started.stdout, printed if capture else stdout.buffer),
+            (started.stderr, stderr.buffer),
         )
         readers = [
             threading.Thread(target=hand_on, args=pipe, daemon=True) for pipe in pipes if pipe[0]
@@ -156,13 +162,14 @@ def attend(
         for reader in readers:
             reader.join()
     finally:
+        nowhere.close()
         for number, handler in ours.items():
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, handler)
     if stopped_by:
         raise Stopped(stopped_by)
-    if broken.is_set():
-        raise BrokenPipeError(errno.EPIPE, "nobody reads what it prints")
+    if failed:
+        raise failed[0]
     return started.returncode, printed.getvalue().decode(errors="replace")
 
 

@@ -171,6 +171,19 @@ def test_a_terminal_that_is_closed_below_make(tmp_path: Path) -> None:
     assert notes.read_text().split() == ["asked", "done"]
 
 
+@pytest.mark.parametrize("work", ["print('x')", "terminal.attend(['yes'])"])
+def test_a_full_disk_is_a_line(work: str) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(program(work), cwd=ROOT, stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (1, b"up: [Errno 28] No space left on device\n")
+
+
+def test_closed_streams_hold_nothing_up() -> None:
+    body = "print('x'); return terminal.attend(['sh', '-c', 'echo x; echo y >&2; exit 3'])[0]"
+    command = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *program(body)]
+    assert subprocess.run(command, cwd=ROOT).returncode == 3
+
+
 def test_nohup_is_heeded() -> None:
     body = "import signal; os.kill(os.getpid(), signal.SIGHUP); print('on')"
     done = subprocess.run(
