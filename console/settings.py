@@ -10,6 +10,7 @@ import yaml
 from components.settings.effective import Setting, effective
 from components.settings.errors import PROJECT
 from console.stack import ROOT, ConsoleError, Stack, read_settings
+from toolchain.terminal import shown
 
 
 def show(stack: Stack) -> None:
@@ -25,7 +26,7 @@ def show(stack: Stack) -> None:
 
 def table(rows: list[Setting]) -> str:
     """Key, value and source in columns; what is wrong behind them."""
-    cells = [(row.key, row.value, row.source, row.wrong) for row in rows]
+    cells = [tuple(map(shown, (row.key, row.value, row.source, row.wrong))) for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
     return "\n".join(lines)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ _LOCAL = {
 # Python's files are UTF-8 whatever the terminal is, and none of them is written into a checkout.
 _ALWAYS = {"PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 # What a daemon has of its maker's environment, which it outlives.
-_DAEMON = ("PATH", "HOME", "XDG_CACHE_HOME", "TINDERBOX_CACHE")
+_DAEMON = ("PATH", "HOME", "XDG_CACHE_HOME", "TINDERBOX_*")
 _LOOPBACK = ("localhost", API_ADDRESS, "::1")
 
 
@@ -84,9 +84,7 @@ def ours(base: Mapping[str, str], *, local: bool = False) -> dict[str, str]:
     """
     never = (*_NEVER, *_NEVER_LOCAL) if local else _NEVER
     kept = {
-        name: value
-        for name, value in base.items()
-        if name in _STAYS or not any(fnmatchcase(name, pattern) for pattern in never)
+        name: value for name, value in base.items() if name in _STAYS or not _is_one_of(name, never)
     }
     for name in ("TMPDIR", "TMP", "TEMP"):
         if name in kept and not os.access(kept[name], os.W_OK | os.X_OK):
@@ -113,7 +111,7 @@ def environment(base: Mapping[str, str] = os.environ, *, local: bool = False) ->
 
 def daemon(base: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The whole environment for a daemon of the local cloud: nothing of the caller's shell."""
-    kept = {name: base[name] for name in _DAEMON if name in base}
+    kept = {name: value for name, value in base.items() if _is_one_of(name, _DAEMON)}
     return {"PATH": os.defpath, **kept, **_ALWAYS, **_LOCAL, "LANG": "C.UTF-8"}
 
 
@@ -133,3 +131,7 @@ def enter(*, local: bool = False) -> None:
 def shell() -> str:
     """The changes as lines for a shell: eval "$(python3 -m toolchain env)"."""
     return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in changes().items())
+
+
+def _is_one_of(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from console import timings
+from components.settings.effective import Setting
+from console import settings, timings
 from console.report import fitted, top_words
 
 
@@ -85,3 +86,8 @@ def test_what_the_count_had_to_say():
     one = {"count": 1, "names": {"a/.b": "hidden"}}
     nothing = top_words(result(words=0, distinct=0, leftOut=one)).splitlines()
     assert nothing[1:] == ["", "Left out: 1 name", "  a/.b: hidden"]
+
+
+def test_settings_of_others_are_shown_and_not_sent():
+    row = Setting("spark.image", "a\x1b[2Jb", "Pulumi.dev.yaml")
+    assert settings.table([row]) == r"spark.image  a\x1b[2Jb  Pulumi.dev.yaml"

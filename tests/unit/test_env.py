@@ -176,4 +176,5 @@ def test_a_daemon_has_nothing_of_the_shell_that_started_it(tmp_path, monkeypatch
     assert started["env"] == {**daemon(), "PYTHONPATH": "here"}
     assert "other" not in started["env"].values()
     assert started["env"]["PATH"] == os.environ["PATH"]
+    assert daemon({"TINDERBOX_PATIENCE": "9"})["TINDERBOX_PATIENCE"] == "9"
     assert started["umask"] == 0o022
