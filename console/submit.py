@@ -348,6 +348,9 @@ class Run:
             if container.name == DRIVER_CONTAINER and ended:
                 if ended.reason not in (None, "Completed", "Error"):
                     say(f"the driver ended: {ended.reason}")
+                # Of several lines it is but the log's end, which was shown.
+                if ended.exit_code and len((why := ended.message or "").splitlines()) == 1:
+                    say(f"the driver failed: {terminal.shown(why.strip())}")
                 return ended.exit_code
         if status.phase == "Failed":
             raise ConsoleError(f"pod {name} failed: {status.reason}: {status.message}")

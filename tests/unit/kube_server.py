@@ -19,7 +19,7 @@ class Kube:
 
     replies: what becomes of the replies for its log, in their order: {"bytes": after so many it
     breaks, "status": what is answered instead, "follows": it goes on until the pod has ended}; all
-    later ones are whole. away: how many looks at the pod get a 503. code: that of its end.
+    later ones are whole. away: how many looks at the pod get a 503. code, why: of its end.
     """
 
     def __init__(self) -> None:
@@ -27,13 +27,14 @@ class Kube:
         self.replies: list[dict[str, Any]] = []
         self.away = 0
         self.code: int | None = None
+        self.why = ""
         self.jobs: list[str] = []
         self.deleted: list[str] = []
         self.was_read, self.ended = threading.Event(), threading.Event()
 
-    def end(self, code: int) -> None:
+    def end(self, code: int, why: str = "") -> None:
         """The driver ends."""
-        self.code = code
+        self.code, self.why = code, why
         self.ended.set()
 
     def answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
@@ -57,7 +58,7 @@ class Kube:
         return (200, {"items": []}) if method == "GET" else (200, body)
 
     def _pod(self) -> dict[str, Any]:
-        ended = {"exitCode": self.code} if self.code is not None else None
+        ended = {"exitCode": self.code, "message": self.why} if self.code is not None else None
         state = {"terminated": ended} if ended else {"running": {}}
         required = {"image": "x", "imageID": "x", "ready": True, "restartCount": 0}
         container = {"name": "driver", "state": state, **required}

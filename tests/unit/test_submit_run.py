@@ -73,6 +73,21 @@ def test_a_log_that_breaks_off_is_shown_once_and_whole(here, kube, capfdbinary, 
     assert kube.deleted and not kube.jobs
 
 
+@pytest.mark.parametrize(
+    ("code", "why", "said"),
+    [
+        (2, "app: no such file\x1b[2J", ["submit: the driver failed: app: no such file\\x1b[2J"]),
+        (1, "the end\nof its log", []),
+        (0, "done", []),
+    ],
+)
+def test_why_a_driver_failed_is_the_last_that_is_said(here, kube, capfd, code, why, said):
+    kube.end(code, why)
+    assert here() == code
+    lines = capfd.readouterr().err.splitlines()
+    assert [line for line in lines if "failed" in line] == said == lines[len(lines) - len(said) :]
+
+
 def test_a_driver_outlives_an_api_that_is_away_for_a_while(here, kube, capfdbinary, monkeypatch):
     kube.away = 3
     kube.end(0)
