@@ -212,13 +212,13 @@ class Run:
         self.resolved = resolve(application, place)
         self.manifests = manifests(self.resolved, run=self.name, can_upload=True)
 
-    def rooms(self) -> list[Room]:
-        """What each node has that pods may come to; nothing where this user may not look."""
+    def rooms(self) -> list[Room] | None:
+        """What each node has that pods may come to; None where this user may not look."""
         try:
             nodes = self.core.list_node().items
         except ApiException as error:
             if error.status == 403:
-                return []
+                return None
             raise
         rooms = []
         for node in nodes:

@@ -83,6 +83,10 @@ def check(application: Application) -> Application:
         raise ApplicationError(
             "spark.memory.offHeap.enabled=true needs spark.memory.offHeap.size, such as 512m"
         )
+    if found.get("spark.executor.instances") == 0 and not found.get(
+        "spark.dynamicAllocation.enabled"
+    ):
+        raise ApplicationError("spark.executor.instances=0 must be a whole number from 1")
     least = found.get("spark.dynamicAllocation.minExecutors", 0)
     most = found.get("spark.dynamicAllocation.maxExecutors", least)
     if least > most:

@@ -13,6 +13,7 @@ _ENV = r"[-._a-zA-Z][-._a-zA-Z0-9]*"
 _IMAGE = (
     r"[a-z0-9][-a-zA-Z0-9._:]*(/[a-z0-9][-a-z0-9._]*)*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?"
 )
+_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 # Spark finds its pods by these, and Kubernetes those of a Job.
 _TAKEN_LABELS = {
     "spark-app-name",
@@ -84,6 +85,14 @@ def require_names(pods: str, role: Role) -> None:
             raise ApplicationError(f"{name}={reference} names no Secret's key: write SECRET:KEY")
         object_name(name, secret)
         _require(r"[-._a-zA-Z0-9]+", name, key, "a Secret's key has letters, digits, -, _ and .")
+    for toleration in role.tolerations:
+        if "key" in toleration:
+            _label(f"{pods} toleration", toleration["key"], toleration.get("value", ""))
+        if toleration.get("effect", _EFFECTS[0]) not in _EFFECTS:
+            raise ApplicationError(
+                f"{pods} toleration's effect={toleration['effect']} must be one of"
+                f" {', '.join(_EFFECTS)}"
+            )
     if role.image is not None:
         image(f"{pods} image", role.image)
     if role.priority_class is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from submission.application import Role
 from submission.errors import ApplicationError
 from submission.properties import K8S, with_properties
 from submission.sizes import Resources
-from submission.units import quantity
+from submission.units import quantity, whole
 
 _LEAST_OVERHEAD_MIB = 384
 """Spark's own least, where a share of the heap is asked for."""
@@ -29,11 +29,12 @@ class Process:
     heap_mib: int
     overhead_mib: int
     is_sized: bool
+    devices: tuple[tuple[str, int], ...]
 
     def resources(self, more_mib: int = 0) -> Resources:
         """Of its container, where all that it may take is requested."""
         memory = self.heap_mib + self.overhead_mib + more_mib
-        return Resources(self.cpu, memory, self.role.cpu_limit)
+        return Resources(self.cpu, memory, self.role.cpu_limit, devices=self.devices)
 
 
 def describe(
@@ -64,7 +65,21 @@ def describe(
         heap_mib=heap or heap_mib,
         overhead_mib=role.overhead_mib if overhead is None else overhead,
         is_sized=heap is not None or overhead is not None,
+        devices=tuple(_devices(f"{spark}resource.", conf)),
     )
+
+
+def _devices(prefix: str, conf: Mapping[str, str]) -> Iterator[tuple[str, int]]:
+    """GPUs and the like, by Kubernetes' name: of spark.executor.resource.gpu.amount and .vendor."""
+    for key in sorted(conf):
+        if key.startswith(prefix) and key.endswith(".amount"):
+            kind = key.removesuffix(".amount")
+            if f"{kind}.vendor" not in conf:
+                raise ApplicationError(f"{key} needs {kind}.vendor, such as nvidia.com")
+            yield (
+                f"{conf[f'{kind}.vendor']}/{kind.removeprefix(prefix)}",
+                whole(key, conf[key], 1),
+            )
 
 
 def _overhead(spark: str, role: Role, found: Mapping[str, Any], heap_mib: int) -> int | None:

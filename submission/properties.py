@@ -57,7 +57,7 @@ _TYPES: dict[str, Callable[[str, str], Any]] = {
     "spark.driver.maxResultSize": partial(units.size, bare=1),
     "spark.driver.cores": _at_least_1,
     "spark.executor.cores": _at_least_1,
-    "spark.executor.instances": _at_least_1,
+    "spark.executor.instances": units.whole,
     "spark.cores.max": _at_least_1,
     "spark.task.cpus": _at_least_1,
     "spark.task.maxFailures": _at_least_1,

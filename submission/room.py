@@ -9,10 +9,10 @@ from submission.resolve import EXECUTORS, Resolved
 from submission.sizes import Amount, Room, fit_together
 
 
-def require_room(resolved: Resolved, nodes: Iterable[Room]) -> None:
+def require_room(resolved: Resolved, nodes: Iterable[Room] | None) -> None:
     """Raises ApplicationError where the driver or the first executor would wait for ever.
 
-    nodes: those that take the application's pods; none means that they are not known.
+    nodes: those whose taints the application tolerates; None where they are not known.
     """
     if resolved.executor_pod is None:
         asks, place = resolved.executor.amount, resolved.place
@@ -22,9 +22,11 @@ def require_room(resolved: Resolved, nodes: Iterable[Room]) -> None:
                 f"an executor of {asks} fits on no worker: one gives {worker}"
                 f" ({EXECUTORS}; of the stack: spark.workerMemoryMiB, spark.workerCores)"
             )
+    if nodes is None:
+        return
     rooms = list(nodes)
     if not rooms:
-        return
+        raise ApplicationError("no node takes the application: all have taints (--toleration)")
     pods = [*resolved.drivers, *([resolved.executor_pod] if resolved.executor_pod else [])]
     for pod in pods:
         chosen = [room for room in rooms if pod.selector.items() <= room.labels.items()]

@@ -5,6 +5,7 @@ Spark and Kubernetes would wait for room, for ever where there can be none.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,34 +15,59 @@ from submission.units import MIB, quantity
 
 @dataclass(frozen=True)
 class Amount:
-    """cores: CPUs; memory in MiB."""
+    """cores: CPUs; memory in MiB; devices: (name, count) of each kind, such as GPUs, by name."""
 
     cores: float
     memory_mib: float
+    devices: tuple[tuple[str, int], ...] = ()
 
     def __add__(self, other: Amount) -> Amount:
-        return Amount(round(self.cores + other.cores, 3), self.memory_mib + other.memory_mib)
+        return Amount(
+            round(self.cores + other.cores, 3),
+            self.memory_mib + other.memory_mib,
+            _counts(Counter(dict(self.devices)) + Counter(dict(other.devices))),
+        )
 
     def __sub__(self, other: Amount) -> Amount:
-        return Amount(round(self.cores - other.cores, 3), self.memory_mib - other.memory_mib)
+        left = Counter(dict(self.devices))
+        left.subtract(dict(other.devices))
+        return Amount(
+            round(self.cores - other.cores, 3), self.memory_mib - other.memory_mib, _counts(left)
+        )
 
     def __mul__(self, count: int) -> Amount:
-        return Amount(round(self.cores * count, 3), self.memory_mib * count)
+        devices = {name: each * count for name, each in self.devices}
+        return Amount(round(self.cores * count, 3), self.memory_mib * count, _counts(devices))
 
     def __str__(self) -> str:
-        return f"{self.cores:g} CPU and {self.memory_mib:.0f} MiB"
+        more = "".join(f" and {count} {name}" for name, count in self.devices)
+        return f"{self.cores:g} CPU and {self.memory_mib:.0f} MiB{more}"
 
     def is_in(self, other: Amount) -> bool:
         """True where nothing of it is more than the other has."""
-        return self.cores <= other.cores and self.memory_mib <= other.memory_mib
+        has = dict(other.devices)
+        return (
+            self.cores <= other.cores
+            and self.memory_mib <= other.memory_mib
+            and all(count <= has.get(name, 0) for name, count in self.devices)
+        )
+
+
+def _counts(devices: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted((name, count) for name, count in devices.items() if count))
 
 
 NOTHING = Amount(0, 0)
 
 
 def requested(requests: Mapping[str, str]) -> Amount:
-    """The amount of `resources.requests` in a manifest."""
-    return Amount(quantity(requests.get("cpu", "0")), quantity(requests.get("memory", "0")) / MIB)
+    """The amount of `resources.requests` in a manifest, or of what a node has."""
+    devices = {name: int(quantity(text)) for name, text in requests.items() if "/" in name}
+    return Amount(
+        quantity(requests.get("cpu", "0")),
+        quantity(requests.get("memory", "0")) / MIB,
+        _counts(devices),
+    )
 
 
 @dataclass(frozen=True)
@@ -55,6 +81,7 @@ class Resources:
     memory_mib: int
     cpu_limit: str | None = None
     memory_limit_mib: int | None = None
+    devices: tuple[tuple[str, int], ...] = ()
 
     @property
     def amount(self) -> Amount:
@@ -64,11 +91,13 @@ class Resources:
     def manifest(self) -> dict[str, Any]:
         """As a container has it."""
         limit = self.memory_mib if self.memory_limit_mib is None else self.memory_limit_mib
+        devices = {name: str(count) for name, count in self.devices}
         return {
-            "requests": {"cpu": self.cpu, "memory": f"{self.memory_mib}Mi"},
+            "requests": {"cpu": self.cpu, "memory": f"{self.memory_mib}Mi", **devices},
             "limits": {
                 "memory": f"{limit}Mi",
                 **({} if self.cpu_limit is None else {"cpu": self.cpu_limit}),
+                **devices,
             },
         }
 

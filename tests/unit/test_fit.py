@@ -49,7 +49,7 @@ def test_what_runs(config):
         ({"nodes": {"count": 1, "type": "t3.small"}}, "count is 1; .* at least 3, or nodes.type"),
         # Each executor would have as much beside as the worker.
         ({**NATIVE, "nodes": {"type": "t3.small"}}, "must be more, or .* executor .*1568 MiB × 2"),
-        ({"spark": {"workers": 5000}}, "spark.workers fewer, or .* 5121614 MiB .* × 5000"),
+        ({"spark": {"workers": 1000}}, "spark.workers fewer, or .* 1025614 MiB .* × 1000"),
         ({**NATIVE, "spark": {"workers": 7}}, "Spark's worker .* × 7.*executor .* × 7"),
         ({**NATIVE, "spark": {"workerMemoryMiB": 3000}}, "its executor 0.21 CPU and 3544 MiB × 2"),
     ],

@@ -78,6 +78,8 @@ def test_what_follows_the_application_is_its_own():
         (["--driver-memory", "300m", "pi.py"], "driver.memory=300m is less than Spark starts with"),
         (["--image", "My Image", "pi.py"], "driver image=My Image is not taken by Kubernetes"),
         (["--priority-class", "Batch", "pi.py"], "priority class=Batch is not taken by Kubernetes"),
+        (["--toleration", "gpu:Never", "pi.py"], "driver toleration's effect=Never must be one"),
+        (["--toleration", "a/b/c", "pi.py"], "driver toleration=a/b is not taken by Kubernetes"),
         (["--master", "local[2]", "pi.py"], r"there is no master 'local\[2\]'"),
         (["pi.sh"], "pi.sh is none of .py, .jar and .R"),
         (["pi.jar"], r"say which class to run \(--class\)"),

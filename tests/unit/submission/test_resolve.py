@@ -50,10 +50,14 @@ COUNTED: dict[str, st.SearchStrategy[str]] = {
             "spark.{}.memoryOverheadFactor": SHARES,
             "spark.{}.minMemoryOverhead": SIZES,
             f"{K8S}{{}}.request.cores": CPUS,
+            "spark.{}.resource.gpu.amount": COUNTS,
             f"{K8S}{{}}.node.selector.disk": DISKS,
             f"{K8S}{{}}.node.selector.zone": DISKS,
         }.items()
     },
+}
+VENDORS = {
+    f"spark.{pods}.resource.gpu.vendor": st.just("nvidia.com") for pods in ("driver", "executor")
 }
 ROLES = st.builds(
     Role,
@@ -70,7 +74,7 @@ APPLICATIONS = st.builds(
     main_class=st.just("Pi"),
     master=st.sampled_from(["standalone", "kubernetes"]),
     instances=st.none() | st.integers(1, 9),
-    conf=st.fixed_dictionaries({}, optional=COUNTED),
+    conf=st.fixed_dictionaries(VENDORS, optional=COUNTED),
     driver=ROLES,
     executor=ROLES,
 )
@@ -103,7 +107,10 @@ def as_spark_does(pods: str, conf: dict[str, str], template: dict[str, Any]) -> 
         mib += int(conf["spark.executor.pyspark.memory"].removesuffix("m"))
     cpu = conf.get(f"{K8S}{pods}.request.cores", conf[f"spark.{pods}.cores"])
     first, *others = template["spec"]["containers"]
-    made = {**first, "resources": {"requests": {"cpu": cpu, "memory": f"{mib}Mi"}}}
+    requests = {"cpu": cpu, "memory": f"{mib}Mi"}
+    if (count := conf.get(f"spark.{pods}.resource.gpu.amount")) is not None:
+        requests["nvidia.com/gpu"] = count
+    made = {**first, "resources": {"requests": requests}}
     selector = dict(template["spec"].get("nodeSelector", {}))
     for prefix in (f"{K8S}node.selector.", f"{K8S}{pods}.node.selector."):
         found = {key: value for key, value in conf.items() if key.startswith(prefix)}
@@ -198,7 +205,9 @@ NATIVE = Application("pi", "local:///pi.py", master="kubernetes")
         ({"spark.task.cpus": "two"}, "spark.task.cpus=two must be a whole number from 1"),
         ({"spark.task.cpus": "2"}, "spark.task.cpus=2 is more than spark.executor.cores=1"),
         ({"spark.executor.instances": "-3"}, "spark.executor.instances=-3 must be a whole"),
-        ({"spark.executor.instances": "3000000000"}, "must be a whole number from 1 to 2147483647"),
+        ({"spark.executor.instances": "3000000000"}, "must be a whole number from 0 to 2147483647"),
+        ({"spark.executor.instances": "0"}, "spark.executor.instances=0 must be a whole number"),
+        ({" spark.kubernetes.namespace": "x"}, "spark.kubernetes.namespace can't be set"),
         ({"spark.executor.memory": "0.5g"}, "spark.executor.memory=0.5g is no size: write a whole"),
         ({"spark.executor.memory": "449m"}, "449m is less than Spark starts with: 466m"),
         ({"spark.driver.memory": "100"}, "spark.driver.memory=100 is less than Spark starts with"),
@@ -220,6 +229,7 @@ NATIVE = Application("pi", "local:///pi.py", master="kubernetes")
         ({f"{K8S}executor.secrets.Vault": "/x"}, "executor secret=Vault is not taken"),
         ({f"{K8S}driver.secrets.vault": "etc"}, "driver secret vault=etc is not taken"),
         ({f"{K8S}executor.secretKeyRef.X": "mine"}, "X=mine names no Secret's key"),
+        ({"spark.executor.resource.gpu.amount": "1"}, "needs spark.executor.resource.gpu.vendor"),
         ({"x.y": "1"}, "x.y=1 is no property"),
         ({"spark.a b": "1"}, "spark.a b=1 is no property"),
         ({"spark.x": "1", " spark.x": "2"}, "spark.x is there twice: 1 and 2"),

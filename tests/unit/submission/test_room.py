@@ -88,6 +88,14 @@ def test_what_fits(application):
         ),
         (with_conf(NATIVE, spark_executor_memoryOverheadFactor="9"), "10272 MiB fits on no node"),
         (with_conf(NATIVE, spark_kubernetes_memoryOverheadFactor="9"), "fits on no node"),
+        (
+            with_conf(
+                NATIVE,
+                spark_executor_resource_gpu_amount="2",
+                spark_executor_resource_gpu_vendor="nvidia.com",
+            ),
+            "an executor of .* and 2 nvidia.com/gpu fits on no node",
+        ),
         (with_conf(PI, spark_executor_memory="2g"), "fits on no worker: one gives 2 CPU and 1024"),
         (with_conf(PI, spark_executor_cores="3"), "an executor of 3 CPU .* fits on no worker"),
         (with_conf(PI, spark_executor_memory="lots"), "spark.executor.memory=lots is no size"),
@@ -123,4 +131,9 @@ def test_what_a_user_asks_for_the_driver_is_reserved():
 
 
 def test_nodes_that_nobody_knows_of_refuse_nothing():
-    require_room(resolve(dataclasses.replace(NATIVE, executor=Role(cores=99)), PLACE), [])
+    require_room(resolve(dataclasses.replace(NATIVE, executor=Role(cores=99)), PLACE), None)
+
+
+def test_nodes_that_all_have_taints_take_nothing():
+    with pytest.raises(ApplicationError, match="all have taints"):
+        require_room(resolve(NATIVE, PLACE), [])
