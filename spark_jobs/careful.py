@@ -37,7 +37,6 @@ CONF = {
     # A task that runs out of stack or memory fails, and says so; by default its JVM dies, and in
     # local mode that is all of Spark.
     "spark.executor.killOnFatalError.depth": "0",
-    "spark.executorEnv.LC_ALL": "C.UTF-8",
     # Files that are named one by one are looked up here; a task for each takes ten times as long.
     "spark.sql.sources.parallelPartitionDiscovery.threshold": str(2**31 - 1),
 }
@@ -256,6 +255,8 @@ def _new_session(title: str) -> SparkSession:
     conf = SparkConf()
     for key, value in CONF.items():
         conf.setIfMissing(key, value)
+    if not conf.get("spark.master", "").startswith("k8s"):  # whose pods bring their own
+        conf.setIfMissing("spark.executorEnv.LC_ALL", "C.UTF-8")
     spark = SparkSession.builder.config(conf=conf).getOrCreate()
     # Who set a level wants to see all that it shows.
     if spark.conf.get("spark.log.level", None) is None:

@@ -150,7 +150,9 @@ def test_a_jar_and_a_program_from_a_url(up: Up, tmp_path: Path):
     )
     with http.server.ThreadingHTTPServer(("10.43.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        done = submit(*SMALL, f"http://10.43.0.1:{server.server_port}/pi.py", "100000")
+        web = f"http://10.43.0.1:{server.server_port}"
+        beside = f"{web}/careful.py,{web}/texts.py"  # of what is here submit finds that out
+        done = submit(*SMALL, "--py-files", beside, f"{web}/pi.py", "100000")
         server.shutdown()
     assert done.returncode == 0 and "Pi is roughly 3.1" in done.stdout
 

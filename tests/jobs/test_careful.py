@@ -28,7 +28,7 @@ def python(program: str, redirect: str = "", **env: str) -> subprocess.Completed
         env=os.environ | {"PYTHONPATH": str(JOBS)} | env,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
 
 
@@ -64,7 +64,7 @@ def test_why_java_does_not_start(env: dict[str, str], why: str, tmp_path: Path) 
     (tmp_path / "a").touch()
     command = [sys.executable, str(JOBS / "wordcount.py"), str(tmp_path / "a"), str(tmp_path / "b")]
     done = subprocess.run(
-        command, env=os.environ | env, capture_output=True, text=True, timeout=120
+        command, env=os.environ | env, capture_output=True, text=True, timeout=300
     )
     last = done.stderr.splitlines()[-1]
     assert done.returncode == 1
