@@ -65,7 +65,7 @@ class Options:
     ignore_changes: frozenset[str]
     secret_outputs: frozenset[str]
     timeouts: dict[str, str]  # {"create": "10m", ...}
-    fixed_by: frozenset[str]  # names of hooks that may refuse an update
+    fixed_by: frozenset[str]  # names of the hooks before an update
 
     @classmethod
     def of(cls, request: resource_pb2.RegisterResourceRequest) -> Options:
