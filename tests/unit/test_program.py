@@ -145,8 +145,8 @@ def test_limits_are_stretched_by_one_factor_and_nothing_else_is_other(monkeypatc
     monkeypatch.setenv("TINDERBOX_PATIENCE", "3")
     thrice = plan()
     step = ("command:remote:Command", "tinderbox-test-control-plane-init")
-    assert once.options[step].timeouts == {"create": "10m", "update": "10m", "delete": "5m"}
-    assert thrice.options[step].timeouts == {"create": "30m", "update": "30m", "delete": "15m"}
+    assert once.options[step].timeouts == {"create": "10m", "update": "10m", "delete": "10m"}
+    assert thrice.options[step].timeouts == {"create": "30m", "update": "30m", "delete": "30m"}
     for before in once.of("command:remote:Command"):
         after = thrice.one(before.name, before.type).inputs
         assert after["stdin"] == "export PATIENCE=3\n" + before.inputs["stdin"]
