@@ -15,7 +15,7 @@ After=$unit
 [Service]
 ExecStartPre=/usr/bin/mountpoint -q $shared
 END
-[[ $PUT_CHANGED == no ]] || systemctl daemon-reload
+systemctl daemon-reload
 if ! mountpoint -q "$shared"; then
   say "mounting $FILE_SYSTEM"
   command -v mount.nfs4 >/dev/null || {
