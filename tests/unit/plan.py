@@ -67,7 +67,7 @@ class Options:
     secret_outputs: frozenset[str]
     timeouts: dict[str, str]  # {"create": "10m", ...}
     is_looked_at: bool  # by hooks before it is created and updated
-    fixed_by: frozenset[str]  # names of hooks that may refuse an update
+    fixed_by: frozenset[str]  # names of the hooks before an update
 
     @classmethod
     def of(cls, request: resource_pb2.RegisterResourceRequest) -> Options:
