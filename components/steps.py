@@ -28,9 +28,7 @@ def read_script(name: str) -> str:
     return (_SCRIPTS / name).read_text()
 
 
-def shell_input(
-    script: str, values: Mapping[str, object], limit: float = 60 * _LIMIT_MINUTES
-) -> str:
+def shell_input(script: str, values: Mapping[str, object], limit: int = 60 * _LIMIT_MINUTES) -> str:
     """What `bash -s` reads: the values as variables, the common functions, then the script.
 
     The script becomes a function, so that bash has read all of it before it starts and no command

@@ -8,7 +8,7 @@ export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 # run_step SECONDS ARGUMENTS...: runs `step` for that long at most, and only as long as somebody reads what it
 # prints: a closed connection (Ctrl-C, the network) ends it too. All that it started ends with it.
 run_step() {
-  local limit=$1 code=0 running watching
+  local limit=$(($1 * PATIENCE)) code=0 running watching
   shift
   trap 'kill -TERM -- "-${running:-$!}"' TERM HUP INT
   set -m # a process group for each of the two
