@@ -24,7 +24,7 @@ from collections.abc import Callable, Generator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TextIO, TypeVar
 
 from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark import SparkConf, SparkContext
@@ -81,8 +81,18 @@ def say(message: str) -> None:
             jvm: Any = SparkContext._jvm
             jvm.System.err.println(line)
             return
-    with suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
+    _printed(line, sys.stderr)
+
+
+def _printed(line: str, stream: TextIO) -> str:
+    """Print a line; why the stream did not take it, empty if it did."""
+    try:
+        print(line, file=stream, flush=True)
+        return ""
+    except OSError as error:
+        with suppress(Exception):  # Or Python tries again at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return error.strerror
 
 
 # -- arguments
@@ -236,9 +246,11 @@ def leave_others_alone(environ: MutableMapping[str, str]) -> None:
     """Spark is that of the pyspark that was imported, and Java one that is there, even where the
     shell names those of another project."""
     environ.pop("SPARK_HOME", None)
-    java_home = environ.get("JAVA_HOME", "")
-    if not os.access(os.path.join(java_home, "bin", "java"), os.X_OK):
-        environ.pop("JAVA_HOME", None)
+    java_home = environ.get("JAVA_HOME")
+    if java_home is not None and not os.access(os.path.join(java_home, "bin", "java"), os.X_OK):
+        if java_home:
+            say(f"there is no java in JAVA_HOME={java_home}; the one on PATH is used")
+        del environ["JAVA_HOME"]
 
 
 def _new_session(title: str) -> SparkSession:
@@ -295,12 +307,8 @@ def run(
     except (PySparkException, Py4JError, OSError) as error:
         say(f"failed: {_nameless_user() or failure(error)}")
         return 1
-    try:
-        print(line, flush=True)
-    except OSError as error:
-        say(f"all is done, but its last line did not get to stdout: {error.strerror}")
-        with suppress(Exception):  # Or Python tries again at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if why := _printed(line, sys.stdout):
+        say(f"all is done, but its last line did not get to stdout: {why}")
         return 1
     return 0
 

@@ -55,7 +55,6 @@ def test_a_stderr_that_takes_nothing() -> None:
 @pytest.mark.parametrize(
     ("env", "why"),
     [
-        ({"JAVA_HOME": "/no/such/java"}, "/no/such/java"),
         ({"JAVA_HOME": "", "PATH": "/usr/sbin"}, ""),
         ({"JAVA_TOOL_OPTIONS": "-XX:+NoSuchOption"}, "Unrecognized VM option 'NoSuchOption'"),
     ],

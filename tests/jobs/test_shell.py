@@ -18,7 +18,7 @@ def test_the_spark_is_the_one_that_was_imported(monkeypatch: pytest.MonkeyPatch)
     assert _find_spark_home() == own
 
 
-def test_a_java_that_is_there_counts(tmp_path: Path) -> None:
+def test_a_java_that_is_there_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     java = tmp_path / "bin" / "java"
     java.parent.mkdir()
     java.touch(0o755)
@@ -28,3 +28,6 @@ def test_a_java_that_is_there_counts(tmp_path: Path) -> None:
     java.unlink()
     leave_others_alone(environ)
     assert environ == {}
+    assert f"there is no java in JAVA_HOME={tmp_path}; the one on PATH is used" in (
+        capsys.readouterr().err
+    )
