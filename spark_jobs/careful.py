@@ -92,7 +92,7 @@ def _printed(line: str, stream: TextIO) -> str:
     except OSError as error:
         with suppress(Exception):  # Or Python tries again at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return error.strerror
+        return error.strerror or str(error)
 
 
 # -- arguments
