@@ -213,13 +213,18 @@ class Run:
         self.manifests = manifests(self.resolved, run=self.name, can_upload=True)
 
     def rooms(self) -> list[Room] | None:
-        """What each node has that pods may come to; None where this user may not look."""
+        """What each node has that pods may come to; None where this can't be told.
+
+        A user may not look, or there is no node yet: a cluster may grow from none.
+        """
         try:
             nodes = self.core.list_node().items
         except ApiException as error:
             if error.status == 403:
                 return None
             raise
+        if not nodes:
+            return None
         rooms = []
         for node in nodes:
             keeps_off = [taint for taint in node.spec.taints or [] if taint.effect in _KEEPS_OFF]
