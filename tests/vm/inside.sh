@@ -49,7 +49,7 @@ import yaml
 with open("Pulumi.local.yaml") as file:
     stack = yaml.safe_load(file)
 stack["config"]["tinderbox:nodes"]["count"] = 1
-del stack["config"]["tinderbox:opex"]
+stack["config"].pop("tinderbox:opex", None)
 with open("Pulumi.local.yaml", "w") as file:
     yaml.safe_dump(stack, file)
 END
