@@ -47,6 +47,7 @@ networking:
   serviceSubnet: $SERVICE_CIDR
 apiServer:
   certSANs: ["$ENDPOINT_NAME", "$NODE_IP", "$PUBLIC_IP"]
+$(component_limits)
 ---
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
