@@ -34,6 +34,7 @@ nodeRegistration:
     - {name: node-ip, value: "$NODE_IP"}
   $(ignored_preflight_errors)
 $(limits)
+patches: {directory: /etc/kubernetes/patches}
 ---
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: ClusterConfiguration
@@ -67,6 +68,7 @@ apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 $(conntrack_settings)
 END
+  patch_probes
   say "kubeadm init"
   kubeadm init --config /etc/kubernetes/tinderbox.yaml --skip-phases show-join-command
   touch "$done_mark"

@@ -68,6 +68,19 @@ END
   done
 }
 
+# How often in a row a part of the control plane may fail to say that it lives; kubeadm's own is 8.
+patch_probes() {
+  local part
+  for part in etcd kube-apiserver kube-controller-manager kube-scheduler; do
+    put "/etc/kubernetes/patches/$part+strategic.yaml" <<END
+spec:
+  containers:
+    - name: $part
+      livenessProbe: {failureThreshold: $((8 * PATIENCE))}
+END
+  done
+}
+
 # kube-proxy must leave the connection tables alone where they are not this machine's to change.
 conntrack_settings() {
   if (echo "$(</proc/sys/net/netfilter/nf_conntrack_max)" >/proc/sys/net/netfilter/nf_conntrack_max) 2>/dev/null; then

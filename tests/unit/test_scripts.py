@@ -407,6 +407,13 @@ def test_the_control_planes_limits_are_kubernetes_own_or_longer(node, tmp_path, 
         ("scheduler", "leader-elect-lease-duration"): f"{15 * times}s",
         ("scheduler", "leader-elect-renew-deadline"): f"{10 * times}s",
     }
+    patches = node.file("/etc/kubernetes/patches")
+    assert first["patches"] == {"directory": str(patches)}
+    for part in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"):
+        (container,) = yaml.safe_load((patches / f"{part}+strategic.yaml").read_text())["spec"][
+            "containers"
+        ]
+        assert container == {"name": part, "livenessProbe": {"failureThreshold": 8 * times}}
 
 
 def test_init_is_configured_as_asked(node, tmp_path):
