@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import re
+from typing import Any
 
 import pulumi
 import pulumi_command as command
@@ -27,7 +28,8 @@ def stretch_limits() -> None:
 def _stretch(
     args: pulumi.ResourceTransformationArgs, times: int
 ) -> pulumi.ResourceTransformationResult:
-    props, opts = dict(args.props), args.opts
+    props: dict[str, Any] = dict(args.props)
+    opts = args.opts
     limits = opts.custom_timeouts
     if isinstance(limits, pulumi.CustomTimeouts):
         verbs = ("create", "update", "delete")
@@ -36,6 +38,10 @@ def _stretch(
         opts = pulumi.ResourceOptions.merge(opts, mine)
     if isinstance(timeout := props.get("timeout"), int):
         props["timeout"] = timeout * times
+    if args.name == "metrics-server":
+        # Its chart's probe gives an answer a second; after three it is killed, and so on for ever.
+        probes = {name: {"timeoutSeconds": times} for name in ("livenessProbe", "readinessProbe")}
+        props["values"] = {**props["values"], **probes}
     if args.type_ == "command:remote:Command":
         connection, script = (pulumi.Output.from_input(props[n]) for n in ("connection", "stdin"))
         props["connection"] = connection.apply(lambda known: _longer_dial(known, times))

@@ -27,6 +27,8 @@ from localcloud.shell import run, wait_until
 
 #: The group that holds every daemon, so that it is found even if no record of it is left.
 SERVICES = "services"
+#: Where a container's own processes are meanwhile, if we run in one that sees its group only.
+OTHERS = f"{CGROUP}-others"
 #: Our unit where systemd rules cgroup v2.
 SCOPE = f"{CGROUP}.scope"
 
@@ -90,6 +92,7 @@ def create(name: str, memory_bytes: int | None = None) -> list[Path]:
         if parent.name == SCOPE:
             _ask_systemd(parent)
         elif hierarchy.version == 2:
+            _make_room(hierarchy.mount)
             enable_below(hierarchy.mount)
         for step in (parent, folder):
             step.mkdir(exist_ok=True)
@@ -189,6 +192,8 @@ def remove(name: str = "", seconds: float = 10) -> None:
     if not wait_until(gone, seconds):
         left = " ".join(str(folder) for folder in _folders(name))
         raise CloudError(f"these cgroups cannot be removed: {left}")
+    if not name:
+        _give_back()
 
 
 def memory(name: str) -> int | None:
@@ -212,6 +217,32 @@ def _kill_once(name: str) -> set[int]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     return found
+
+
+def _make_room(top: Path) -> None:
+    """Put processes of the top group itself into a leaf, where this is a container's: only of the
+    host's the kernel allows both, and that one has no type."""
+    if (top / "cgroup.type").exists() and (top / "cgroup.procs").read_text():
+        (top / OTHERS).mkdir(exist_ok=True)
+        _move(top, top / OTHERS)
+
+
+def _give_back() -> None:
+    """Take back what `_make_room` did; it found a group that had given nothing to others."""
+    for top in (hierarchy.mount for hierarchy in hierarchies()):
+        if (top / OTHERS).is_dir():
+            given = (top / "cgroup.subtree_control").read_text().split()
+            (top / "cgroup.subtree_control").write_text(" ".join(f"-{name}" for name in given))
+            _move(top / OTHERS, top)
+            (top / OTHERS).rmdir()
+
+
+def _move(here: Path, there: Path) -> None:
+    """Move all processes; those that a process of them starts meanwhile, too."""
+    while pids := (here / "cgroup.procs").read_text().split():
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                (there / "cgroup.procs").write_text(pid)
 
 
 def _ask_systemd(place: Path) -> None:

@@ -34,6 +34,7 @@ nodeRegistration:
     - {name: node-ip, value: "$NODE_IP"}
   $(ignored_preflight_errors)
 $(limits)
+patches: {directory: /etc/kubernetes/patches}
 ---
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: ClusterConfiguration
@@ -47,6 +48,7 @@ networking:
   serviceSubnet: $SERVICE_CIDR
 apiServer:
   certSANs: ["$ENDPOINT_NAME", "$NODE_IP", "$PUBLIC_IP"]
+$(component_limits)
 ---
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -66,6 +68,7 @@ apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 $(conntrack_settings)
 END
+  patch_probes
   say "kubeadm init"
   kubeadm init --config /etc/kubernetes/tinderbox.yaml --skip-phases show-join-command
   touch "$done_mark"

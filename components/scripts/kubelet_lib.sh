@@ -50,6 +50,37 @@ timeouts:
 END
 }
 
+# Those of the control plane's parts, as they are by default, too; it follows `apiServer:`.
+component_limits() {
+  local part
+  cat <<END
+  extraArgs:
+    - {name: etcd-healthcheck-timeout, value: $((2 * PATIENCE))s}
+    - {name: etcd-readycheck-timeout, value: $((2 * PATIENCE))s}
+END
+  for part in controllerManager scheduler; do
+    cat <<END
+$part:
+  extraArgs:
+    - {name: leader-elect-lease-duration, value: $((15 * PATIENCE))s}
+    - {name: leader-elect-renew-deadline, value: $((10 * PATIENCE))s}
+END
+  done
+}
+
+# How often in a row a part of the control plane may fail to say that it lives; kubeadm's own is 8.
+patch_probes() {
+  local part
+  for part in etcd kube-apiserver kube-controller-manager kube-scheduler; do
+    put "/etc/kubernetes/patches/$part+strategic.yaml" <<END
+spec:
+  containers:
+    - name: $part
+      livenessProbe: {failureThreshold: $((8 * PATIENCE))}
+END
+  done
+}
+
 # kube-proxy must leave the connection tables alone where they are not this machine's to change.
 conntrack_settings() {
   if (echo "$(</proc/sys/net/netfilter/nf_conntrack_max)" >/proc/sys/net/netfilter/nf_conntrack_max) 2>/dev/null; then

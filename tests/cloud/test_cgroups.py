@@ -24,6 +24,24 @@ def group(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     cgroups.remove("")
 
 
+def test_a_container_whose_group_is_all_that_it_sees_has_room_made_and_given_back(
+    group: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = cgroups.Hierarchy(group, frozenset(), 2)
+    with subprocess.Popen(cgroups.joining([group], ["sleep", "infinity"])) as container:
+        assert cgroups.wait_until(lambda: container.pid in cgroups.processes(group.name), 10)
+        with monkeypatch.context() as inside:
+            inside.setattr(cgroups, "hierarchies", lambda: [seen])
+            inside.setattr(cgroups, "has_systemd", lambda: False)
+            (machine,) = cgroups.create("i-1")
+            assert controllers(machine) == controllers(group) != set()
+            assert cgroups.processes() == set()
+            cgroups.remove("")
+        assert sorted(place.name for place in group.iterdir() if place.is_dir()) == []
+        assert (group / "cgroup.procs").read_text().split() == [str(container.pid)]
+        cgroups.kill(group.name)
+
+
 def controllers(group: Path) -> set[str]:
     return set((group / "cgroup.controllers").read_text().split())
 

@@ -153,7 +153,11 @@ def test_limits_are_stretched_by_one_factor_and_nothing_else_is_other(monkeypatc
         assert after["connection"]["perDialTimeout"] == 30
     for before in once.of("kubernetes:helm.sh/v3:Release"):
         after = thrice.one(before.name, before.type).inputs
-        assert after == {**before.inputs, "timeout": 3 * before.inputs["timeout"]}
+        values = {**before.inputs["values"]}
+        if before.name == "metrics-server":
+            values |= {f"{kind}Probe": {"timeoutSeconds": 3} for kind in ("liveness", "readiness")}
+        longer = {"timeout": 3 * before.inputs["timeout"], "values": values}
+        assert after == {**before.inputs, **longer}
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "fast", ""])

@@ -389,6 +389,33 @@ def init(node, **more) -> str:
     return ran.stdout
 
 
+@pytest.mark.parametrize(("more", "times"), [({}, 1), ({"PATIENCE": 20}, 20)])
+def test_the_control_planes_limits_are_kubernetes_own_or_longer(node, tmp_path, more, times):
+    init(node, **more)
+    first, cluster, *_ = yaml.safe_load_all((tmp_path / "config").read_text())
+    assert first["timeouts"]["controlPlaneComponentHealthCheck"] == f"{240 * times}s"
+    said = {
+        (part, one["name"]): one["value"]
+        for part in ("apiServer", "controllerManager", "scheduler")
+        for one in cluster[part]["extraArgs"]
+    }
+    assert said == {
+        ("apiServer", "etcd-healthcheck-timeout"): f"{2 * times}s",
+        ("apiServer", "etcd-readycheck-timeout"): f"{2 * times}s",
+        ("controllerManager", "leader-elect-lease-duration"): f"{15 * times}s",
+        ("controllerManager", "leader-elect-renew-deadline"): f"{10 * times}s",
+        ("scheduler", "leader-elect-lease-duration"): f"{15 * times}s",
+        ("scheduler", "leader-elect-renew-deadline"): f"{10 * times}s",
+    }
+    patches = node.file("/etc/kubernetes/patches")
+    assert first["patches"] == {"directory": str(patches)}
+    for part in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"):
+        (container,) = yaml.safe_load((patches / f"{part}+strategic.yaml").read_text())["spec"][
+            "containers"
+        ]
+        assert container == {"name": part, "livenessProbe": {"failureThreshold": 8 * times}}
+
+
 def test_init_is_configured_as_asked(node, tmp_path):
     init(node)
     documents = list(yaml.safe_load_all((tmp_path / "config").read_text()))
