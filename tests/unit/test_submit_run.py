@@ -148,7 +148,7 @@ def test_a_signal_takes_the_application_away(kube, url, number, code):
     process.send_signal(number)
     if number != signal.SIGINT:
         process.send_signal(number)  # a shell and its terminal both say so
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=180)
     assert process.returncode == code
     # Of a terminal that is closed nothing can be said.
     said_so = b"submit: the application is ended and taken away\n" in said
@@ -162,7 +162,7 @@ def test_nohup_is_heeded(kube, url):
     assert kube.was_read.wait(60)
     process.send_signal(signal.SIGHUP)
     kube.end(5)
-    assert process.communicate(timeout=60)[0] == kube.kubelet.text
+    assert process.communicate(timeout=180)[0] == kube.kubelet.text
     assert process.returncode == 5
 
 
@@ -200,7 +200,7 @@ def test_a_reader_that_goes_ends_it_quietly(kube, url):
 )
 def test_a_stdout_that_takes_nothing(kube, url, redirection, reason):
     process = start(url, "sh", "-c", f'"$@" {redirection}', "sh")
-    said = process.communicate(timeout=60)[1].decode().splitlines()
+    said = process.communicate(timeout=180)[1].decode().splitlines()
     assert process.returncode == 1
     assert said[1:] == ["submit: the application is ended and taken away", f"submit: {reason}"]
     assert kube.deleted and not kube.jobs
