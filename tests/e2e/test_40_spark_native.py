@@ -164,7 +164,7 @@ def test_a_jar_and_a_program_from_a_url(up: Up, tmp_path: Path):
         (["--master", "yarn", "spark_jobs/pi.py"], "there is no master 'yarn': it must be"),
         (
             ["--master", "kubernetes", "--executor-memory", "900g", "spark_jobs/pi.py"],
-            "an executor of 1 CPU and 922112 MiB fits on no node",
+            "an executor of 1.01 CPU and 922144 MiB fits on no node",
         ),
         (["--executor-memory", "8g", "spark_jobs/pi.py"], "fits on no worker: one gives 2 CPU and"),
     ],
