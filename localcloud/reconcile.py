@@ -25,9 +25,10 @@ from localcloud import machine, names, network, record, rules, wanted
 from localcloud.client import changes, ec2_client
 from localcloud.plan import Action, Do, address_conflicts, plan
 from localcloud.wanted import Instance
+from patience import factor
 
 #: How often to look for machines that died, in seconds.
-PULSE = 2.0
+PULSE = 2.0 * factor()
 #: Machines that are started or stopped at once.
 WORKERS = 8
 MEBIBYTE = 2**20

@@ -169,7 +169,7 @@ def running(work: Path, boot: Path, logs: Path) -> Generator[Machine]:
     kernel, initrd = (max(boot.glob(f"{name}-*")) for name in ("vmlinuz", "initrd.img"))
     began = time.monotonic()
     emulator = subprocess.Popen(
-        ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-M", "q35", "-cpu", "max"]
+        ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-M", "q35", "-cpu", "Nehalem"]
         + ["-accel", "tcg,thread=multi,tb-size=1024", "-smp", "2", "-m", str(MEMORY)]
         + ["-kernel", kernel, "-initrd", initrd]
         + ["-append", "root=/dev/vda rw console=ttyS0 mitigations=off"]
