@@ -195,7 +195,8 @@ def test_sparks_account_may_what_it_needs_and_no_more(up: Up):
 
 def test_the_word_count_natively_equals_counters(up: Up, tmp_path: Path):
     """As a setting of the stack. Its executors are pods, and gone afterwards."""
-    text = Path(up.outputs()["wordCount"]["input"])
+    text = ROOT / "README.md"
+    up.stack.prepare(str(text))
     up.stack.pulumi("config", "set", "--path", "tinderbox:wordCount.master", "kubernetes", own=True)
     try:
         up.stack.up(tmp_path / "events.jsonl")
