@@ -6,7 +6,9 @@ import signal
 
 from toolchain.env import enter
 
-# A shell starts what runs in the background with SIGINT ignored, and children inherit that.
+# A shell starts what runs in the background with SIGINT ignored, nohup with SIGHUP, and children
+# inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # Of the person's own shell there is nothing that a test could hang on.
 enter(local=True)
