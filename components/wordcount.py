@@ -31,7 +31,6 @@ from submission.manifests import LARGEST_BY_CONFIGMAP, restricted
 from submission.place import SHARED_PATH, STANDALONE, Place
 
 _SCRIPT = Path(__file__).parent.parent / "spark_jobs" / "wordcount.py"
-_MODULES = tuple(str(_SCRIPT.with_name(f"{name}.py")) for name in ("careful", "reading", "texts"))
 _INPUTS = f"{SHARED_PATH}/wordcount/inputs"
 _RUNS = f"{SHARED_PATH}/wordcount/runs"
 _MOST_NAMES = 10  # as in a summary
@@ -137,7 +136,6 @@ def describe(
     return Application(
         name=name,
         app=str(_SCRIPT),
-        py_files=_MODULES,
         arguments=(literally(text.path), output, *map(literally, options(settings))),
         master=settings.master,
         executor=_executor(settings, place),
