@@ -167,10 +167,8 @@ def adapt(changes: Changes) -> None:
         """An Elastic IP stays with its interface; moto takes it away or replaces it."""
 
         def act_or_keep(interface: Any) -> None:
-            held = [one for one in interface.ec2_backend.addresses if one.eni is interface]
-            act(interface)
-            if held:
-                interface.public_ip = held[0].public_ip
+            if not any(one.eni is interface for one in interface.ec2_backend.addresses):
+                act(interface)
 
         return act_or_keep
 
