@@ -4,22 +4,14 @@ from pathlib import Path
 
 import pulumi
 
-from components.addons import AddonsArgs, ClusterAddons
-from components.cluster import existing_cluster
-from components.fit import require_fit
-from components.inventory import write_inventory
-from components.kubeadm import KubeadmArgs, KubeadmBootstrap
-from components.namespaces import NamespaceArgs, SparkNamespace
-from components.network import NetworkArgs, NetworkStack
-from components.nodes import KubeNodes, NodesArgs, find_machine
+from components.cluster.cluster import existing_cluster
+from components.engine.limits import stretch_limits
+from components.local_files import read_text
 from components.opex import OpexArgs, OpexRelease
-from components.patience import stretch_limits
-from components.provider import aws_provider
-from components.queues import SparkQueues
 from components.settings import Settings
-from components.spark import SparkArgs, SparkRelease
-from components.storage import FileSystemArgs, SharedFileSystem
-from components.text import read_text
+from components.spark.namespace import NamespaceArgs, SparkNamespace
+from components.spark.queues import SparkQueues
+from components.spark.release import SparkArgs, SparkRelease
 from components.wordcount import WordCountArgs, WordCountJob
 
 stretch_limits()
@@ -31,18 +23,12 @@ if settings.cluster.kubeconfig is not None:
     cluster = existing_cluster(name, settings.cluster.kubeconfig)
     network_ready = []
 else:
-    provider = aws_provider(settings.aws)
-    on_aws = pulumi.ResourceOptions(providers=[provider])
-    machine = find_machine(settings.nodes, provider)
-    require_fit(settings, machine)
-    network = NetworkStack(name, NetworkArgs(settings.network, machine.zone), on_aws)
-    file_system = SharedFileSystem(name, FileSystemArgs(network), on_aws)
-    nodes = KubeNodes(name, NodesArgs(network, machine, settings.nodes), on_aws)
-    bootstrap = KubeadmBootstrap(name, KubeadmArgs(nodes, file_system, settings))
-    cluster = bootstrap.cluster
-    network_ready = ClusterAddons(name, AddonsArgs(cluster, settings)).ready
-    pulumi.export("nodes", [node.record() for node in nodes.nodes])
-    pulumi.export("inventory", write_inventory(name, network, nodes))
+    from components.own_cluster import create_cluster  # loads AWS's large package
+
+    own = create_cluster(name, settings)
+    cluster, network_ready = own.cluster, own.ready
+    pulumi.export("nodes", own.nodes)
+    pulumi.export("inventory", own.inventory)
 
 spark = SparkRelease(name, SparkArgs(cluster, settings, depends_on=network_ready))
 SparkQueues(name, cluster)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pulumi
 
-from components.text import digest_of
+from components.local_files import digest_of
 
 
 def describe_chart(chart: str) -> str | None:

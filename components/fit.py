@@ -13,9 +13,12 @@ from typing import Any
 import pulumi
 import yaml
 
-from components import addons, kubeadm, opex, spark
-from components.nodes import Machine
-from components.settings import Settings, SettingsError
+from components import opex
+from components.aws.nodes import Machine
+from components.cluster import addons, kubeadm
+from components.settings import Settings, SettingsError, SparkSettings
+from components.spark import places
+from components.spark.values import CHART, spark_values
 from components.wordcount import describe
 from submission.errors import ApplicationError
 from submission.resolve import resolve
@@ -24,6 +27,8 @@ from submission.sizes import NOTHING, Amount, requested
 # What a machine's kernel and firmware keep of its memory (Karpenter reckons the same), and the
 # kubelet's evictionHard (init.sh).
 _KERNELS_SHARE, _EVICTED_AT_MIB = 0.075, 100
+# What the chart adds to a worker's memory: what executors need beside their heap, and its own.
+_BESIDE_MIB = 512 + 384
 _MOST_NODES = 100
 """Up to here the least number of nodes is looked for."""
 
@@ -54,7 +59,7 @@ def room_of(machine: Machine) -> Amount:
 
 def require_fit(settings: Settings, machine: Machine) -> None:
     """Raises SettingsError for more pods than the nodes hold."""
-    spark.require_worker_fits(settings.spark, machine)
+    _require_worker_fits(settings.spark, machine)
     count = settings.nodes.count
     if _fits(settings, machine, count):
         return
@@ -74,6 +79,18 @@ def require_fit(settings: Settings, machine: Machine) -> None:
         f" ({', '.join(map(str, pods))}), and {settings.nodes.type} has {has} on each node"
         + (", of which the control plane takes no work" if count > 1 else ""),
     )
+
+
+def _require_worker_fits(settings: SparkSettings, machine: Machine) -> None:
+    """Raises SettingsError for workers that no node can hold."""
+    most = machine.memory_mib - _BESIDE_MIB
+    if settings.worker_memory_mib > most:
+        raise SettingsError(
+            "spark.workerMemoryMiB",
+            settings.worker_memory_mib,
+            f"at most {most}: a {machine.instance_type} has {machine.memory_mib} MiB,"
+            f" and a worker needs {_BESIDE_MIB} beside",
+        )
 
 
 def _fits(settings: Settings, machine: Machine, count: int) -> bool:
@@ -114,7 +131,7 @@ def _placed(settings: Settings, count: int) -> list[_Pods]:
 
 
 def _of_spark(settings: Settings, workers: int) -> Iterator[_Pods]:
-    values = _values(spark.CHART, spark.spark_values(settings, workers, ""))
+    values = _values(CHART, spark_values(settings, workers, ""))
     for name, count in (
         ("master", 1),
         ("worker", values["worker"]["replicas"]),
@@ -134,7 +151,7 @@ def _of_opex(settings: Settings) -> Iterator[_Pods]:
 
 
 def _of_the_count(settings: Settings, workers: int) -> Iterator[_Pods]:
-    place = spark.spark_place(settings, workers)
+    place = places.spark_place(settings, workers)
     try:
         resolved = resolve(describe("wordcount", settings.word_count, place), place)
     except ApplicationError as error:

@@ -12,10 +12,10 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.charts import describe_chart
-from components.cluster import Cluster
-from components.leftovers import drop_pending
+from components.cluster.cluster import Cluster
+from components.cluster.volume import SharedVolume, VolumeArgs
+from components.engine.leftovers import drop_pending
 from components.settings import Settings
-from components.storage import SharedVolume, VolumeArgs
 
 # The chart names its objects after the release.
 _RELEASE = "opex"

@@ -17,20 +17,20 @@ import pulumi
 import pulumi_command as command
 import pulumi_kubernetes as kubernetes
 
-from components.application_job import SparkApplicationArgs, SparkApplicationJob
-from components.cluster import Cluster
+from components.cluster.cluster import Cluster
+from components.cluster.steps import run_step
+from components.cluster.upload import Upload, UploadArgs
+from components.local_files import LocalFiles
 from components.settings import SettingsError, WordCountSettings
-from components.spark import SparkRelease
-from components.steps import run_step
-from components.text import LocalFiles
-from components.upload import upload
+from components.spark.job import SparkApplicationArgs, SparkApplicationJob
+from components.spark.release import SparkRelease
 from spark_jobs.texts import shown
 from submission import measuring
 from submission.application import Application, Role, literally
 from submission.manifests import LARGEST_BY_CONFIGMAP, restricted
 from submission.place import SHARED_PATH, STANDALONE, Place
 
-_SCRIPT = Path(__file__).parent.parent / "spark_jobs" / "wordcount.py"
+_SCRIPT = Path(__file__).parents[1] / "spark_jobs" / "wordcount.py"
 _INPUTS = f"{SHARED_PATH}/wordcount/inputs"
 _RUNS = f"{SHARED_PATH}/wordcount/runs"
 _MOST_NAMES = 10  # as in a summary
@@ -187,7 +187,11 @@ class WordCountJob(pulumi.ComponentResource):
         folder = f"{_INPUTS}/{text.digest}"
         node = self._args.cluster.control_plane
         if node is not None:
-            copied = upload(f"{self._name}-input", text, folder, self._args.cluster, node, self)
+            copied = Upload(
+                f"{self._name}-input",
+                UploadArgs(text, folder, node, self._args.cluster.storage_ready),
+                pulumi.ResourceOptions(parent=self),
+            )
             return _Text(f"{folder}/{text.name}", after=(copied,))
         return self._carry(text, folder)
 

@@ -41,7 +41,8 @@ def tag_of(context: Path) -> str:
 
 def for_local_cloud(name: str, context: Path, tag: str) -> str:
     """Builds the image into the local cloud's registry; returns its reference."""
-    from localcloud import cloud, own_images
+    from localcloud import cloud
+    from localcloud.mirror import own_images
 
     cloud.up(say)
     return own_images.publish(context, name, tag, say)

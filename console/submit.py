@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 import urllib3
 import yaml
+from cluster_driver import Log, LogError, follow_log
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import stream
@@ -33,7 +34,6 @@ from submission.errors import ApplicationError
 from submission.files import FILES_PATH, read_files
 from submission.manifests import DONE, RECEIVER, manifests
 from submission.place import STANDALONE, Place
-from submission.programs.cluster_driver import Log, LogError, follow_log
 from submission.quota import require_quota
 from submission.resolve import resolve
 from submission.room import require_room

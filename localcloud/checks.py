@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from localcloud import cgroups, host, network
 from localcloud.errors import CloudError
+from localcloud.host import cgroups, debian, network
 from localcloud.layout import API_ADDRESS, API_PORT, INSTEAD, PUBLIC_NETWORK
 from localcloud.mirror import registry
 
@@ -34,20 +34,20 @@ MODULES: dict[str, Callable[[], bool]] = {
 CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}
 
 
-def require_host(progress: host.Progress) -> None:
+def require_host(progress: debian.Progress) -> None:
     """Raise CloudError unless machines can run here; installs missing packages."""
     if sys.platform != "linux":
         raise CloudError(f"the local cloud needs Linux, this is {sys.platform}; {INSTEAD}")
-    host.require_root("the local cloud")
+    debian.require_root("the local cloud")
     status = Path("/proc/self/status").read_text()
     if lacking := missing_capabilities(status):
         raise CloudError(
             f"the local cloud needs {' and '.join(lacking)}, which root lacks here "
             f"(a container without --privileged?); {INSTEAD}"
         )
-    host.load_modules(MODULES, progress)
+    debian.load_modules(MODULES, progress)
     require_cgroups()
-    host.ensure_packages(PACKAGES, "to run machines", progress)
+    debian.ensure_packages(PACKAGES, "to run machines", progress)
 
 
 def require_free() -> None:

@@ -11,21 +11,14 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from localcloud import (
-    cgroups,
-    checks,
-    host,
-    mirror,
-    network,
-    own_images,
-    record,
-    rootfs,
-    services,
-    sweep,
-)
+from localcloud import checks, mirror
+from localcloud.daemons import record, services, sweep
+from localcloud.daemons.record import Record, Setting
 from localcloud.errors import CloudError
+from localcloud.host import cgroups, debian, network
 from localcloud.layout import AMIS, ENDPOINT, HOSTS, LOGS, MACHINES, PULUMI, SHARED, STATE
-from localcloud.record import Record, Setting
+from localcloud.machines import rootfs
+from localcloud.mirror import own_images
 from toolchain.locks import lock
 from toolchain.paths import CHECKOUT
 
@@ -38,7 +31,7 @@ SETTINGS = {
 }
 
 
-def up(progress: host.Progress = print) -> None:
+def up(progress: debian.Progress = print) -> None:
     """Start the local cloud, or what is missing of the one that runs; tells what it does.
 
     Raises CloudError with one line where the host does not allow it or the local cloud
@@ -69,13 +62,13 @@ def up(progress: host.Progress = print) -> None:
             raise
 
 
-def down(progress: host.Progress = print, force: bool = False) -> None:
+def down(progress: debian.Progress = print, force: bool = False) -> None:
     """Take everything of the local cloud away, whatever state it is in.
 
     Raises CloudError if something cannot be removed or, without `force`, if the local cloud is that
     of another checkout.
     """
-    host.require_root("the local cloud")
+    debian.require_root("the local cloud")
     with _alone():
         if not force:
             refuse_foreign()
@@ -130,7 +123,7 @@ def amis(tree: Path) -> list[dict[str, object]]:
     ]
 
 
-def _begin(tree: Path, built: mirror.Mirror, progress: host.Progress) -> None:
+def _begin(tree: Path, built: mirror.Mirror, progress: debian.Progress) -> None:
     """Start from nothing."""
     began = time.monotonic()
     checks.require_free()
@@ -154,7 +147,7 @@ def _begin(tree: Path, built: mirror.Mirror, progress: host.Progress) -> None:
 
 
 def _start_missing(
-    known: Record, tree: Path, built: mirror.Mirror, progress: host.Progress
+    known: Record, tree: Path, built: mirror.Mirror, progress: debian.Progress
 ) -> None:
     """Start the daemons that died while the API, which holds the cloud's memory, lived on."""
     wanted = services.services(known.id, tree, built)

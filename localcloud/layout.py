@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from toolchain.local import API_ADDRESS as API_ADDRESS
+from toolchain.local import HOST_ADDRESS as HOST_ADDRESS
+from toolchain.local import PUBLIC_NETWORK as PUBLIC_NETWORK
+
 REGION = "eu-central-1"
-API_ADDRESS = "127.0.0.1"
 API_PORT = 4599
 ENDPOINT = f"http://{API_ADDRESS}:{API_PORT}"
 
-#: The bridge is the VPC's router and "the internet": public addresses are of its network.
 BRIDGE = "tbx0"
-HOST_ADDRESS = "10.43.0.1"
-PUBLIC_NETWORK = "10.43.0.0/24"
 PUBLIC_ADDRESSES = [f"10.43.0.{n}" for n in range(10, 251)]
 
 #: The name of our nftables table on the host, and of our cgroup in each hierarchy.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from localcloud import cgroups, machine, record, services
-from localcloud.client import ec2_client
+from localcloud.api.client import ec2_client
+from localcloud.daemons import record, services
+from localcloud.host import cgroups
 from localcloud.layout import ENDPOINT, REGION
-from localcloud.plan import Machine
+from localcloud.machines import machine
+from localcloud.machines.seen import Machine
 
 COLUMNS = ("instance", "name", "state", "private", "public", "machine", "uptime", "memory")
 

@@ -1,9 +1,9 @@
 """spark-submit's command line for an application.
 
 In client mode the driver runs in the Job's pod, so that its exit code is the Job's. In cluster mode
-programs/cluster_driver.py runs there: it submits, shows the driver's log, and ends as the driver
-did. With the master "kubernetes" the driver makes its executors as pods. Each pod belongs to the
-one that made it, and goes with it.
+cluster_driver.py (charts/spark/files) runs there: it submits, shows the driver's log, and ends as
+the driver did. With the master "kubernetes" the driver makes its executors as pods. Each pod
+belongs to the one that made it, and goes with it.
 """
 
 from __future__ import annotations

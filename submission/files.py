@@ -14,11 +14,7 @@ from submission.errors import ApplicationError
 FILES_PATH = "/opt/tinderbox/app"
 """Where the driver's pod has the files that came from here."""
 DRIVER_TEMPLATE, EXECUTOR_TEMPLATE = "driver-pod.json", "executor-pod.json"
-_PROGRAMS = Path(__file__).parent / "programs"
-CLUSTER_DRIVER, FIRST_EXECUTOR = (
-    _PROGRAMS / name for name in ("cluster_driver.py", "first_executor.py")
-)
-_OWN_FILES = (DRIVER_TEMPLATE, EXECUTOR_TEMPLATE, CLUSTER_DRIVER.name, FIRST_EXECUTOR.name)
+_OWN_FILES = (DRIVER_TEMPLATE, EXECUTOR_TEMPLATE)
 _SCHEMES = ("local", "file", "http", "https", "s3a", "hdfs")
 
 

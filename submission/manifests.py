@@ -26,11 +26,9 @@ from submission.conf import (
 )
 from submission.errors import ApplicationError
 from submission.files import (
-    CLUSTER_DRIVER,
     DRIVER_TEMPLATE,
     EXECUTOR_TEMPLATE,
     FILES_PATH,
-    FIRST_EXECUTOR,
 )
 from submission.place import SHARED_PATH, Place
 from submission.resolve import SAMPLER, Resolved
@@ -86,9 +84,6 @@ def manifests(resolved: Resolved, *, run: str | None = None, can_upload: bool = 
         carried[EXECUTOR_TEMPLATE] = _as_json(_executor_template(application, place))
     if application.driver_is_apart:
         carried[DRIVER_TEMPLATE] = _as_json(_driver_template(application, place))
-        carried[CLUSTER_DRIVER.name] = CLUSTER_DRIVER.read_bytes()
-    if application.is_watched:
-        carried[FIRST_EXECUTOR.name] = FIRST_EXECUTOR.read_bytes()
     size = sum(map(len, carried.values()))
     is_large = size > LARGEST_BY_CONFIGMAP
     if is_large and not can_upload:
@@ -142,11 +137,10 @@ def _job_template(resolved: Resolved, files: Mapping[str, Any] | None) -> dict[s
         _from_field("JOB", "metadata.labels['batch.kubernetes.io/job-name']"),
     ]
     if apart:
-        program, template = (f"{FILES_PATH}/{n}" for n in (CLUSTER_DRIVER.name, DRIVER_TEMPLATE))
         container["command"] = [
             "python3",
-            program,
-            template,
+            f"{measuring.PROGRAMS}/cluster_driver.py",
+            f"{FILES_PATH}/{DRIVER_TEMPLATE}",
             DRIVER_POD,
             "--",
             measuring.SPARK_SUBMIT,
@@ -156,7 +150,7 @@ def _job_template(resolved: Resolved, files: Mapping[str, Any] | None) -> dict[s
             {"name": "UPLOADS", "value": UPLOADS},
         ]
     if application.is_watched:
-        watch = ["python3", f"{FILES_PATH}/{FIRST_EXECUTOR.name}"]
+        watch = ["python3", f"{measuring.PROGRAMS}/first_executor.py"]
         limit = ["--within", str(application.start_within), "--"]
         container["command"] = [*watch, *limit, *container["command"]]
     pod = _pod(container, role, place)

@@ -10,9 +10,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from localcloud.layout import API_ADDRESS, HOST_ADDRESS, PUBLIC_NETWORK
 from toolchain import paths
 from toolchain.errors import ToolchainError
+from toolchain.local import API_ADDRESS, HOST_ADDRESS, PUBLIC_NETWORK
 
 #: What `python3 -m toolchain tools` chose for this checkout.
 CHOSEN = paths.SCRATCH / "tools.json"

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from toolchain import builds, choose, debian, download, env, installed, paths, standin_home, venv
+from toolchain import builds, choose, debian, download, env, installed, paths, plugin_home, venv
 from toolchain.choose import BUILD, DOWNLOAD, LANGUAGE_HOST, STANDIN, Choice
 from toolchain.errors import ToolchainError
 from toolchain.installed import Found
@@ -56,7 +56,7 @@ def _choose_and_make(stamp: str, environment: Path, local: bool) -> None:
     everything = [*commands, *plugins, host]
     home = None
     if any(choice.kind == STANDIN for choice in everything):
-        home = standin_home.make(
+        home = plugin_home.make(
             environment,
             Path(cli.path),
             {choice.name: choice.version for choice in plugins if choice.kind == STANDIN},
@@ -183,7 +183,7 @@ def _report(choices: list[Choice]) -> None:
     standins = [c for c in choices if c.kind == STANDIN]
     for why in dict.fromkeys(c.why for c in standins):
         names = ", ".join(choice.title for choice in standins if choice.why == why)
-        print(f"tools: STAND-INS, not Pulumi's own, for: {names} ({why}; see toolchain/standins)")
+        print(f"tools: STAND-INS, not Pulumi's own, for: {names} ({why}; see standins/README.md)")
 
 
 def _debian_packages() -> None:

@@ -17,7 +17,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcloud import host, rootfs
+from localcloud.host import debian
+from localcloud.machines import rootfs
 from localcloud.mirror import charts, images, packages, registry, repository
 from toolchain import builds, paths
 from toolchain.locks import lock
@@ -62,7 +63,7 @@ def location() -> Path:
     return paths.cache_dir() / "mirror" / digest[:12]
 
 
-def ensure(progress: host.Progress = print) -> Mirror:
+def ensure(progress: debian.Progress = print) -> Mirror:
     """The mirror, built where it is not there yet.
 
     Complete or not at all; a build that was interrupted goes on with the images that it has.
@@ -70,8 +71,8 @@ def ensure(progress: host.Progress = print) -> Mirror:
     """
     place = location()
     if not place.is_dir():
-        host.require_root("the mirror")
-        host.ensure_packages(HOST_PACKAGES, "to build and serve the mirror", progress)
+        debian.require_root("the mirror")
+        debian.ensure_packages(HOST_PACKAGES, "to build and serve the mirror", progress)
         with lock("mirror", "the build of the mirror"):
             if not place.is_dir():
                 _build(place, progress)
@@ -96,7 +97,7 @@ def _binaries() -> set[str]:
     return packages.binaries() | images.binaries() | {"helm"}
 
 
-def _build(place: Path, progress: host.Progress) -> None:
+def _build(place: Path, progress: debian.Progress) -> None:
     """Make the mirror's folder at `place`; the lock is held."""
     began = time.monotonic()
     builds.build(sorted(_binaries(), key=builds.names().index))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from localcloud.shell import run
+from localcloud.host.shell import run
 from toolchain import builds
 
 #: Repository -> the module of toolchain/go and the chart's folder in it.

@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from localcloud import host, rootfs
 from localcloud.errors import CloudError
+from localcloud.host import debian
+from localcloud.machines import rootfs
 from localcloud.mirror import packages
 from toolchain import builds, paths
 from toolchain.versions import go_modules
@@ -237,9 +238,9 @@ class Buildah:
     def build(self, context: Path, name: str, key: str) -> None:
         """Build the Containerfile in `context` as one layer on its base, under stored(NAME)."""
         sources = context / ".sources.list"
-        sources.write_text(host.debian_sources(rootfs.SUITE))
+        sources.write_text(debian.debian_sources(rootfs.SUITE))
         proxies = context / ".proxies.conf"
-        proxies.write_text("".join(f'{k} "{v}";\n' for k, v in host.apt_proxies().items()))
+        proxies.write_text("".join(f'{k} "{v}";\n' for k, v in debian.apt_proxies().items()))
         self(
             "build",
             *("--isolation", "chroot", "--pull=never", "--force-rm", "--quiet", "--layers=false"),

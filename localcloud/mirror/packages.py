@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcloud.shell import run
+from localcloud.host.shell import run
 from toolchain import builds
 from toolchain.versions import go_modules
 

@@ -10,7 +10,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 from localcloud.errors import CloudError
-from localcloud.shell import wait_until
+from localcloud.host.shell import wait_until
 
 PROGRAM = "docker-registry"
 

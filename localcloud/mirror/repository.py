@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Generator, Mapping
 from pathlib import Path
 
-from localcloud.shell import run
+from localcloud.host.shell import run
 
 #: The key's name, as apt and gpg show it.
 SIGNER = "Tinderbox mirror"

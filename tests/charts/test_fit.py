@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components import addons, fit
+from components import fit
+from components.cluster import addons
 from components.settings import Settings
+from components.spark.values import spark_values
 from submission.sizes import NOTHING, Amount, requested
 from tests.unit.plan import MINIMAL
 from toolchain import builds
@@ -51,7 +53,7 @@ def test_addons(helm, module, folder, counted):
 @pytest.mark.parametrize("spark", [{}, {"workers": 5, "history": False}])
 def test_spark(helm, spark):
     settings = Settings.parse({**MINIMAL, "spark": spark})
-    values = fit.spark.spark_values(settings, 3, "claim")
+    values = spark_values(settings, 3, "claim")
     done = helm("template", "spark", str(ROOT / "charts" / "spark"), *given(values))
     assert done.returncode == 0, done.stderr
     assert asked(done.stdout) == sum((item.all for item in fit._of_spark(settings, 3)), NOTHING)

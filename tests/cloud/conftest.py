@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud import sweep
+from localcloud.daemons import sweep
 from tests.cloud.machines import Network, localcloud
 
 

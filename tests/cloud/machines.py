@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from localcloud.client import ec2_client
-from localcloud.shell import wait_until
+from localcloud.api.client import ec2_client
+from localcloud.host.shell import wait_until
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 OPERATOR = "10.43.0.1/32"

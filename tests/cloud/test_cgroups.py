@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from localcloud import cgroups
 from localcloud.errors import CloudError
+from localcloud.host import cgroups
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from localcloud import cgroups, machine
-from localcloud import network as host_network
-from localcloud.client import ec2_client
-from localcloud.shell import run, wait_until
+from localcloud.api.client import ec2_client
+from localcloud.host import cgroups
+from localcloud.host import network as host_network
+from localcloud.host.shell import run, wait_until
+from localcloud.machines import machine
 from tests.cloud.machines import Network, Node, permission, state
 
 USER_DATA = "#!/bin/sh\nid -un >/root/user-data-ran\n"

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from localcloud import host, own_images
-from localcloud.mirror import Mirror, registry
+from localcloud.host import debian
+from localcloud.mirror import Mirror, own_images, registry
 
 
 def test_the_clouds_registry_has_the_mirrors_images_and_takes_others(tmp_path, monkeypatch):
     """A push leaves the mirror's store, which other clouds use, as it was."""
-    host.ensure_packages([registry.PROGRAM], "the registry", print)
+    debian.ensure_packages([registry.PROGRAM], "the registry", print)
     monkeypatch.setattr(own_images, "STORE", tmp_path / "state" / "registry")
     monkeypatch.setattr(own_images, "CONFIG", tmp_path / "state" / "registry.yml")
     mirror = Mirror(tmp_path / "mirror")

@@ -15,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from localcloud import cgroups, machine, processes, record, sweep
+from localcloud.daemons import processes, record, sweep
+from localcloud.host import cgroups
+from localcloud.host.shell import run, wait_until
 from localcloud.layout import PULUMI, RECORD, STATE
-from localcloud.shell import run, wait_until
+from localcloud.machines import machine
 from tests.cloud.machines import CHECKOUT, Network, Node, localcloud, state
 
 SETTING = Path("/proc/sys/fs/inotify/max_user_instances")

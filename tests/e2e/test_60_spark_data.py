@@ -24,8 +24,8 @@ import pytest
 import yaml
 
 from console.stack import ROOT
+from localcloud.host.shell import wait_until
 from localcloud.layout import HOST_ADDRESS
-from localcloud.shell import wait_until
 from tests.e2e.conftest import Up, write_text
 from tests.e2e.test_40_spark_native import SMALL, submit
 from toolchain import jars

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from console.stack import ROOT, Stack
-from localcloud.client import ec2_client
+from localcloud.api.client import ec2_client
 from tests.e2e.conftest import Up
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from console.stack import ROOT
-from localcloud.sweep import leftovers
+from localcloud.daemons.sweep import leftovers
 from tests.e2e.conftest import Up
 
 

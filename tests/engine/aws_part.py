@@ -2,12 +2,12 @@
 
 import pulumi
 
-from components.inventory import write_inventory
-from components.network import NetworkArgs, NetworkStack
-from components.nodes import KubeNodes, NodesArgs, find_machine
-from components.provider import aws_provider
+from components.aws.file_system import FileSystemArgs, SharedFileSystem
+from components.aws.inventory import write_inventory
+from components.aws.network import NetworkArgs, NetworkStack
+from components.aws.nodes import KubeNodes, NodesArgs, find_machine
+from components.aws.provider import aws_provider
 from components.settings import Settings
-from components.storage import FileSystemArgs, SharedFileSystem
 
 settings = Settings.load()
 name = f"{pulumi.get_project()}-{pulumi.get_stack()}"

@@ -2,10 +2,10 @@
 
 import pulumi
 
-from components.cluster import existing_cluster
-from components.namespaces import NamespaceArgs, SparkNamespace
-from components.queues import SparkQueues
+from components.cluster.cluster import existing_cluster
 from components.settings import Settings
+from components.spark.namespace import NamespaceArgs, SparkNamespace
+from components.spark.queues import SparkQueues
 
 settings = Settings.load()
 cluster = existing_cluster("test", settings.cluster.kubeconfig or "")

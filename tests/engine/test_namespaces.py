@@ -14,7 +14,7 @@ import pytest
 import yaml
 from kubernetes import client, config
 
-from components.leftovers import free_volume
+from components.engine.leftovers import free_volume
 from submission.application import Application, Role
 from submission.manifests import manifests
 from submission.place import Place

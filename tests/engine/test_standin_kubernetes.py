@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from standins.call import Call, Cancelled, InitFailed, StandinError
+from standins.kubernetes.cluster import ApiError
+from standins.kubernetes.kinds import BY_NAME
+from standins.kubernetes.provider import KubernetesProvider
+from standins.values import Secret
 from tests.engine import kube_api
-from toolchain.standins.call import Call, Cancelled, InitFailed, StandinError
-from toolchain.standins.kubernetes.cluster import ApiError
-from toolchain.standins.kubernetes.kinds import BY_NAME
-from toolchain.standins.kubernetes.provider import KubernetesProvider
-from toolchain.standins.values import Secret
 
 Manifest = dict[str, Any]
 
@@ -437,7 +437,7 @@ def away(**config: Any) -> KubernetesProvider:
 
 
 def test_an_unreachable_cluster_is_an_error_unless_told_otherwise(monkeypatch):
-    monkeypatch.setattr("toolchain.standins.kubernetes.cluster.PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("standins.kubernetes.cluster.PATIENCE_SECONDS", 0.3)
     one = Resource(away(), "ConfigMap", "lost")
     one.id, one.inputs = "default/lost", one.check({"data": {"a": "1"}})
     for action in (one.delete, lambda: one.handler.read(one.call())):

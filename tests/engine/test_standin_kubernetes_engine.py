@@ -98,9 +98,7 @@ PASSWORD = "correct-horse-battery"
 def put_plugin(name: str, folder: Path) -> None:
     """A stand-in from the sources as they are now: a plugin on PATH wins over an installed one."""
     file = folder / f"pulumi-resource-{name}"
-    file.write_text(
-        f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m toolchain.standins.{name} "$@"\n'
-    )
+    file.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m standins.{name} "$@"\n')
     file.chmod(0o755)
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from standins.call import Call, InitFailed, StandinError
+from standins.kubernetes.provider import KubernetesProvider
+from standins.values import UNKNOWN, Asset, Secret
 from tests.engine import kube_api
 from toolchain.builds import binary
-from toolchain.standins.call import Call, InitFailed, StandinError
-from toolchain.standins.kubernetes.provider import KubernetesProvider
-from toolchain.standins.values import UNKNOWN, Asset, Secret
 
 TOKEN = "kubernetes:helm.sh/v3:Release"
 SECRET = "correct-horse-battery"
@@ -206,7 +206,7 @@ def test_values_come_from_files_and_nulls_are_left_out(provider, chart, tmp_path
 
 def test_secret_values_stay_out_of_errors_and_command_lines(provider, chart, monkeypatch):
     commands: list[list[str]] = []
-    from toolchain.standins.kubernetes import helm
+    from standins.kubernetes import helm
 
     real = helm._started
 

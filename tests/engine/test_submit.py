@@ -1,6 +1,6 @@
 """`make submit` against a real API server; nothing runs pods there: the test says how they end.
 
-And Spark's service account: what the Role of components/access.py lets it do, and what not.
+And Spark's service account: what the Role of components/spark/access.py lets it do, and what not.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pytest
 import yaml
 from kubernetes import client, config
 
-from components.access import RULES
+from components.spark.access import RULES
 from console import submit
 from console.stack import ROOT
 from submission.application import Application

@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from components.steps import read_script, shell_input
+from components.cluster.steps import read_script, shell_input
 
 # What a script may name by an absolute path.
 _FOLDERS = ("/etc/", "/srv/", "/usr/local/", "/proc/sys/net/", "/run/tinderbox/", "/sys/fs/")
@@ -74,6 +74,6 @@ class Sandbox:
         )
 
     def step(self, *scripts: str, argument: str = "", **values: object):
-        """Runs scripts of components/scripts as one step, with these values."""
+        """Runs scripts of components/cluster/scripts as one step, with these values."""
         text = "\n".join(read_script(script) for script in scripts)
         return self.run(shell_input(text, values), *filter(None, [argument]))

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from components.settings import Settings
-from components.spark import spark_place
+from components.spark.places import spark_place
 from submission import measuring
 from tests.unit.plan import EXISTING, MINIMAL, ROOT, plan, planned
 

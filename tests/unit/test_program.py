@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 import yaml
 
-from components import steps
+from components.cluster import steps
 from components.settings.kubeconfig import current
 from patience import factor
 from tests.unit.plan import EXISTING, ROOT, Plan, changed, plan, planned

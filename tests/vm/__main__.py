@@ -23,9 +23,10 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 
-from localcloud import host, rootfs
 from localcloud.errors import CloudError
-from localcloud.shell import run, wait_until
+from localcloud.host import debian
+from localcloud.host.shell import run, wait_until
+from localcloud.machines import rootfs
 from toolchain import paths
 from toolchain.locks import lock
 
@@ -55,8 +56,8 @@ def main() -> int:
     shutil.rmtree(logs, ignore_errors=True)
     logs.mkdir(parents=True)
     try:
-        host.require_root("a virtual machine's disk")
-        host.ensure_packages(HOST_PACKAGES, "to run a virtual machine", say)
+        debian.require_root("a virtual machine's disk")
+        debian.ensure_packages(HOST_PACKAGES, "to run a virtual machine", say)
         with lock("vm", "another `make vm`"), tempfile.TemporaryDirectory(dir="/var/tmp") as work:
             boot = make_disk(options.suite, Path(work), logs)
             with running(Path(work), boot, logs) as machine:

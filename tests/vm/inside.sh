@@ -91,7 +91,7 @@ destroy() {
 # storage.sh as a step runs it, against a real server; the kubelet is the mirror's package.
 step_storage() {
   python -c "
-from components.steps import read_script, shell_input
+from components.cluster.steps import read_script, shell_input
 print(shell_input(read_script('storage.sh'), {'FILE_SYSTEM': '$server'}))" | SUDO_UID=1000 bash -s
 }
 

@@ -9,10 +9,9 @@ from contextlib import nullcontext
 from typing import Any
 from unittest import mock
 
+import cluster_driver
 import pytest
-
-from submission.programs import cluster_driver
-from submission.programs.cluster_driver import LogError
+from cluster_driver import LogError
 
 TEMPLATE = {"kind": "Pod", "metadata": {"labels": {}}, "spec": {"containers": [{"name": "driver"}]}}
 

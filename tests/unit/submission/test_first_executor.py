@@ -9,10 +9,9 @@ import threading
 import time
 from typing import Any
 
+import first_executor
 import pytest
-
-from submission.programs import first_executor
-from submission.programs.first_executor import Watch
+from first_executor import Watch
 
 NO_NODE = "0/3 nodes are available: 3 Insufficient memory."
 QUOTA = 'pods "job-1-exec-1" is forbidden: exceeded quota: team, requested: requests.cpu=1'

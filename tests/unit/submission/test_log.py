@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 
+import cluster_driver
 import pytest
+from cluster_driver import Log, LogError, _seconds, follow_log
 
-from submission.programs import cluster_driver
-from submission.programs.cluster_driver import Log, LogError, _seconds, follow_log
 from tests.unit.kubelet import SECOND, Kubelet, stamp
 
 LONG = bytes(range(0, 256, 5)).replace(b"\n", b"")

@@ -1,0 +1,254 @@
+"""KubeadmBootstrap: makes a Kubernetes cluster of the nodes, by kubeadm.
+
+    every node, side by side        control plane      each worker
+    ready ─ packages ─ containerd ─ init ─ approver
+                     └ storage ───┘   └─ invite (control plane) ─ join ─ member (control plane)
+
+Nothing sleeps: each step waits for what it needs, with a limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypedDict
+
+import pulumi
+import pulumi_command as command
+
+from components.cluster.cluster import Cluster, kubernetes_provider
+from components.cluster.steps import read_script, run_step, value_of
+from components.engine.fixed import fixed
+from components.node import Node
+from components.settings import Settings
+from submission.sizes import Amount
+
+# Where the packages come from, unless the stack names a mirror (which has the same paths).
+_KUBERNETES_PACKAGES = "https://pkgs.k8s.io"
+_DOCKER_PACKAGES = "https://download.docker.com"
+
+# As the mirror has it too. Nodes that come later get the same one, whatever is new by then.
+_CONTAINERD_VERSION = "2.4.2"
+
+# A name rather than an address, so that more control planes can stand behind it one day.
+_ENDPOINT_NAME = "control-plane.tinderbox.internal"
+
+# What kubeadm's own pods request: API server, controller manager, scheduler and etcd on the control
+# plane, and CoreDNS.
+STATIC_PODS_REQUEST = Amount(0.65, 100)
+COREDNS_REQUESTS, COREDNS_PODS = Amount(0.1, 70), 2
+
+
+class _Prepared(NamedTuple):
+    """The steps after which a node is ready for kubeadm."""
+
+    containerd: command.remote.Command
+    storage: command.remote.Command
+
+
+class KubeadmOutputs(TypedDict):
+    """What KubeadmBootstrap registers."""
+
+    kubeconfig: pulumi.Output[str]
+    clusterIdentifier: pulumi.Output[str]
+
+
+@dataclass
+class KubeadmArgs:
+    """The nodes, what they mount at /srv/shared (an NFS server's name), and the settings."""
+
+    control_plane: Node
+    workers: Sequence[Node]
+    file_system: pulumi.Input[str]
+    settings: Settings
+
+
+class KubeadmBootstrap(pulumi.ComponentResource):
+    """A cluster of the nodes.
+
+    Outputs: cluster (its kubeconfig is a secret; the server in it is the public address).
+    """
+
+    cluster: Cluster
+
+    def __init__(
+        self, name: str, args: KubeadmArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("tinderbox:index:KubeadmBootstrap", name, {}, opts)
+        self._args = args
+        control_plane = args.control_plane
+        self._as_made = fixed(
+            f"{name}-cluster",
+            {
+                "cluster.version": value_of("KUBERNETES_VERSION"),
+                "cluster.podCidr": value_of("POD_CIDR"),
+                "cluster.serviceCidr": value_of("SERVICE_CIDR"),
+            },
+        )
+
+        prepared = {node.name: self._prepare(node) for node in (control_plane, *args.workers)}
+        init = self._init(control_plane, after=prepared[control_plane.name])
+        self._approve_serving_certificates(control_plane, after=[init])
+        members = [
+            self._join(worker, after_init=init, after=prepared[worker.name])
+            for worker in args.workers
+        ]
+        kubeconfig = self._read_kubeconfig(control_plane, after=[init])
+        self.cluster = Cluster(
+            name=name,
+            kubeconfig=kubeconfig,
+            provider=kubernetes_provider(name, kubeconfig, control_plane.instance_id),
+            control_plane=control_plane,
+            storage_ready=(prepared[control_plane.name].storage,),
+            workers=tuple(args.workers),
+            members=tuple(members),
+        )
+        outputs: KubeadmOutputs = {
+            "kubeconfig": kubeconfig,
+            "clusterIdentifier": control_plane.instance_id,
+        }
+        self.register_outputs(dict(outputs))
+
+    def _after(self, resources: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=self, depends_on=list(resources))
+
+    def _prepare(self, node: Node) -> _Prepared:
+        """All that a node needs before kubeadm."""
+        mirror, version = self._args.settings.mirror, self._args.settings.cluster.version
+        ready = run_step(f"{node.name}-ready", node, "ready.sh", opts=self._after([]))
+        packages = run_step(
+            f"{node.name}-packages",
+            node,
+            "packages.sh",
+            {
+                "KUBERNETES_VERSION": version,
+                "CONTAINERD_VERSION": _CONTAINERD_VERSION,
+                "KUBERNETES_PACKAGES": mirror.packages or _KUBERNETES_PACKAGES,
+                "DOCKER_PACKAGES": mirror.packages or _DOCKER_PACKAGES,
+            },
+            opts=pulumi.ResourceOptions.merge(self._as_made, self._after([ready])),
+        )
+        containerd = run_step(
+            f"{node.name}-containerd",
+            node,
+            "containerd.sh",
+            {"KUBERNETES_VERSION": version, "MIRROR_REGISTRY": mirror.registry or ""},
+            opts=self._after([packages]),
+        )
+        storage = run_step(
+            f"{node.name}-storage",
+            node,
+            "storage.sh",
+            {"FILE_SYSTEM": self._args.file_system},
+            opts=self._after([packages]),  # it may have to install something, too
+        )
+        return _Prepared(containerd, storage)
+
+    def _identity(self, node: Node) -> dict[str, pulumi.Input[object]]:
+        """What kubeadm is told of a node."""
+        return {
+            "ENDPOINT_NAME": _ENDPOINT_NAME,
+            "NODE_NAME": node.host_name,
+            "NODE_IP": node.private_ip,
+        }
+
+    def _labels(self, node: Node) -> str:
+        """What a cloud controller would set, if there were one."""
+        labels = {
+            "node.kubernetes.io/instance-type": node.machine.instance_type,
+            "topology.kubernetes.io/region": self._args.settings.aws.region,
+            "topology.kubernetes.io/zone": node.machine.zone,
+        }
+        return " ".join(f"{key}={value}" for key, value in labels.items())
+
+    def _init(self, node: Node, after: Sequence[pulumi.Resource]) -> command.remote.Command:
+        return run_step(
+            f"{node.name}-init",
+            node,
+            ["kubelet_lib.sh", "init.sh"],
+            {
+                **self._identity(node),
+                "NODE_LABELS": self._labels(node),
+                "KUBERNETES_VERSION": self._args.settings.cluster.version,
+                "POD_CIDR": self._args.settings.cluster.pod_cidr,
+                "SERVICE_CIDR": self._args.settings.cluster.service_cidr,
+                "PUBLIC_IP": node.address,
+                "TAKES_WORK": "false" if self._args.workers else "true",
+            },
+            opts=pulumi.ResourceOptions.merge(self._as_made, self._after(after)),
+        )
+
+    def _approve_serving_certificates(
+        self, node: Node, after: Sequence[pulumi.Resource]
+    ) -> command.remote.Command:
+        return run_step(
+            f"{node.name}-approver",
+            node,
+            "approver.sh",
+            {
+                "APPROVER": read_script("approve-serving-certificates.sh"),
+                "NODE_NAME": node.host_name,
+                "NODE_IP": node.private_ip,
+            },
+            opts=self._after(after),
+        )
+
+    def _join(
+        self,
+        worker: Node,
+        after_init: command.remote.Command,
+        after: Sequence[pulumi.Resource],
+    ) -> command.remote.Command:
+        """The worker joins with a token of its own; leaves, drained, when it is taken away."""
+        control_plane = self._args.control_plane
+        # Within Kubernetes the worker goes with the cluster; draining it would only take time.
+        with_cluster = pulumi.ResourceOptions(deleted_with=control_plane.instance)
+        invitation = run_step(
+            f"{worker.name}-invite",
+            control_plane,
+            ["cluster_lib.sh", "invite.sh"],
+            {"WORKER": worker.host_name, "WORKER_IP": worker.private_ip},
+            triggers=[worker.instance_id],
+            secret_output=True,
+            opts=self._after([after_init]),
+        )
+        token = pulumi.Output.secret(invitation.stdout)
+        join = run_step(
+            f"{worker.name}-join",
+            worker,
+            ["kubelet_lib.sh", "join.sh"],
+            {
+                **self._identity(worker),
+                "ENDPOINT_IP": control_plane.private_ip,
+                "JOIN": token,
+            },
+            # Another control plane is another cluster.
+            triggers=[control_plane.instance_id],
+            opts=self._after(after),
+        )
+        return run_step(
+            f"{worker.name}-member",
+            control_plane,
+            ["cluster_lib.sh", "member.sh"],
+            {
+                "WORKER": worker.host_name,
+                "INSTANCE": worker.instance_id,
+                "JOIN": token,
+                "NODE_LABELS": self._labels(worker),
+            },
+            undoes=True,
+            triggers=[worker.instance_id],
+            opts=pulumi.ResourceOptions.merge(self._after([join]), with_cluster),
+        )
+
+    def _read_kubeconfig(self, node: Node, after: Sequence[pulumi.Resource]) -> pulumi.Output[str]:
+        """admin.conf with the public address: the name in it is known only inside the cluster."""
+        read = run_step(
+            f"{node.name}-kubeconfig",
+            node,
+            "kubeconfig.sh",
+            {"ENDPOINT_NAME": _ENDPOINT_NAME, "PUBLIC_IP": node.address},
+            secret_output=True,
+            opts=self._after(after),
+        )
+        return pulumi.Output.secret(read.stdout)

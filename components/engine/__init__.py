@@ -1,0 +1,1 @@
+"""What Pulumi's engine is told beside resources: hooks before updates, and limits."""

@@ -1,0 +1,50 @@
+"""Node and Machine: what the rest of the program knows of a node, whoever made it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_command as command
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The kind of machine that every node is, and a zone that offers it."""
+
+    instance_type: str
+    ami: str
+    zone: str
+    vcpus: int
+    memory_mib: int
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node: who it is, where it is, and how to reach it."""
+
+    name: str
+    role: str  # "control plane" or "worker"
+    instance: pulumi.CustomResource
+    machine: Machine
+    address: pulumi.Output[str]  # public
+    private_ip: pulumi.Output[str]
+    host_name: pulumi.Output[str]  # the VPC's, and the node's in Kubernetes, too
+    connection: command.remote.ConnectionArgs
+
+    @property
+    def instance_id(self) -> pulumi.Output[str]:
+        """The instance's id: another one is another machine."""
+        return self.instance.id
+
+    def record(self) -> dict[str, Any]:
+        """The node as the stack's output `nodes` shows it."""
+        return {
+            "name": self.name,
+            "role": self.role,
+            "instanceId": self.instance_id,
+            "hostName": self.host_name,
+            "privateIp": self.private_ip,
+            "publicIp": self.address,
+        }

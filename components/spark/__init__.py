@@ -1,0 +1,1 @@
+"""Spark in a cluster: its release, namespaces for applications, and their jobs."""

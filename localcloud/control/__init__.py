@@ -1,0 +1,1 @@
+"""From what the API says to what runs."""

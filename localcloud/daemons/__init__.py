@@ -1,0 +1,1 @@
+"""The local cloud's own processes: started, known again, and found when they are left."""

@@ -1,0 +1,1 @@
+"""What the local cloud has of its host: packages, control groups, network."""

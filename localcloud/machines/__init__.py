@@ -1,0 +1,1 @@
+"""Machines: what one is, and what it boots from."""

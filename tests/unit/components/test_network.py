@@ -1,0 +1,105 @@
+"""NetworkStack: one public subnet, and a security group that opens just what is needed."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+
+from components.aws.network import openings, public_subnet
+from tests.unit.plan import planned
+
+OPERATOR = "198.18.0.1/32"
+INGRESS = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
+EGRESS = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"
+
+
+def test_just_these_ways_lead_into_a_node():
+    group = "tinderbox-test-nodes-id"
+    rules = [rule.inputs for rule in planned().of(INGRESS)]
+    assert {
+        (rule["ipProtocol"], rule["fromPort"], rule["toPort"], source(rule)) for rule in rules
+    } == {
+        ("tcp", 22, 22, OPERATOR),
+        ("tcp", 6443, 6443, OPERATOR),
+        ("tcp", 6443, 6443, group),  # API
+        ("tcp", 10250, 10250, group),  # kubelet
+        ("udp", 8472, 8472, group),  # flannel
+        ("tcp", 2049, 2049, group),  # NFS
+    }
+    assert len(rules) == 6
+    assert {rule["securityGroupId"] for rule in rules} == {group}
+
+
+def source(rule: dict) -> str:
+    """Where a rule lets traffic in from: a range, or the members of a group; never both."""
+    assert ("cidrIpv4" in rule) != ("referencedSecurityGroupId" in rule)
+    assert "cidrIpv6" not in rule
+    return rule.get("cidrIpv4") or rule["referencedSecurityGroupId"]
+
+
+def test_the_group_itself_opens_nothing():
+    group = planned().one("nodes", "aws:ec2/securityGroup:SecurityGroup").inputs
+    assert "ingress" not in group
+    assert "egress" not in group
+
+
+def test_ssh_and_the_api_are_opened_to_the_operators_range_only():
+    ranges = {opening.source for opening in openings("192.0.2.0/28") if opening.source}
+    assert ranges == {"192.0.2.0/28"}
+    to_operator = [opening.port for opening in openings("192.0.2.0/28") if opening.source]
+    assert sorted(to_operator) == [22, 6443]
+
+
+def test_every_way_in_says_what_it_is_for():
+    for rule in planned().of(INGRESS):
+        assert rule.inputs["description"]
+
+
+def test_nodes_may_call_out():
+    (rule,) = planned().of(EGRESS)
+    assert (rule.inputs["ipProtocol"], rule.inputs["cidrIpv4"]) == ("-1", "0.0.0.0/0")
+
+
+def test_the_vpc_gives_its_machines_names():
+    vpc = planned({"network": {"cidr": "10.7.0.0/16"}}).one("vpc").inputs
+    assert vpc["cidrBlock"] == "10.7.0.0/16"
+    assert vpc["enableDnsHostnames"] is True
+    assert vpc["enableDnsSupport"] is True
+
+
+def test_the_subnet_is_public():
+    plan = planned()
+    subnet = plan.one("subnet").inputs
+    assert subnet["mapPublicIpOnLaunch"] is True
+    assert subnet["vpcId"] == "tinderbox-test-vpc-id"
+    route = plan.one("default-route").inputs
+    assert route["destinationCidrBlock"] == "0.0.0.0/0"
+    assert route["gatewayId"] == "tinderbox-test-gateway-id"
+    table = plan.one("routes-of-subnet").inputs
+    assert table["subnetId"] == "tinderbox-test-subnet-id"
+    assert table["routeTableId"] == route["routeTableId"] == "tinderbox-test-routes-id"
+
+
+@pytest.mark.parametrize(
+    ("vpc", "subnet"),
+    [
+        ("10.42.0.0/16", "10.42.0.0/20"),
+        ("10.42.16.0/20", "10.42.16.0/20"),
+        ("10.42.7.0/24", "10.42.7.0/24"),
+    ],
+)
+def test_the_subnet_is_within_the_vpc(vpc, subnet):
+    assert public_subnet(vpc) == subnet
+    assert ipaddress.IPv4Network(subnet).subnet_of(ipaddress.IPv4Network(vpc))
+
+
+def test_another_zone_does_not_move_a_network_that_stands():
+    assert planned().options_of("subnet").ignore_changes == {"availabilityZone"}
+
+
+def test_machines_wait_for_the_way_out_and_the_rules():
+    """Else a first boot could find no network, or a destroy take the route away under a node."""
+    needed = {"default-route", "routes-of-subnet", "to-anywhere", "from-operator-ssh"}
+    for machine in ("control-plane", "worker-1", "mount-target"):
+        assert needed <= planned().waits_for(machine)

@@ -1,0 +1,228 @@
+"""KubeNodes: the machines, the key that opens them, and the types that can't be a node."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from components.aws.nodes import _MAKE_KEY, check_instance_type
+from components.settings import SettingsError
+from tests.unit.plan import T3_MEDIUM, Plan, plan, planned
+
+INSTANCE = "aws:ec2/instance:Instance"
+
+
+@pytest.mark.parametrize("count", [1, 3, 10])
+def test_as_many_instances_as_nodes(count):
+    made = planned({"nodes": {"count": count}})
+    names = [instance.name for instance in made.of(INSTANCE)]
+    workers = [f"tinderbox-test-worker-{number}" for number in range(1, count)]
+    assert sorted(names) == sorted(["tinderbox-test-control-plane", *workers])
+
+
+@pytest.mark.parametrize("count", [1, 3, 10])
+def test_one_elastic_address_and_it_is_the_control_planes(count):
+    made = planned({"nodes": {"count": count}})
+    (address,) = made.of("aws:ec2/eip:Eip")
+    (association,) = made.of("aws:ec2/eipAssociation:EipAssociation")
+    assert association.inputs["allocationId"] == f"{address.name}-id"
+    assert association.inputs["instanceId"] == "tinderbox-test-control-plane-id"
+
+
+def test_the_outputs_tell_every_node():
+    nodes = planned().exported["nodes"]
+    assert [(node["name"], node["role"]) for node in nodes] == [
+        ("tinderbox-test-control-plane", "control plane"),
+        ("tinderbox-test-worker-1", "worker"),
+        ("tinderbox-test-worker-2", "worker"),
+    ]
+    assert nodes[0] == {
+        "name": "tinderbox-test-control-plane",
+        "role": "control plane",
+        "instanceId": "tinderbox-test-control-plane-id",
+        "hostName": "tinderbox-test-control-plane.compute.internal",
+        "privateIp": "10.42.0.7",
+        "publicIp": "198.18.1.1",  # the Elastic IP, not the one of the first boot
+    }
+    assert nodes[1]["publicIp"] == "198.18.1.7"
+
+
+def test_every_node_is_as_the_settings_say():
+    made = planned({"nodes": {"type": "m7i.large", "diskGiB": 33}})
+    for instance in made.of(INSTANCE):
+        assert instance.inputs["instanceType"] == "m7i.large"
+        assert instance.inputs["rootBlockDevice"]["volumeSize"] == 33
+        assert instance.inputs["ami"] == "ami-1"
+
+
+def test_every_root_volume_is_encrypted_and_goes_with_its_node():
+    for instance in planned({"nodes": {"count": 10}}).of(INSTANCE):
+        disk = instance.inputs["rootBlockDevice"]
+        assert disk["encrypted"] is True
+        assert disk["deleteOnTermination"] is True
+        assert disk["volumeType"] == "gp3"
+
+
+def test_metadata_needs_a_token_and_does_not_reach_pods():
+    for instance in planned({"nodes": {"count": 10}}).of(INSTANCE):
+        assert instance.inputs["metadataOptions"] == {
+            "httpEndpoint": "enabled",
+            "httpTokens": "required",
+            "httpPutResponseHopLimit": 1,
+        }
+
+
+def test_every_node_is_in_the_subnet_and_the_group_with_the_key():
+    for instance in planned().of(INSTANCE):
+        assert instance.inputs["subnetId"] == "tinderbox-test-subnet-id"
+        assert instance.inputs["vpcSecurityGroupIds"] == ["tinderbox-test-nodes-id"]
+        assert "associatePublicIpAddress" not in instance.inputs  # the subnet sees to it
+
+
+def test_a_newer_image_and_another_way_to_buy_replace_no_node():
+    for name in ("control-plane", "worker-1", "worker-2"):
+        assert planned().options_of(name).ignore_changes == {
+            "ami",
+            "userData",
+            "instanceMarketOptions",
+        }
+
+
+def test_nodes_are_bought_on_demand_unless_spot_is_asked_for():
+    for instance in planned().of(INSTANCE):
+        assert "instanceMarketOptions" not in instance.inputs
+    bought = {
+        instance.name.removeprefix("tinderbox-test-"): instance.inputs.get("instanceMarketOptions")
+        for instance in planned({"nodes": {"spot": True}}).of(INSTANCE)
+    }
+    spot = {"marketType": "spot"}
+    # Without its control plane a cluster is none.
+    assert bought == {"control-plane": None, "worker-1": spot, "worker-2": spot}
+
+
+def test_the_private_key_is_a_secret_wherever_it_goes():
+    made = planned()
+    assert made.options_of("key", "command:local:Command").secret_outputs == {"stdout"}
+    key_file = made.one("key-file")
+    assert key_file.inputs["stdin"] == "PRIVATE\nKEY\n"
+    assert "stdin" in key_file.secrets
+    for resource in made.made:
+        for name, value in resource.inputs.items():
+            if "PRIVATE" in repr(value):
+                assert name in resource.secrets, f"{resource.name}: {name}"
+
+
+def test_the_public_key_is_no_secret():
+    pair = planned().one("key-pair")
+    assert pair.inputs["publicKey"] == "ssh-ed25519 AAAA tinderbox"
+    assert not pair.secrets
+
+
+def test_neither_key_command_is_logged():
+    for name in ("key", "key-file"):
+        assert planned().one(name, "command:local:Command").inputs["logging"] == "none"
+
+
+def test_the_key_file_is_for_its_owner_only(tmp_path):
+    create = planned().one("key-file").inputs["create"]
+    subprocess.run(["sh", "-c", create], cwd=tmp_path, input=b"PRIVATE\n", check=True)
+    file = tmp_path / ".tinderbox" / "test" / "id_ed25519"
+    assert file.read_text() == "PRIVATE\n"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+    subprocess.run(["sh", "-c", planned().one("key-file").inputs["delete"]], cwd=tmp_path)
+    assert not file.exists()
+
+
+def test_a_key_is_made_and_nothing_of_it_stays(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    made = subprocess.run(["sh", "-c", _MAKE_KEY], capture_output=True, text=True, check=True)
+    *private, public = made.stdout.strip().splitlines()
+    assert private[0] == "-----BEGIN OPENSSH PRIVATE KEY-----"
+    assert private[-1] == "-----END OPENSSH PRIVATE KEY-----"
+    assert public.startswith("ssh-ed25519 ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_connection_tries_as_long_as_the_step_may_take():
+    for name, user in (("control-plane-ready", "198.18.1.1"), ("worker-1-ready", "198.18.1.7")):
+        connection = planned().one(name).inputs["connection"]
+        assert connection["host"] == user
+        assert connection["user"] == "admin"
+        assert connection["dialErrorLimit"] == -1
+        assert connection["privateKey"] == "PRIVATE\nKEY\n"
+
+
+def test_the_control_plane_is_reached_once_its_address_leads_there():
+    assert "control-plane-address-of-instance" in planned().waits_for("control-plane-ready")
+
+
+@pytest.mark.parametrize(
+    ("vcpus", "memory", "architectures", "message"),
+    [
+        (1, 4096, ["x86_64"], r"'t9\.x \(1 vCPU, 4096 MiB\)'; .* at least 2 vCPU and 2048 MiB"),
+        (2, 1024, ["x86_64"], r"'t9\.x \(2 vCPU, 1024 MiB\)'; .* at least 2 vCPU and 2048 MiB"),
+        (2, 4096, ["arm64"], r"'t9\.x \(arm64\)'; .* the image's kind, x86_64"),
+    ],
+)
+def test_a_type_on_which_kubeadm_would_not_start(vcpus, memory, architectures, message):
+    with pytest.raises(SettingsError, match=r"tinderbox:nodes\.type is " + message):
+        check_instance_type("t9.x", vcpus, memory, architectures)
+
+
+def test_the_smallest_type_that_will_do():
+    check_instance_type("t3.small", 2, 2048, ["i386", "x86_64"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (Plan(instance_type={**T3_MEDIUM, "defaultVcpus": 1}), "at least 2 vCPU"),
+        (Plan(instance_type={**T3_MEDIUM, "memorySize": 1024}), "at least 2 vCPU"),
+        (Plan(instance_type={**T3_MEDIUM, "supportedArchitectures": ["arm64"]}), "x86_64"),
+        (Plan(instance_type={}), "an EC2 instance type"),
+        (Plan(zones=()), "a type that the region offers"),
+        (Plan(zones=("eu-central-1-wl1-ber-wlz-1",)), "a type that the region offers"),
+    ],
+)
+def test_nothing_is_made_with_a_type_that_can_be_no_node(asked, message):
+    with pytest.raises(SettingsError, match=r"tinderbox:nodes\.type is ") as caught:
+        plan(recorder=asked)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not [made for made in asked.made if not made.type.startswith("pulumi:providers:")]
+
+
+def test_the_zone_is_one_that_offers_the_type_and_always_the_same():
+    for zones in (
+        ("eu-central-1b", "eu-central-1c"),
+        ("eu-central-1c", "eu-central-1b"),
+        ("eu-central-1-ham-1a", "eu-central-1b"),  # a local zone, without EFS
+    ):
+        made = plan(recorder=Plan(zones=zones))
+        assert made.one("subnet").inputs["availabilityZone"] == "eu-central-1b"
+        init = made.one("control-plane-init").inputs["stdin"]
+        assert "topology.kubernetes.io/zone=eu-central-1b" in init
+
+
+def test_another_error_of_aws_is_not_taken_for_a_bad_type():
+    class Offline(Plan):
+        def call(self, args):
+            return {}, [("region", "no credentials")]
+
+    with pytest.raises(Exception, match="no credentials") as caught:
+        plan(recorder=Offline())
+    assert not isinstance(caught.value, SettingsError)
+
+
+def test_the_name_of_no_node_is_rewritten_at_boot():
+    for instance in planned().of(INSTANCE):
+        assert instance.inputs["userData"] == "#cloud-config\nmanage_etc_hosts: false\n"
+
+
+def test_what_the_program_writes_here_git_ignores():
+    ignored = (Path(__file__).parents[3] / ".gitignore").read_text().splitlines()
+    assert "/.tinderbox/" in ignored
+    assert "/inventory.json" in ignored

@@ -1,0 +1,206 @@
+"""`make submit` while an application runs: its log, and whatever ends either of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cluster_driver
+import pytest
+from kubernetes import client
+
+from console import submit
+from tests.place import PLACE
+from tests.unit.kube_server import Kube, serving
+from tests.unit.kubelet import SECOND
+from toolchain import terminal
+
+ROOT = Path(__file__).parents[3]
+LINES = [
+    (0, b"one\n"),
+    (1, b"\xff\xfe no text\r\n"),
+    (SECOND, b"." * 2**14),
+    (SECOND * 4, b"." * 2**14),
+    (SECOND * 5, b"\n"),
+    (SECOND * 6, b"the end\n"),
+]
+
+
+@pytest.fixture
+def kube() -> Kube:
+    made = Kube()
+    made.kubelet.entries = list(LINES)
+    return made
+
+
+@pytest.fixture
+def url(kube: Kube) -> Iterator[str]:
+    with serving(kube) as found:
+        yield found
+
+
+@pytest.fixture
+def here(url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """submit's main in this process, without a moment's wait."""
+    api = client.ApiClient(client.Configuration(host=url))
+    monkeypatch.setattr(submit, "connect", lambda stack, namespace: (api, PLACE))
+    monkeypatch.setattr(submit, "enter", lambda local: None)
+    monkeypatch.setattr(terminal, "_prepare", lambda: None)
+    monkeypatch.setattr(submit, "_LOOK_EVERY", 0.0)
+    monkeypatch.setattr(cluster_driver, "LOOK_EVERY", 0.0)
+    return lambda *arguments: submit.main([*arguments, "spark_jobs/pi.py"])
+
+
+BREAKS = [
+    [],
+    [{"bytes": 0}],
+    [{"bytes": 20}, {"bytes": 90}],
+    [{"bytes": 9000}, {"bytes": 20000}, {"status": 500}, {"bytes": 33000}],
+]
+
+
+@pytest.mark.parametrize("replies", BREAKS)
+def test_a_log_that_breaks_off_is_shown_once_and_whole(here, kube, capfdbinary, replies):
+    kube.replies = replies
+    kube.end(7)
+    assert here() == 7
+    assert capfdbinary.readouterr().out == kube.kubelet.text
+    assert kube.deleted and not kube.jobs
+
+
+@pytest.mark.parametrize(
+    ("code", "why", "said"),
+    [
+        (2, "app: no such file\x1b[2J", ["submit: the driver failed: app: no such file\\x1b[2J"]),
+        (1, "the end\nof its log", []),
+        (0, "done", []),
+    ],
+)
+def test_why_a_driver_failed_is_the_last_that_is_said(here, kube, capfd, code, why, said):
+    kube.end(code, why)
+    assert here() == code
+    lines = capfd.readouterr().err.splitlines()
+    assert [line for line in lines if "failed" in line] == said == lines[len(lines) - len(said) :]
+
+
+def test_a_driver_outlives_an_api_that_is_away_for_a_while(here, kube, capfdbinary, monkeypatch):
+    kube.away = 3
+    kube.end(0)
+    assert here() == 0
+    assert capfdbinary.readouterr().out == kube.kubelet.text
+    monkeypatch.setattr(submit, "_BACK_WITHIN", -1.0)
+    kube.away = 3
+    assert here() == 1
+    assert b"submit: starting\n" in capfdbinary.readouterr().err
+    assert not kube.jobs
+
+
+def test_a_job_that_can_not_be_taken_away_is_said(here, kube, capfdbinary, monkeypatch):
+    def refused(method: str, path: str, body: Any) -> tuple[int, Any]:
+        return (403, {"message": "no"}) if method == "DELETE" else answer(method, path, body)
+
+    answer = kube.answer
+    monkeypatch.setattr(kube, "answer", refused)
+    monkeypatch.setattr(submit, "_GONE_WITHIN", 0.2)
+    kube.end(0)
+    assert here() == 0
+    (name,) = kube.jobs
+    said = f"submit: job {name} may run on: kubectl delete job -n apps {name}"
+    assert capfdbinary.readouterr().err.decode().splitlines()[-1] == said
+
+
+PROGRAM = """
+import os, sys
+from kubernetes import client
+from console import submit
+from tests.place import PLACE
+api = client.ApiClient(client.Configuration(host=sys.argv.pop(1)))
+submit.connect = lambda stack, namespace: (api, PLACE)
+sys.exit(submit.main(["spark_jobs/pi.py"]))
+"""
+
+
+def start(
+    url: str,
+    *before: str,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int = subprocess.PIPE,
+    stderr: int = subprocess.PIPE,
+) -> subprocess.Popen[bytes]:
+    """It in a process of its own."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [*before, sys.executable, "-c", PROGRAM, url]
+    return subprocess.Popen(command, cwd=ROOT, env=env, stdin=stdin, stdout=stdout, stderr=stderr)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129), (signal.SIGTERM, 143)]
+)
+def test_a_signal_takes_the_application_away(kube, url, number, code):
+    kube.replies = [{"follows": True}]
+    process = start(url, stdout=subprocess.DEVNULL)
+    assert kube.was_read.wait(60)
+    process.send_signal(number)
+    if number != signal.SIGINT:
+        process.send_signal(number)  # a shell and its terminal both say so
+    _, said = process.communicate(timeout=180)
+    assert process.returncode == code
+    # Of a terminal that is closed nothing can be said.
+    said_so = b"submit: the application is ended and taken away\n" in said
+    assert said_so == (number != signal.SIGHUP)
+    assert kube.deleted and not kube.jobs
+
+
+def test_nohup_is_heeded(kube, url):
+    kube.replies = [{"follows": True}]
+    process = start(url, "nohup")
+    assert kube.was_read.wait(60)
+    process.send_signal(signal.SIGHUP)
+    kube.end(5)
+    assert process.communicate(timeout=180)[0] == kube.kubelet.text
+    assert process.returncode == 5
+
+
+def test_a_terminal_that_is_gone_takes_the_application_away(kube, url):
+    """SIGHUP, and neither stdout nor stderr leads anywhere."""
+    kube.replies = [{"follows": True}]
+    ours, theirs = os.openpty()
+    process = start(url, "setsid", "--ctty", stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    assert kube.was_read.wait(60)
+    os.close(ours)
+    assert process.wait(60) in (129, 128 + signal.SIGPIPE, 1)
+    assert kube.deleted and not kube.jobs
+
+
+def test_a_reader_that_goes_ends_it_quietly(kube, url):
+    more = b"." * 1000 + b"\n"  # than a pipe holds
+    kube.kubelet.entries += [(SECOND * 7 + index, more) for index in range(500)]
+    process = start(url)
+    assert process.stdout is not None and process.stdout.readline() == b"one\n"
+    process.stdout.close()
+    assert process.stderr is not None
+    said = process.stderr.read().decode().splitlines()
+    assert process.wait(60) == 128 + signal.SIGPIPE
+    assert said[1:] == ["submit: the application is ended and taken away", "submit: stopped"]
+    assert kube.deleted and not kube.jobs
+
+
+@pytest.mark.parametrize(
+    ("redirection", "reason"),
+    [
+        (">/dev/full", "stdout takes no more of the log: No space left on device"),
+        (">&-", "stdout is closed"),
+    ],
+)
+def test_a_stdout_that_takes_nothing(kube, url, redirection, reason):
+    process = start(url, "sh", "-c", f'"$@" {redirection}', "sh")
+    said = process.communicate(timeout=180)[1].decode().splitlines()
+    assert process.returncode == 1
+    assert said[1:] == ["submit: the application is ended and taken away", f"submit: {reason}"]
+    assert kube.deleted and not kube.jobs

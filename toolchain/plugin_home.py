@@ -1,0 +1,121 @@
+"""A PULUMI_HOME of their own for the stand-in plugins (standins/), in the cache.
+
+It is laid out as an official one: bin/ has the CLI and its language host side by side, plugins/
+what `pulumi plugin install --file` put there, Pulumi's documented way without internet access. The
+sources are copied in, so that a plugin does not change under a running engine, nor vanish with the
+checkout that made it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+from toolchain import paths
+from toolchain.errors import ToolchainError
+from toolchain.locks import lock
+
+SOURCES = paths.CHECKOUT / "standins"
+
+LAUNCHER = """\
+#!/bin/sh
+# A STAND-IN for Pulumi's official {what}: see standins/README.md of Tinderbox.
+here=$(dirname -- "$(readlink -f -- "$0")")
+PYTHONPATH=$here exec {python} -P -m standins.{module} "$@"
+"""
+
+
+def sources() -> list[Path]:
+    """The stand-ins' own files: Python, and the README that says what they are."""
+    return [
+        file
+        for file in SOURCES.rglob("*")
+        if file.suffix in {".py", ".md", ".json"} and "__pycache__" not in file.parts
+    ]
+
+
+def location(venv: Path, pulumi: Path, plugins: dict[str, str], cli: bool, language: bool) -> Path:
+    """CACHE/pulumi-home/<digest12>: the key is all that goes into it. Arguments as for `make`."""
+    what = json.dumps([str(venv), str(pulumi), plugins, cli, language, LAUNCHER])
+    digest = paths.digest_of(paths.digest_of_files(SOURCES, sources()), what)
+    return paths.cache_dir() / "pulumi-home" / digest[:12]
+
+
+def make(venv: Path, pulumi: Path, plugins: dict[str, str], cli: bool, language: bool) -> Path:
+    """Make the PULUMI_HOME if it is not there, and return it.
+
+    venv: the environment whose Python runs the stand-ins. pulumi: the CLI that installs them.
+    plugins: resource stand-ins, name to version. cli: the CLI was built here and belongs into
+    bin/. language: the language host is a stand-in too.
+    """
+    home = location(venv, pulumi, plugins, cli, language)
+    if home.exists():
+        return home
+    with lock(f"pulumi-home-{home.name}", "the stand-in plugins"):
+        if home.exists():
+            return home
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".new.", dir=home.parent) as folder:
+            fresh = Path(folder) / "home"
+            (fresh / "bin").mkdir(parents=True)
+            if cli:
+                # A link, not a copy: the engine looks for its language host beside its own file.
+                os.link(pulumi, fresh / "bin" / "pulumi")
+            if language:
+                launcher = launcher_text("language host for Python", "language_python", venv)
+                _write_launcher(fresh / "bin" / "pulumi-language-python", launcher)
+                _copy_sources(fresh / "bin" / "standins")
+            for name, version in plugins.items():
+                archive = _package(name, venv, Path(folder))
+                _install(pulumi, fresh, name, version, archive)
+            fresh.rename(home)
+    return home
+
+
+def launcher_text(what: str, module: str, venv: Path) -> str:
+    """The shell script that starts the stand-in `standins.<module>` from its own folder."""
+    return LAUNCHER.format(what=what, module=module, python=venv / "bin" / "python")
+
+
+def _write_launcher(path: Path, text: str) -> None:
+    path.write_text(text, "utf-8")
+    path.chmod(0o755)
+
+
+def _copy_sources(to: Path) -> None:
+    for file in sources():
+        target = to / file.relative_to(SOURCES)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+
+
+def _package(name: str, venv: Path, folder: Path) -> Path:
+    """A plugin's tarball as the CLI takes it: the executable at its root, its sources beside it."""
+    content = folder / name
+    _copy_sources(content / "standins")
+    launcher = launcher_text(f"plugin pulumi-resource-{name}", name, venv)
+    _write_launcher(content / f"pulumi-resource-{name}", launcher)
+    archive = folder / f"{name}.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        for entry in sorted(content.iterdir()):
+            tar.add(entry, entry.name)
+    return archive
+
+
+def _install(pulumi: Path, home: Path, name: str, version: str, archive: Path) -> None:
+    settings = {**os.environ, "PULUMI_HOME": str(home), "PULUMI_SKIP_UPDATE_CHECK": "true"}
+    done = subprocess.run(
+        [str(pulumi), "plugin", "install", "resource", name, version, "--file", str(archive)],
+        env=settings,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip()).replace("\n", " ")
+        raise ToolchainError(f"installing the stand-in plugin {name} {version} failed: {said}")
