@@ -1,7 +1,7 @@
 """A small framework for Pulumi resource plugins in Python, for the stand-ins beside this file.
 
 A stand-in declares a `Provider` with its configuration, resource handlers and functions, and
-calls `server.run(provider)` from its `__main__.py`. The framework speaks the engine's gRPC protocol:
+calls `server.run(provider)` from its `__main__.py`. The framework speaks the engine's protocol:
 
     class Bucket(ResourceHandler):
         token = "aws:s3/bucket:Bucket"
