@@ -1,12 +1,14 @@
 """KubeNodes: the key pair and the EC2 instances, one record a node.
 
 The first node is the control plane and has an Elastic IP, so that its address outlives a stop; the
-others are workers. All run the same Debian 13 image.
+others are workers, reached through it by private addresses, which stay as well. All run the same
+Debian 13 image.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -190,7 +192,7 @@ class KubeNodes(pulumi.ComponentResource):
         address = aws.ec2.Eip(
             f"{name}-address", domain="vpc", tags={"Name": name}, opts=self._child
         )
-        instance = self._create_instance(name)
+        instance = self._create_instance(name, [self._args.network.control_plane_group_id])
         association = aws.ec2.EipAssociation(
             f"{name}-address-of-instance",
             allocation_id=address.id,
@@ -199,24 +201,39 @@ class KubeNodes(pulumi.ComponentResource):
         )
         # Known when it leads to the instance, not before.
         reachable = pulumi.Output.all(address.public_ip, association.id).apply(lambda all_: all_[0])
-        return self._node(name, "control plane", instance, reachable)
+        connection = command.remote.ConnectionArgs(host=reachable, **self._login())
+        return self._node(name, "control plane", instance, reachable, connection)
 
     def _create_worker(self, number: int) -> Node:
         name = f"{self._name}-worker-{number}"
         instance = self._create_instance(name, spot=self._args.settings.spot)
-        return self._node(name, "worker", instance, instance.public_ip)
+        connection = command.remote.ConnectionArgs(
+            host=instance.private_ip,
+            proxy=command.remote.ProxyConnectionArgs(
+                host=self.control_plane.address, **self._login()
+            ),
+            **self._login(),
+        )
+        return self._node(name, "worker", instance, instance.public_ip, connection)
+
+    def _login(self) -> dict[str, Any]:
+        """What every connection has, to the control plane and from there."""
+        return {
+            "user": LOGIN_USER,
+            "private_key": self._private_key,
+            # As often as it takes; how long that may be is each step's timeout.
+            "dial_error_limit": -1,
+            "per_dial_timeout": 10,
+        }
 
     def _node(
-        self, name: str, role: str, instance: aws.ec2.Instance, address: pulumi.Output[str]
+        self,
+        name: str,
+        role: str,
+        instance: aws.ec2.Instance,
+        address: pulumi.Output[str],
+        connection: command.remote.ConnectionArgs,
     ) -> Node:
-        connection = command.remote.ConnectionArgs(
-            host=address,
-            user=LOGIN_USER,
-            private_key=self._private_key,
-            # As often as it takes; how long that may be is each step's timeout.
-            dial_error_limit=-1,
-            per_dial_timeout=10,
-        )
         return Node(
             name,
             role,
@@ -228,8 +245,10 @@ class KubeNodes(pulumi.ComponentResource):
             connection=connection,
         )
 
-    def _create_instance(self, name: str, *, spot: bool = False) -> aws.ec2.Instance:
-        """spot: AWS may take it back; so not for the control plane, which would be the cluster."""
+    def _create_instance(
+        self, name: str, groups: Sequence[pulumi.Input[str]] = (), *, spot: bool = False
+    ) -> aws.ec2.Instance:
+        """groups: besides that of all nodes. spot: AWS may take it back; so not for the control plane, which would be the cluster."""
         settings = self._args.settings
         market = aws.ec2.InstanceInstanceMarketOptionsArgs(market_type="spot")
         return aws.ec2.Instance(
@@ -237,7 +256,7 @@ class KubeNodes(pulumi.ComponentResource):
             ami=self._args.machine.ami,
             instance_type=self._args.machine.instance_type,
             subnet_id=self._args.network.subnet_id,
-            vpc_security_group_ids=[self._args.network.security_group_id],
+            vpc_security_group_ids=[self._args.network.security_group_id, *groups],
             key_name=self._key_pair.key_name,
             user_data=_USER_DATA,
             instance_market_options=market if spot else None,
