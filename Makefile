@@ -26,7 +26,7 @@ console = $(python) -m console --stack="$$STACK"
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help tools up destroy preview status ui opex opex-forward outputs settings usage submit image jars lint test e2e vm
+.PHONY: help tools up destroy preview stop start status ui opex opex-forward outputs settings usage submit image jars lint test e2e vm
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,12 @@ preview: tools ## what an update would change
 
 destroy: tools ## takes the stack away, and with it its machines
 	@$(console) destroy
+
+stop: tools ## stops the stack's nodes, and says what an hour costs then
+	@$(console) stop
+
+start: tools ## starts them again, until the cluster and Spark are well
+	@$(console) start
 
 status: tools ## machines, nodes, pods, Spark, the last result
 	@$(console) status

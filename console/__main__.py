@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 
-from console import opex, report, status, timings, ui, usage
+from console import nodes, opex, report, start, status, stop, timings, ui, usage
 from console.stack import LOCAL, ROOT, ConsoleError, Stack, find_input
 from localcloud.errors import CloudError
 from toolchain import paths, terminal
@@ -16,7 +16,7 @@ from toolchain.env import enter
 from toolchain.errors import ToolchainError
 
 # These work, and are not done when nobody reads any more what they print.
-_WORK = ("up", "destroy", "preview", "submit")
+_WORK = ("up", "destroy", "preview", "submit", "stop", "start")
 
 
 def say(text: str) -> None:
@@ -38,6 +38,7 @@ def up(stack: Stack, input_: str | None) -> None:
     stack.folder.mkdir(parents=True, exist_ok=True)
     events = stack.folder / "events.jsonl"
     events.unlink(missing_ok=True)
+    nodes.require_started(stack)
     stack.up(events)
     status.require_answer(stack)
     result = stack.outputs()["wordCount"]
@@ -55,6 +56,8 @@ def up(stack: Stack, input_: str | None) -> None:
 
 def destroy(stack: Stack) -> None:
     """Takes the stack away, and with the local one its cloud."""
+    if said := nodes.stopped(stack):
+        print(f"{said}; what is taken away need not run")
     if not stack.is_local:
         stack.destroy()
         return
@@ -88,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line. What is empty is not given: make has no other way to say so."""
     made = argparse.ArgumentParser(prog="python -m console", description=__doc__)
     verbs = ["up", "destroy", "preview", "status", "ui", "outputs", "usage"]
-    verbs += ["opex", "opex-forward", "settings", "submit"]
+    verbs += ["opex", "opex-forward", "settings", "submit", "stop", "start"]
     made.add_argument("verb", choices=verbs)
     made.add_argument("--stack", default=LOCAL)
     made.add_argument("--input", help="the text to count: a file or a folder")
@@ -110,7 +113,12 @@ def run(options: argparse.Namespace) -> int | None:
         destroy(stack)
     elif options.verb == "preview":
         stack.prepare()
+        nodes.require_started(stack)
         stack.preview("--diff")
+    elif options.verb == "stop":
+        stop.run(stack)
+    elif options.verb == "start":
+        start.run(stack)
     elif options.verb == "status":
         status.show(stack)
     elif options.verb == "ui":

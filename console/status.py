@@ -9,10 +9,10 @@ import tempfile
 import time
 from collections.abc import Generator
 
-from console import report
+from console import nodes, report
 from console.stack import ConsoleError, Stack
 
-_SPARK_MASTER = "/api/v1/namespaces/spark/services/http:spark-master:8080/proxy/json/"
+SPARK_MASTER = "/api/v1/namespaces/spark/services/http:spark-master:8080/proxy/json/"
 
 
 @contextlib.contextmanager
@@ -73,10 +73,13 @@ def show(stack: Stack) -> None:
         print(status.table(state), end="\n\n")
     if not stack.exists():
         raise ConsoleError(f"there is no stack {stack.name}; `make up` makes one")
+    if said := nodes.stopped(stack):
+        print(said)
+        return
     with kubeconfig(stack) as config:
         print(kubectl(stack, config, "get", "nodes", "-o", "wide"))
         print(kubectl(stack, config, "get", "pods", "--all-namespaces", "-o", "wide"))
-        print(_spark(json.loads(kubectl(stack, config, "get", "--raw", _SPARK_MASTER))))
+        print(_spark(json.loads(kubectl(stack, config, "get", "--raw", SPARK_MASTER))))
     result = stack.outputs().get("wordCount")
     if result:
         print(f"\n{report.top_words(result)}")

@@ -115,7 +115,9 @@ class NetworkStack(pulumi.ComponentResource):
         )
         subnet, way_out = self._create_public_subnet(vpc, gateway, args)
         groups = {
-            Group.NODES: self._create_group(f"{name}-nodes", vpc, "Nodes of the Kubernetes cluster"),
+            Group.NODES: self._create_group(
+                f"{name}-nodes", vpc, "Nodes of the Kubernetes cluster"
+            ),
             Group.CONTROL_PLANE: self._create_group(
                 f"{name}-control-plane-group", vpc, "What is reached from outside"
             ),
@@ -173,9 +175,7 @@ class NetworkStack(pulumi.ComponentResource):
         )
         return subnet, [default_route, association]
 
-    def _create_group(
-        self, name: str, vpc: aws.ec2.Vpc, description: str
-    ) -> aws.ec2.SecurityGroup:
+    def _create_group(self, name: str, vpc: aws.ec2.Vpc, description: str) -> aws.ec2.SecurityGroup:
         return aws.ec2.SecurityGroup(
             name, vpc_id=vpc.id, description=description, tags={"Name": name}, opts=self._child
         )
