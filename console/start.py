@@ -150,7 +150,7 @@ def _is_ready(thing: Mapping[str, Any]) -> bool:
 
 
 def _runs_since(pod: Mapping[str, Any], since: datetime) -> bool:
-    """Whether all containers were started after that; before it, their kubelet was another boot's."""
+    """Whether all containers were started after that: else it is said of another boot's."""
     running = [
         container["state"].get("running") for container in pod["status"]["containerStatuses"]
     ]

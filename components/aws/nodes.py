@@ -248,7 +248,10 @@ class KubeNodes(pulumi.ComponentResource):
     def _create_instance(
         self, name: str, groups: Sequence[pulumi.Input[str]] = (), *, spot: bool = False
     ) -> aws.ec2.Instance:
-        """groups: besides that of all nodes. spot: AWS may take it back; so not for the control plane, which would be the cluster."""
+        """groups: besides that of all nodes.
+
+        spot: AWS may take it back; so not for the control plane, which would be the cluster.
+        """
         settings = self._args.settings
         market = aws.ec2.InstanceInstanceMarketOptionsArgs(market_type="spot")
         return aws.ec2.Instance(
