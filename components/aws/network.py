@@ -36,22 +36,24 @@ class Opening:
     name: str
     protocol: str  # "tcp" or "udp"
     port: int
-    to: Group
     source: Group | str
+    to: Group
     reason: str
 
 
 def openings(operator_cidr: str) -> list[Opening]:
     """Every way into a node; what is not here is closed."""
-    nodes, control_plane = Group.NODES, Group.CONTROL_PLANE
+    operator, first, all_ = operator_cidr, Group.CONTROL_PLANE, Group.NODES
     return [
-        Opening("operator-ssh", "tcp", 22, control_plane, operator_cidr, "SSH for the operator"),
-        Opening("operator-api", "tcp", 6443, control_plane, operator_cidr, "API for the operator"),
-        Opening("control-plane-ssh", "tcp", 22, nodes, control_plane, "SSH, for the operator's"),
-        Opening("nodes-api", "tcp", 6443, nodes, nodes, "Kubernetes API between nodes"),
-        Opening("nodes-kubelet", "tcp", 10250, nodes, nodes, "kubelet, for API and metrics-server"),
-        Opening("nodes-vxlan", "udp", 8472, nodes, nodes, "flannel: the traffic between pods"),
-        Opening("nodes-nfs", "tcp", 2049, nodes, nodes, "the shared file system"),
+        Opening("operator-ssh", "tcp", 22, operator, first, "SSH for the operator"),
+        Opening("operator-api", "tcp", 6443, operator, first, "Kubernetes API for the operator"),
+        Opening("control-plane-ssh", "tcp", 22, first, all_, "SSH that leads on to workers"),
+        Opening("nodes-api", "tcp", 6443, all_, all_, "Kubernetes API between nodes"),
+        Opening(
+            "nodes-kubelet", "tcp", 10250, all_, all_, "kubelet, for the API and metrics-server"
+        ),
+        Opening("nodes-vxlan", "udp", 8472, all_, all_, "flannel: the traffic between pods"),
+        Opening("nodes-nfs", "tcp", 2049, all_, all_, "the shared file system"),
     ]
 
 
