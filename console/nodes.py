@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from console.stack import ConsoleError, Stack
+from console.stack import ConsoleError, Stack, read_settings
 from patience import factor
 
 _TYPE = "aws:ec2/instance:Instance"
@@ -56,13 +56,16 @@ def instances(stack: Stack) -> list[Instance]:
     return sorted(found, key=lambda one: (not one.name.endswith(_CONTROL_PLANE), one.name))
 
 
-def settings(stack: Stack) -> dict[str, Any]:
-    """The stack's configuration by its keys (aws, nodes ...), with its secrets."""
+def settings(stack: Stack) -> dict[str, dict[str, Any]]:
+    """Its configuration's groups `aws` and `nodes`; Pulumi is asked where a secret is in them."""
+    names = {name: f"tinderbox:{name}" for name in ("aws", "nodes")}
+    written = read_settings(stack.config_file)["config"]
+    found = {name: written.get(key) or {} for name, key in names.items()}
+    if not any(isinstance(value, dict) for group in found.values() for value in group.values()):
+        return found
     printed = stack.pulumi("config", "--json", "--show-secrets", own=True, capture=True)
-    return {
-        key.partition(":")[2]: value.get("objectValue", value.get("value"))
-        for key, value in json.loads(printed).items()
-    }
+    known = json.loads(printed)
+    return {name: known.get(key, {}).get("objectValue", {}) for name, key in names.items()}
 
 
 @contextlib.contextmanager
@@ -137,9 +140,9 @@ def stopped(stack: Stack) -> str | None:
     None where it runs, where there is none, and where AWS gives no answer: Pulumi says why.
     """
     try:
-        if not stack.exists():
+        if not stack.config_file.exists():
             return None
-        aws = settings(stack).get("aws") or {}
+        aws = settings(stack)["aws"]
         known = states(ec2(aws), stack) if aws.get("region") else {}
         # Of a stack that runs this is all.
         if not any(map(is_stopped, known.values())):

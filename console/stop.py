@@ -42,7 +42,7 @@ def run(stack: Stack) -> None:
         "is stopped",
     )
     print(f"\nStack {stack.name} is stopped ({time.monotonic() - began:.0f} s).")
-    print(costs(mine, to_stop, (settings.get("nodes") or {}).get("price")))
+    print(costs(mine, to_stop, settings["nodes"].get("price")))
     print(f"`make start STACK={stack.name}` starts it again.")
 
 
