@@ -98,11 +98,16 @@ def nodes_missing(stack: Stack, config: str, names: Collection[str], since: date
         {one["metadata"]["name"]: one for one in _get(stack, config, *what)}
         for what in (("nodes",), ("leases", "--namespace=kube-node-lease"))
     )
-    # Until a node has said something its condition is that of before the stop.
-    silent = [name for name in names if _moment(leases[name]["spec"]["renewTime"]) < since]
-    return [f"{name} has not reported yet" for name in silent] + [
-        f"{name} is not Ready" for name in names if not _is_ready(found[name])
-    ]
+    missing = []
+    for name in names:
+        if name not in found or name not in leases:
+            missing.append(f"{name} is not in the cluster")
+        # Until a node has said something its condition is that of before the stop.
+        elif _moment(leases[name]["spec"]["renewTime"]) < since:
+            missing.append(f"{name} has not reported yet")
+        elif not _is_ready(found[name]):
+            missing.append(f"{name} is not Ready")
+    return missing
 
 
 def pods_missing(stack: Stack, config: str, since: datetime) -> list[str]:

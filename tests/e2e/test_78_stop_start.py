@@ -13,6 +13,7 @@ import pytest
 from console.stack import ROOT
 from localcloud.api.client import ec2_client
 from localcloud.host import cgroups
+from localcloud.host.shell import wait_until
 from tests.e2e.conftest import Up
 from tests.e2e.test_70_nodes import _ready
 
@@ -53,7 +54,7 @@ def test_a_stack_is_stopped_and_started(up: Up):
     assert _states(nodes) == ["stopped"] * len(nodes)
     for node in nodes:
         assert f"{node['name']} is stopped" in printed
-        assert not cgroups.processes(node["instanceId"])
+        assert wait_until(lambda id=node["instanceId"]: not cgroups.processes(id), 60)
     assert "An hour costs 0.0133 USD now, and cost 0.1673." in printed
     for verb, fails in (("status", False), ("preview", True), ("up", True)):
         assert f"{len(nodes)} of {len(nodes)} {SAID}" in up.make(verb, fails=fails)

@@ -88,6 +88,8 @@ def test_a_name_arrives_as_it_was_written(make: Made, name: str) -> None:
     [
         ("up STACK", "-m console --stack=X --input= up"),
         ("destroy STACK", "-m console --stack=X destroy"),
+        ("stop STACK", "-m console --stack=X stop"),
+        ("start STACK", "-m console --stack=X start"),
         ("usage RUN", "-m console --stack=local --run=X usage"),
         ("submit APP", "-m console --stack=local --app=X --arguments= --options= submit"),
         (

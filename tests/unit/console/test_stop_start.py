@@ -347,6 +347,8 @@ def test_a_node_is_well_once_it_says_so_itself(cluster, ready, renewed, missing)
     ]
     cluster.answers["leases"] = [{"metadata": {"name": "a"}, "spec": {"renewTime": renewed}}]
     assert start.nodes_missing(Stack("dev", {"a": "b"}), "k", {"a"}, NOW) == missing
+    unknown = start.nodes_missing(Stack("dev", {"a": "b"}), "k", {"b"}, NOW)
+    assert unknown == ["b is not in the cluster"]
 
 
 @pytest.mark.parametrize(
