@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -43,13 +43,13 @@ def run(stack: Stack) -> None:
         since = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
     nodes.wait_until(client, stack, off, is_("running"), "runs")
     # The machines boot meanwhile.
-    targets = [f"--target={one.urn}" for one in mine]
-    stack.pulumi("refresh", "--yes", "--skip-preview", *targets, own=True)
+    complete = len(kept) == len(mine)
+    _hear_of_addresses(stack, mine, complete=complete)
     names = {known[one.id]["PrivateDnsName"] for one in kept}
     with status.kubeconfig(stack) as config:
         wait_for(lambda: nodes_missing(stack, config, names, since), "nodes", began)
-    _bring_up_to_date(stack, complete=len(kept) == len(mine))
-    with status.kubeconfig(stack) as config:
+        if not complete:
+            _make_anew(stack)
         wait_for(lambda: pods_missing(stack, config, since), "cluster and Spark", began)
     print(f"\nStack {stack.name} is started: {time.monotonic() - began:.0f} s.")
 
@@ -59,15 +59,21 @@ def is_(state: str) -> Callable[[Mapping[str, Any] | None], bool]:
     return lambda found: found is not None and found["State"]["Name"] == state
 
 
-def _bring_up_to_date(stack: Stack, *, complete: bool) -> None:
-    """The stack's outputs and inventory.json have the new addresses; who was let go comes back."""
+def _hear_of_addresses(stack: Stack, mine: Sequence[nodes.Instance], *, complete: bool) -> None:
+    """Pulumi's state has the new addresses; so have outputs and inventory.json, if all are back."""
+    quiet = ("--yes", "--skip-preview", "--suppress-outputs")
+    instances = [f"--target={one.urn}" for one in mine]
+    stack.pulumi("refresh", *quiet, *instances, own=True)
     if complete:
         # What else has changed in checkout and settings is for `make up`.
         inventory = next(
             made["urn"] for made in nodes.resources(stack) if made["urn"].endswith("-inventory")
         )
-        stack.pulumi("up", "--yes", "--skip-preview", f"--target={inventory}", own=True)
-        return
+        stack.pulumi("up", *quiet, f"--target={inventory}", own=True)
+
+
+def _make_anew(stack: Stack) -> None:
+    """Spot workers that were let go: by an update, which asks first where it costs money."""
     stack.folder.mkdir(parents=True, exist_ok=True)
     events = stack.folder / "events.jsonl"
     events.unlink(missing_ok=True)
