@@ -37,7 +37,7 @@ from submission.place import STANDALONE, Place
 from submission.quota import require_quota
 from submission.resolve import resolve
 from submission.room import require_room
-from submission.sizes import Room, requested
+from submission.sizes import Allocatable, requested
 from submission.units import mebibytes, whole
 from toolchain import terminal
 from toolchain.env import enter
@@ -212,28 +212,30 @@ class Run:
         self.resolved = resolve(application, place)
         self.manifests = manifests(self.resolved, run=self.name, can_upload=True)
 
-    def rooms(self) -> list[Room] | None:
+    def nodes(self) -> list[Allocatable] | None:
         """What each node has that pods may come to; None where this can't be told.
 
         A user may not look, or there is no node yet: a cluster may grow from none.
         """
         try:
-            nodes = self.core.list_node().items
+            known = self.core.list_node().items
         except ApiException as error:
             if error.status == 403:
                 return None
             raise
-        if not nodes:
+        if not known:
             return None
-        rooms = []
-        for node in nodes:
+        nodes = []
+        for node in known:
             keeps_off = [taint for taint in node.spec.taints or [] if taint.effect in _KEEPS_OFF]
             # Which toleration is for which taint, the scheduler knows best.
             tolerates = self.application.executor.tolerations
             if any(taint.key not in {item.get("key") for item in tolerates} for taint in keeps_off):
                 continue
-            rooms.append(Room(requested(node.status.allocatable), node.metadata.labels or {}))
-        return rooms
+            nodes.append(
+                Allocatable(requested(node.status.allocatable), node.metadata.labels or {})
+            )
+        return nodes
 
     def create(self) -> None:
         """Makes the Job and its files; these belong to the Job and go with it."""
@@ -438,7 +440,7 @@ def submit(options: argparse.Namespace) -> int:
     api, place = connect(Stack(options.stack), options.namespace)
     run = Run(api, place, application)
     require_quota(run.resolved)
-    require_room(run.resolved, run.rooms())
+    require_room(run.resolved, run.nodes())
     code: int | None = None
     try:
         run.create()
