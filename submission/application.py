@@ -1,7 +1,7 @@
 """A Spark application: what is to run (`Application`); place.py says where.
 
 All of it is plain data, from which manifests.py makes Kubernetes' objects: `SparkApplicationJob`
-(components/spark/job.py) creates them by Pulumi, `make submit` (console/submit.py) by
+(components/spark/job.py) creates them by Pulumi, `make submit` (console/run.py) by
 Kubernetes' API.
 """
 

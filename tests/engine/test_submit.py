@@ -21,8 +21,9 @@ import yaml
 from kubernetes import client, config
 
 from components.spark.access import RULES
-from console import submit
+from console.__main__ import main
 from console.stack import ROOT
+from console.verbs import submit
 from submission.application import Application
 from submission.manifests import manifests
 from submission.resolve import resolve
@@ -127,7 +128,7 @@ def ends(api: client.ApiClient, code: int, why: str = "", **more: Any) -> str:
 def run(api, monkeypatch) -> Callable[..., int]:
     """submit's main, with the test's cluster for that of a stack."""
     monkeypatch.setattr(submit, "connect", lambda stack, namespace: (api, PLACE))
-    return lambda *arguments: submit.main([*map(str, arguments)])
+    return lambda *arguments: main(["submit", *map(str, arguments)])
 
 
 @pytest.mark.parametrize("code", [0, 3])
@@ -230,10 +231,11 @@ def test_ctrl_c_takes_all_away(api, server, script, tmp_path):
         "import os, sys, yaml\n"
         "from kubernetes import config\n"
         "from submission.place import Place\n"
-        "from console import submit\n"
+        "from console.__main__ import main\n"
+        "from console.verbs import submit\n"
         "api = config.new_client_from_config_dict(yaml.safe_load(os.environ['CONFIG']))\n"
         f"submit.connect = lambda stack, namespace: (api, {PLACE!r})\n"
-        f"sys.exit(submit.main([{str(script)!r}]))\n"
+        f"sys.exit(main(['submit', {str(script)!r}]))\n"
     )
     env = {**os.environ, "CONFIG": server.kubeconfig, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([sys.executable, program], env=env)
