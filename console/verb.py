@@ -53,7 +53,7 @@ class Verb:
     def parser(self, name: str) -> argparse.ArgumentParser:
         """Its command line, behind `python -m console NAME`."""
         prog = f"python -m console {name}"
-        exits = EXITS | ({} if self.shows else _WORKS) | self.exits
+        exits = {**EXITS, **({} if self.shows else _WORKS), **self.exits}
         codes = (f"  {code:<14} {meaning}" for code, meaning in exits.items())
         examples = (f"  .venv/bin/{prog} {example}".rstrip() for example in self.examples)
         made = Parser(

@@ -22,7 +22,8 @@ from kubernetes import client, config
 
 from components.spark.access import RULES
 from console.__main__ import main
-from console.stack import ROOT
+from console.cluster import Cluster
+from console.stack import ROOT, ConsoleError
 from console.verbs import submit
 from submission.application import Application
 from submission.manifests import manifests
@@ -64,6 +65,17 @@ def api(server: kube_api.KubeApi) -> client.ApiClient:
     # A pod needs its account; the controllers make the other one a moment later.
     within(30, lambda: "default" in account_names(core))
     return made
+
+
+def test_lists_are_told_as_the_api_server_has_them_for_people(api, server):
+    """With the console's own client: columns of the server, and what is refused in its words."""
+    cluster = Cluster(server.kubeconfig)
+    columns, rows = cluster.table(f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts")
+    assert columns[:2] == ["Namespace", "Name"]
+    assert [NAMESPACE, "spark"] in [row[:2] for row in rows]
+    assert cluster.get("/readyz") == "ok"
+    with pytest.raises(ConsoleError, match='^pods "nope" not found$'):
+        cluster.json(f"/api/v1/namespaces/{NAMESPACE}/pods/nope")
 
 
 def account_names(core: Any) -> set[str]:
