@@ -162,8 +162,12 @@ def run_in_pod(
         process.close()
         raise ConsoleError(f"pod {pod} was not done within {within:.0f} s")
     printed, said = process.read_stdout(timeout=0), process.read_stderr(timeout=0)
-    if process.returncode != 0:
-        words = said.strip().splitlines() or [f"exit code {process.returncode} in pod {pod}"]
+    try:
+        code = process.returncode
+    except TypeError:  # the client looks for the code in what was never said
+        raise ConsoleError(f"the connection to pod {pod} broke off") from None
+    if code != 0:
+        words = said.strip().splitlines() or [f"exit code {code} in pod {pod}"]
         raise ConsoleError(words[-1])
     return printed
 

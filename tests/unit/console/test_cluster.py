@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -24,16 +27,38 @@ class Server:
 
     def __init__(self) -> None:
         self.answer: Answers = lambda path, accept: (200, "ok")
+        #: What a command in a pod says: (channel, up to 124 bytes).
+        self.messages: list[tuple[int, str]] = []
+        self.commands: list[list[str]] = []
         server = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                if "Upgrade" in self.headers:
+                    return self.exec()
                 code, given = server.answer(self.path, self.headers["Accept"])
                 body = (given if isinstance(given, str) else json.dumps(given)).encode()
                 self.send_response(code)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            def exec(self) -> None:
+                """As the API server: messages of a channel (the first byte), then the end."""
+                key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+                self.send_response(101)
+                self.send_header("Upgrade", "websocket")
+                self.send_header("Connection", "Upgrade")
+                self.send_header("Sec-WebSocket-Protocol", "v4.channel.k8s.io")
+                digest = hashlib.sha1(key.encode()).digest()
+                self.send_header("Sec-WebSocket-Accept", base64.b64encode(digest).decode())
+                self.end_headers()
+                server.commands.append(parse_qs(urlsplit(self.path).query)["command"])
+                for channel, text in server.messages:
+                    data = bytes([channel]) + text.encode()
+                    self.wfile.write(b"\x82" + bytes([len(data)]) + data)
+                self.wfile.write(b"\x88\x00")
+                self.close_connection = True
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
@@ -114,6 +139,31 @@ def test_the_kubeconfig_for_kubectl_is_its_owners_and_goes_again(server) -> None
         assert Path(name).read_text() == server.kubeconfig()
         assert Path(name).stat().st_mode & 0o777 == 0o600
     assert not Path(name).exists()
+
+
+FAILURE = json.dumps({"status": "Failure", "details": {"causes": [{"message": "3"}]}})
+STDOUT, STDERR, ERROR = 1, 2, 3
+
+
+def test_what_a_command_in_a_pod_prints(server) -> None:
+    server.messages = [(STDOUT, "one\n"), (STDERR, "x"), (STDOUT, "two\n")]
+    server.messages += [(ERROR, '{"status": "Success"}')]
+    assert Cluster(server.kubeconfig()).run("n", "pod", ["a", "b c"], 20) == "one\ntwo\n"
+    assert server.commands == [["a", "b c"]]
+
+
+@pytest.mark.parametrize(
+    ("messages", "said"),
+    [
+        ([(STDERR, "noise\nno such run\n"), (ERROR, FAILURE)], "^no such run$"),
+        ([(ERROR, FAILURE)], "^exit code 3 in pod pod$"),
+        ([(STDOUT, "half")], "^the connection to pod pod broke off$"),
+    ],
+)
+def test_a_command_in_a_pod_that_fails_is_one_line(server, messages, said) -> None:
+    server.messages = messages
+    with pytest.raises(ConsoleError, match=said):
+        Cluster(server.kubeconfig()).run("n", "pod", ["a"], 20)
 
 
 POD_COLUMNS = ["Name", "Status", "Nominated Node", "IP"]

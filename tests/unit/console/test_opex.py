@@ -220,10 +220,10 @@ def test_a_price_that_is_missing_is_not_waited_for(clock):
 def test_the_dearest_namespace_is_first_and_all_are_summed_up():
     found = {"a": Use(0.25, 2**20, 0.001), "spark": Use(1.5, 2**30, 0.01)}
     assert costs(found).splitlines() == [
-        "namespace    cores      MiB   USD/hour  USD/month",
-        "spark        1.500     1024    0.01000       7.30",
-        "a            0.250        1    0.00100       0.73",
-        "all          1.750     1025    0.01100       8.04",
+        "namespace  cores   MiB  USD/hour  USD/month",
+        "spark      1.500  1024   0.01000       7.30",
+        "a          0.250     1   0.00100       0.73",
+        "all        1.750  1025   0.01100       8.04",
     ]
 
 
