@@ -233,7 +233,7 @@ def test_in_cluster_mode_the_jobs_pod_submits_and_the_driver_has_one_of_its_own(
     assert container["image"] == "host/spark:1"  # it needs Python, whatever the driver's has
     assert container["command"][5:] == [  # behind first_executor.py
         "python3",
-        "/opt/tinderbox/app/cluster_driver.py",
+        "/opt/tinderbox/usage/cluster_driver.py",
         "/opt/tinderbox/app/driver-pod.json",
         "$(POD)-driver",
         "--",
@@ -415,7 +415,7 @@ def test_the_jobs_pod_looks_for_the_first_executor(mode):
     app = dataclasses.replace(NATIVE, start_within=45, deploy_mode=mode)
     made = manifests(resolve(app, PLACE))
     command = pod(made)["containers"][0]["command"]
-    program = "/opt/tinderbox/app/first_executor.py"
+    program = "/opt/tinderbox/usage/first_executor.py"
     assert command[:5] == ["python3", program, "--within", "45", "--"]
     assert command[-1] == "/opt/spark/bin/spark-submit"
     assert made.files and "first_executor.py" in made.files["data"]
