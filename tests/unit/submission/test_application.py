@@ -418,7 +418,8 @@ def test_the_jobs_pod_looks_for_the_first_executor(mode):
     program = "/opt/tinderbox/usage/first_executor.py"
     assert command[:5] == ["python3", program, "--within", "45", "--"]
     assert command[-1] == "/opt/spark/bin/spark-submit"
-    assert made.files and "first_executor.py" in made.files["data"]
+    programs = next(v for v in pod(made)["volumes"] if v["name"] == "usage")
+    assert programs["configMap"]["name"] == PLACE.usage_config
 
 
 def test_a_standalone_driver_is_left_alone():
