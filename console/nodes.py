@@ -9,7 +9,9 @@ from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from console.cluster import require_stack
 from console.stack import ConsoleError, Stack, read_settings
+from console.waiting import Wait
 from patience import factor
 
 _TYPE = "aws:ec2/instance:Instance"
@@ -32,8 +34,7 @@ class Instance:
 
 def resources(stack: Stack) -> list[dict[str, Any]]:
     """All that the state has. Raises ConsoleError where there is no stack."""
-    if not stack.exists():
-        raise ConsoleError(f"there is no stack {stack.name}; `make up` makes one")
+    require_stack(stack)
     exported = json.loads(stack.pulumi("stack", "export", "-s", stack.name, capture=True))
     return exported["deployment"].get("resources", [])
 
@@ -122,15 +123,17 @@ def wait_until(
 ) -> None:
     """Waits until all are as wanted; prints a line for each. Raises ConsoleError past the limit."""
     began, left = time.monotonic(), list(wanted)
+    wait = Wait("AWS", _LIMIT * factor())
     while left:
         known = states(client, stack)
         for one in [one for one in left if is_there(known.get(one.id))]:
             left.remove(one)
             print(f"{one.name} {state} ({time.monotonic() - began:.0f} s)", flush=True)
-        if left and time.monotonic() - began > _LIMIT * factor():
-            names = ", ".join(one.name for one in left)
-            raise ConsoleError(f"AWS has not done it within {_LIMIT * factor()} s: {names}")
         if left:
+            if wait.is_over():
+                names = ", ".join(one.name for one in left)
+                raise ConsoleError(f"AWS has not done it within {_LIMIT * factor()} s: {names}")
+            wait.tell()
             time.sleep(0.5)
 
 

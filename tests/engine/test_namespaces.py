@@ -15,7 +15,7 @@ import yaml
 from kubernetes import client, config
 
 from components.engine.leftovers import free_volume
-from submission.application import Application, Role
+from submission.application import Application, SparkPodSpec
 from submission.manifests import manifests
 from submission.place import Place
 from submission.resolve import resolve
@@ -100,7 +100,7 @@ def test_an_applications_pod_is_taken_and_counted(core: tuple[Engine, Any]) -> N
         name="pi",
         app="local:///opt/spark/examples/src/main/python/pi.py",
         master="kubernetes",
-        driver=Role(cpu_request="100m", priority_class="batch"),
+        driver=SparkPodSpec(cpu_request="100m", priority_class="batch"),
         init_containers=({"name": "unsaid", "image": "example.com/none:1"},),
     )
     template = manifests(resolve(app, place(engine))).job["spec"]["template"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 from collections.abc import Iterator
@@ -11,10 +12,12 @@ from typing import Any
 
 import pytest
 
-from console import __main__ as console
-from console import nodes, start, status, stop
+from console import nodes
+from console.__main__ import verb_of
+from console.cluster import Cluster
 from console.nodes import Instance
 from console.stack import ConsoleError, Stack
+from console.verbs import start, stop
 from tests.aws_api import aws_api
 from tests.unit.plan import ROOT
 
@@ -111,6 +114,7 @@ def fake(api: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[
         made.client.terminate_instances(InstanceIds=list(made.ids.values()))
 
 
+DEV = argparse.Namespace(stack="dev", input=None)
 THREE = ("worker-2", "control-plane", "worker-1")
 
 
@@ -128,7 +132,7 @@ def test_the_control_plane_comes_first_and_what_is_replaced_is_left_out(fake: Fa
 def test_a_stack_without_nodes_of_its_own_can_not_be_stopped(fake: Fake) -> None:
     for verb in (stop.run, start.run):
         with pytest.raises(ConsoleError, match="^stack dev has no nodes of its own to stop and s"):
-            verb(fake.stack)
+            verb(DEV)
 
 
 # ---- stop
@@ -137,7 +141,7 @@ def test_a_stack_without_nodes_of_its_own_can_not_be_stopped(fake: Fake) -> None
 def test_all_nodes_stop_and_an_hours_cost_is_told(fake: Fake, capsys) -> None:
     fake.make(*THREE)
     fake.make("other", stack="prod")
-    stop.run(fake.stack)
+    stop.run(DEV)
     assert {fake.state(name) for name in THREE} == {"stopped"}
     assert fake.state("other") == "running"
     printed = capsys.readouterr().out
@@ -145,13 +149,13 @@ def test_all_nodes_stop_and_an_hours_cost_is_told(fake: Fake, capsys) -> None:
     assert re.search(r"^Stack dev is stopped \(\d+ s\)\.$", printed, re.M)
     assert "An hour costs 0.0133 USD now, and cost 0.1673." in printed
     assert "`make start STACK=dev` starts it again." in printed
-    stop.run(fake.stack)  # as an interrupted one is taken up
+    stop.run(DEV)  # as an interrupted one is taken up
     assert {fake.state(name) for name in THREE} == {"stopped"}
 
 
 def test_a_spot_worker_is_let_go(fake: Fake, capsys) -> None:
     fake.make(*THREE, spot=("worker-2",))
-    stop.run(fake.stack)
+    stop.run(DEV)
     assert [fake.state(name) for name in THREE] == ["terminated", "stopped", "stopped"]
     printed = capsys.readouterr().out
     assert "tinderbox-dev-worker-2 is let go (spot)" in printed
@@ -162,7 +166,7 @@ def test_what_aws_refuses_is_one_line(fake: Fake, monkeypatch) -> None:
     fake.make(*THREE)
     fake.configure({**fake.aws, "endpoint": "http://127.0.0.1:9"})
     with pytest.raises(ConsoleError, match=r"^AWS: .*127\.0\.0\.1:9") as refused:
-        stop.run(fake.stack)
+        stop.run(DEV)
     assert "\n" not in str(refused.value)
 
 
@@ -228,13 +232,12 @@ def test_each_verb_says_so_and_what_to_do(fake: Fake, verb: str, capsys, monkeyp
     fake.make(*THREE)
     fake.client.stop_instances(InstanceIds=[fake.ids[name] for name in THREE])
     monkeypatch.setattr(Stack, "prepare", lambda *_: None)
-    options = console.parser().parse_args(["--stack=dev", verb])
     said = "3 of 3 nodes of stack dev are stopped; `make start STACK=dev` starts them"
     if verb in ("up", "preview"):
         with pytest.raises(ConsoleError, match=f"^{said}$"):
-            console.run(options)
+            verb_of(verb).run(DEV)
     else:
-        console.run(options)
+        verb_of(verb).run(DEV)
         assert said in capsys.readouterr().out
     called = [call[0] for call in fake.calls]
     assert ("destroy" in called) == (verb == "destroy")
@@ -247,16 +250,16 @@ def test_each_verb_says_so_and_what_to_do(fake: Fake, verb: str, capsys, monkeyp
 @pytest.fixture
 def well(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cluster that is well at once."""
-    monkeypatch.setattr(Stack, "outputs", lambda *_, **__: {"kubeconfig": "k"})
+    monkeypatch.setattr(start, "connect", lambda _: None)
     monkeypatch.setattr(start, "nodes_missing", lambda *_: [])
     monkeypatch.setattr(start, "pods_missing", lambda *_: [])
 
 
 def test_all_nodes_start_and_pulumi_hears_of_their_addresses(fake: Fake, well, capsys) -> None:
     fake.make(*THREE)
-    stop.run(fake.stack)
+    stop.run(DEV)
     fake.calls.clear()
-    start.run(fake.stack)
+    start.run(DEV)
     assert {fake.state(name) for name in THREE} == {"running"}
     refresh, up = (
         next(call for call in fake.calls if call[0] == verb) for verb in ("refresh", "up")
@@ -270,9 +273,9 @@ def test_all_nodes_start_and_pulumi_hears_of_their_addresses(fake: Fake, well, c
 
 def test_spot_workers_come_back_by_an_up(fake: Fake, well) -> None:
     fake.make(*THREE, spot=("worker-2",))
-    stop.run(fake.stack)
+    stop.run(DEV)
     fake.calls.clear()
-    start.run(fake.stack)
+    start.run(DEV)
     assert fake.state("worker-1") == "running"
     (up,) = [call for call in fake.calls if call[0] == "up"]
     assert not [word for word in up if word.startswith("--target")]
@@ -314,22 +317,22 @@ def _pod(name: str, namespace: str = "spark", owner: str = "ReplicaSet", **more:
     }
 
 
-class Cluster:
-    """kubectl's answers."""
+class Answers(Cluster):
+    """A cluster that answers what the test says."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.answers: dict[str, Any] = {}
-        monkeypatch.setattr(status, "kubectl", self._kubectl)
 
-    def _kubectl(self, _: Stack, __: str, ___: str, what: str, *more: str) -> str:
-        if what == "--raw":
-            return json.dumps({"workers": [{"state": state} for state in self.answers["spark"]]})
-        return json.dumps({"items": self.answers[what]})
+    def json(self, path: str) -> Any:
+        what = path.rpartition("/")[2]
+        if what:
+            return {"items": self.answers[what]}
+        return {"workers": [{"state": state} for state in self.answers["spark"]]}
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    return Cluster(monkeypatch)
+def cluster() -> Answers:
+    return Answers()
 
 
 @pytest.mark.parametrize(
@@ -346,8 +349,8 @@ def test_a_node_is_well_once_it_says_so_itself(cluster, ready, renewed, missing)
         {"metadata": {"name": "gone"}, "status": _ready("Unknown")},
     ]
     cluster.answers["leases"] = [{"metadata": {"name": "a"}, "spec": {"renewTime": renewed}}]
-    assert start.nodes_missing(Stack("dev", {"a": "b"}), "k", {"a"}, NOW) == missing
-    unknown = start.nodes_missing(Stack("dev", {"a": "b"}), "k", {"b"}, NOW)
+    assert start.nodes_missing(cluster, {"a"}, NOW) == missing
+    unknown = start.nodes_missing(cluster, {"b"}, NOW)
     assert unknown == ["b is not in the cluster"]
 
 
@@ -368,6 +371,6 @@ def test_the_cluster_is_well_once_all_that_runs_for_ever_runs_again(
     cluster, pods, workers, missing
 ) -> None:
     cluster.answers = {"pods": pods, "spark": workers}
-    found = start.pods_missing(Stack("dev", {"a": "b"}), "k", NOW)
+    found = start.pods_missing(cluster, NOW)
     assert len(found) == len(missing)
     assert all(line.startswith(said) for line, said in zip(found, missing, strict=True))

@@ -6,26 +6,31 @@ else is reached by addresses that stay. Spot workers that were let go are made a
 
 from __future__ import annotations
 
-import json
+import argparse
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from console import nodes, status
+from console import nodes
+from console.cluster import SPARK_MASTER, Cluster, connect
 from console.stack import ConsoleError, Stack
+from console.verb import Verb
+from console.waiting import Wait
 from patience import factor
 
 # How long the cluster may take until it is well, in seconds.
 _LIMIT = 600
+_LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 _NAMESPACES = ("kube-system", "kube-flannel", "spark")
 # Whose pods are to run for ever; a Job's are not.
 _OWNERS = ("DaemonSet", "Node", "ReplicaSet", "StatefulSet")
 
 
-def run(stack: Stack) -> None:
+def run(options: argparse.Namespace) -> None:
     """Starts what is stopped, and waits. Raises ConsoleError where it does not become well."""
+    stack = Stack(options.stack)
     began = time.monotonic()
     mine = nodes.instances(stack)
     client = nodes.ec2(nodes.settings(stack)["aws"])
@@ -46,11 +51,11 @@ def run(stack: Stack) -> None:
     complete = len(kept) == len(mine)
     _hear_of_addresses(stack, mine, complete=complete)
     names = {known[one.id]["PrivateDnsName"] for one in kept}
-    with status.kubeconfig(stack) as config:
-        wait_for(lambda: nodes_missing(stack, config, names, since), "nodes", began)
-        if not complete:
-            _make_anew(stack)
-        wait_for(lambda: pods_missing(stack, config, since), "cluster and Spark", began)
+    cluster = connect(stack)
+    wait_for(lambda: nodes_missing(cluster, names, since), "nodes", began)
+    if not complete:
+        _make_anew(stack)
+    wait_for(lambda: pods_missing(cluster, since), "cluster and Spark", began)
     print(f"\nStack {stack.name} is started: {time.monotonic() - began:.0f} s.")
 
 
@@ -82,7 +87,7 @@ def _make_anew(stack: Stack) -> None:
 
 def wait_for(look: Callable[[], list[str]], what: str, began: float) -> None:
     """Until nothing is missing; prints when. Raises ConsoleError past the limit."""
-    limit = time.monotonic() + _LIMIT * factor()
+    wait = Wait(what, _LIMIT * factor())
     while True:
         try:
             missing = look()
@@ -91,18 +96,19 @@ def wait_for(look: Callable[[], list[str]], what: str, began: float) -> None:
         if not missing:
             print(f"{what}: well ({time.monotonic() - began:.0f} s)", flush=True)
             return
-        if time.monotonic() > limit:
+        if wait.is_over():
             raise ConsoleError(
                 f"{what} not well within {_LIMIT * factor()} s: {missing[0]}; see `make status`"
             )
+        wait.tell()
         time.sleep(0.5)
 
 
-def nodes_missing(stack: Stack, config: str, names: Collection[str], since: datetime) -> list[str]:
+def nodes_missing(cluster: Cluster, names: Collection[str], since: datetime) -> list[str]:
     """What keeps these nodes from being Ready since that time, by what they said themselves."""
     found, leases = (
-        {one["metadata"]["name"]: one for one in _get(stack, config, *what)}
-        for what in (("nodes",), ("leases", "--namespace=kube-node-lease"))
+        {one["metadata"]["name"]: one for one in cluster.json(path)["items"]}
+        for path in ("/api/v1/nodes", _LEASES)
     )
     missing = []
     for name in names:
@@ -116,9 +122,9 @@ def nodes_missing(stack: Stack, config: str, names: Collection[str], since: date
     return missing
 
 
-def pods_missing(stack: Stack, config: str, since: datetime) -> list[str]:
+def pods_missing(cluster: Cluster, since: datetime) -> list[str]:
     """What keeps the cluster's own pods and Spark from being well since that time."""
-    pods = [pod for pod in _get(stack, config, "pods", "--all-namespaces") if _is_to_run(pod)]
+    pods = [pod for pod in cluster.json("/api/v1/pods")["items"] if _is_to_run(pod)]
     missing = [
         f"pod {pod['metadata']['namespace']}/{pod['metadata']['name']} is not ready"
         for pod in pods
@@ -126,14 +132,10 @@ def pods_missing(stack: Stack, config: str, since: datetime) -> list[str]:
     ]
     if missing:
         return missing
-    master = json.loads(status.kubectl(stack, config, "get", "--raw", status.SPARK_MASTER))
+    master = cluster.json(SPARK_MASTER)
     alive = sum(worker["state"] == "ALIVE" for worker in master["workers"])
     workers = sum(_component(pod) == "worker" for pod in pods)
     return [] if alive == workers else [f"{alive} of {workers} Spark workers are alive"]
-
-
-def _get(stack: Stack, config: str, *what: str) -> list[dict[str, Any]]:
-    return json.loads(status.kubectl(stack, config, "get", *what, "--output=json"))["items"]
 
 
 def _is_to_run(pod: Mapping[str, Any]) -> bool:
@@ -170,3 +172,10 @@ def _runs_since(pod: Mapping[str, Any], since: datetime) -> bool:
 
 def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
+
+
+VERB = Verb(
+    what="Starts the nodes of a stopped stack, and waits until the cluster and Spark are well.",
+    examples=("", "--stack dev"),
+    run=run,
+)

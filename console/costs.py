@@ -1,27 +1,20 @@
-"""`make opex`: what each namespace uses and costs; `make opex-forward`: the engine's own page."""
+"""What each namespace uses and costs, from the data of either engine of the cost analytics."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import re
-import subprocess
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from console.cluster import require_stack
 from console.stack import ConsoleError, Stack
-from console.status import kubeconfig, kubectl
 
-#: Seconds until an engine has its first data, and between two looks at it. kube-opex-analytics
-#: looks at the cluster every five minutes.
-_LIMITS = {"kube-opex-analytics": (1200, 15), "kube-resource-report": (180, 5)}
-_HOURS_PER_MONTH = 24 * 30.4375
-_MIB = 2**20
+HOURS_PER_MONTH = 24 * 30.4375
 
 #: Takes the path of one of the engine's files, returns its text; NotYet where there is none.
 Read = Callable[[str], str]
@@ -41,6 +34,15 @@ class Use:
     cpu: float
     memory: float
     cost: float | None
+
+
+def analytics_of(stack: Stack) -> dict[str, Any]:
+    """The stack's output `opex`. Raises ConsoleError where it has none."""
+    require_stack(stack)
+    opex = stack.outputs().get("opex")
+    if not opex:
+        raise ConsoleError(f"stack {stack.name} has no cost analytics; opex.engine names one")
+    return opex
 
 
 def use_of(namespace: str, engine: str, read: Read, hourly_rate: float | None) -> Use:
@@ -81,7 +83,7 @@ def _resource_report(read: Read) -> dict[str, Use]:
         for index, column in enumerate(("CPU Usage", "Memory Usage", "Cost [USD]")):
             sums[pod["Namespace"]][index] += float(pod[column])
     return {
-        namespace: Use(cpu, memory, monthly / _HOURS_PER_MONTH)
+        namespace: Use(cpu, memory, monthly / HOURS_PER_MONTH)
         for namespace, (cpu, memory, monthly) in sums.items()
     }
 
@@ -143,120 +145,3 @@ def _rows(text: str) -> list[dict[str, str]]:
     if not rows or not text.endswith("\n"):
         raise NotYet("no whole report: the engine writes one every minute")
     return rows
-
-
-# ---- in a cluster
-
-
-def _opex(stack: Stack) -> dict[str, Any]:
-    """The stack's output `opex`."""
-    if not stack.exists():
-        raise ConsoleError(f"there is no stack {stack.name}; `make up` makes one")
-    opex = stack.outputs().get("opex")
-    if not opex:
-        raise ConsoleError(f"stack {stack.name} has no cost analytics; opex.engine names one")
-    return opex
-
-
-def reader(stack: Stack, config: str, opex: dict[str, Any]) -> Read:
-    """Reads the engine's files over the cluster's API, with the kubeconfig's rights."""
-    service = f"{opex['namespace']}/services/http:{opex['service']}:80"
-
-    def read(path: str) -> str:
-        try:
-            return kubectl(
-                stack, config, "get", "--raw", f"/api/v1/namespaces/{service}/proxy/{path}"
-            )
-        except ConsoleError as error:
-            raise NotYet(f"{path} of {opex['engine']}: {error}") from None
-
-    return read
-
-
-def show(stack: Stack, namespace: str = "spark") -> None:
-    """Prints use and cost of all namespaces, once there is some of the given one."""
-    opex = _opex(stack)
-    engine, rate = opex["engine"], opex["hourlyRate"]
-    with kubeconfig(stack) as config:
-        read = reader(stack, config, opex)
-        wait_for(engine, lambda: use_of(namespace, engine, read, rate))
-        print(table(use_by_namespace(engine, read, rate)))
-    print(f"\n{_MEANING[engine]}" + (f" All nodes: {rate} USD an hour." if rate else ""))
-
-
-_MEANING = {
-    "kube-opex-analytics": (
-        "kube-opex-analytics. Cost: the nodes' price by what is used of CPU and memory;"
-        " what no pod can have is nobody's."
-    ),
-    "kube-resource-report": (
-        "kube-resource-report. Cost: the nodes' price by what is requested of CPU or memory,"
-        " whichever is more; what nobody requests is nobody's."
-    ),
-}
-
-
-def wait_for(engine: str, ask: Callable[[], Use]) -> Use:
-    """The first answer. Raises ConsoleError that says what is missing when the time is over."""
-    limit, pause = _LIMITS[engine]
-    end = time.monotonic() + limit
-    said = ""
-    while True:
-        try:
-            return ask()
-        except NotYet as missing:
-            if time.monotonic() > end:
-                raise ConsoleError(f"no data within {limit // 60} minutes: {missing}") from None
-            if str(missing) != said:
-                said = str(missing)
-                print(f"waiting (at most {limit // 60} minutes): {said}", flush=True)
-        time.sleep(pause)
-
-
-def table(found: dict[str, Use]) -> str:
-    """A line a namespace, the dearest first, and their sum."""
-    costs = [use.cost for use in found.values() if use.cost is not None]
-    total = Use(
-        sum(use.cpu for use in found.values()),
-        sum(use.memory for use in found.values()),
-        sum(costs) if costs else None,
-    )
-    width = max(len(name) for name in ["namespace", *found])
-    lines = [f"{'namespace':<{width}}  {'cores':>7}  {'MiB':>7}  {'USD/hour':>9}  {'USD/month':>9}"]
-    ranked = sorted(found.items(), key=lambda item: (-(item[1].cost or 0), item[0]))
-    for name, use in [*ranked, ("all", total)]:
-        hour, month = (
-            ("-", "-")
-            if use.cost is None
-            else (f"{use.cost:.5f}", f"{use.cost * _HOURS_PER_MONTH:.2f}")
-        )
-        lines.append(
-            f"{name:<{width}}  {use.cpu:>7.3f}  {use.memory / _MIB:>7.0f}  {hour:>9}  {month:>9}"
-        )
-    return "\n".join(lines)
-
-
-def forward(stack: Stack) -> None:
-    """Forwards a port of this machine's loopback to the engine's page, until it is interrupted."""
-    opex = _opex(stack)
-    with kubeconfig(stack) as config:
-        process = subprocess.Popen(
-            [
-                *("kubectl", "--kubeconfig", config, "--namespace", opex["namespace"]),
-                *("port-forward", "--address", "127.0.0.1", f"service/{opex['service']}", ":80"),
-            ],
-            env=stack.env,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if found := re.match(r"Forwarding from (127\.0\.0\.1:\d+) ", line):
-                    print(f"{opex['engine']}: http://{found[1]}/ (Ctrl-C ends it)", flush=True)
-        except KeyboardInterrupt:
-            return
-        finally:
-            process.terminate()
-            process.wait()
-    raise ConsoleError("the forwarding has ended; its own words are above")

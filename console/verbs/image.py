@@ -1,4 +1,4 @@
-"""python -m console.image NAME CONTEXT: an image of your own, where the cluster can pull it.
+"""`make image`: an image of your own, where the cluster can pull it.
 
 Without a registry it is built for the local cloud, which then runs. With one (docker.io/me) it is
 built and pushed by docker, podman or buildah, whichever is installed, with that tool's login.
@@ -14,10 +14,8 @@ import sys
 from pathlib import Path
 
 from console.stack import ConsoleError
-from localcloud.errors import CloudError
-from toolchain import paths, terminal
-from toolchain.env import enter
-from toolchain.errors import ToolchainError
+from console.verb import Verb
+from toolchain import paths
 
 _ENGINES = ("docker", "podman", "buildah")
 _NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
@@ -65,24 +63,17 @@ def for_registry(name: str, context: Path, tag: str, registry: str) -> str:
     return reference
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Builds one image; prints its reference on stdout. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m console.image", description=__doc__)
-    parser.add_argument("name", help="of the image, without registry and tag")
-    parser.add_argument("context", type=Path, help="the folder of its Containerfile")
-    parser.add_argument("--registry", default="", help="with the account: docker.io/me")
-    options = parser.parse_args(arguments)
-    # A registry is reached by the login and the settings of the user's own tool.
-    enter(local=not options.registry)
-    return terminal.run(
-        lambda: _make(options),
-        "image",
-        (ConsoleError, CloudError, ToolchainError),
-        "interrupted",
+def options(parser: argparse.ArgumentParser) -> None:
+    """Its own."""
+    parser.add_argument("name", metavar="NAME", help="of the image, without registry and tag")
+    parser.add_argument(
+        "context", metavar="CONTEXT", help="the folder of its Containerfile", type=Path
     )
+    parser.add_argument("--registry", default="", help="with the account: docker.io/me")
 
 
-def _make(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> None:
+    """Builds one image; prints its reference on stdout."""
     if not _NAME.fullmatch(options.name):
         raise ConsoleError(f"NAME={options.name} is no image's name: write a-z, 0-9, . _ and -")
     tag = tag_of(options.context)
@@ -92,5 +83,17 @@ def _make(options: argparse.Namespace) -> None:
         print(for_local_cloud(options.name, options.context, tag))
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+VERB = Verb(
+    what="""\
+An image of your own, where the cluster can pull it; its reference goes to stdout.
+
+Without a registry it is built for the local cloud, which then runs. With one it is built and pushed
+by docker, podman or buildah, whichever is installed, with that tool's login.""",
+    examples=("mine ./image", "--registry docker.io/me mine ./image"),
+    options=options,
+    run=run,
+    # A registry is reached by the login and the settings of the user's own tool.
+    is_local=lambda options: not options.registry,
+    of_stack=False,
+    interrupted="interrupted",
+)

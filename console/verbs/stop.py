@@ -5,19 +5,22 @@ What stays: disks, the Elastic IP and the shared file system, with all that is o
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Sequence
 
 from console import nodes
 from console.nodes import Instance
 from console.stack import Stack
+from console.verb import Verb
 
 # USD, of eu-central-1, as in the README's table (a test compares them).
 DISK_GIB_MONTH, ADDRESS_HOUR, EFS_GIB_MONTH, HOURS_A_MONTH = 0.0952, 0.005, 0.36, 730
 
 
-def run(stack: Stack) -> None:
+def run(options: argparse.Namespace) -> None:
     """Stops all of them. Raises ConsoleError where there are none."""
+    stack = Stack(options.stack)
     began = time.monotonic()
     mine = nodes.instances(stack)
     settings = nodes.settings(stack)
@@ -26,7 +29,6 @@ def run(stack: Stack) -> None:
     running = [one for one in mine if one.id in known and not nodes.is_stopped(known[one.id])]
     spot = [one for one in running if one.spot]
     on_demand = [one for one in running if not one.spot]
-    # Workers first by the way AWS takes them: one call each, so that none goes on alone for long.
     with nodes.aws_errors():
         if spot:
             client.terminate_instances(InstanceIds=[one.id for one in spot])
@@ -59,3 +61,10 @@ def costs(mine: Sequence[Instance], kept: Sequence[Instance], price: float | Non
         f" {disks_now:.4f}, the Elastic IP {ADDRESS_HOUR:.4f}, the shared file system"
         f" {file_system:.4f} for each GiB on it (one is counted; list prices of eu-central-1)."
     )
+
+
+VERB = Verb(
+    what="Stops the stack's nodes, and says what an hour costs then. Disks and addresses stay.",
+    examples=("", "--stack dev"),
+    run=run,
+)

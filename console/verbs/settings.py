@@ -1,7 +1,8 @@
-"""make settings: the stack's settings, and where each comes from; secrets are not shown."""
+"""`make settings`: the stack's settings, and where each comes from; secrets are not shown."""
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +11,26 @@ import yaml
 from components.settings.effective import Setting, effective
 from components.settings.errors import PROJECT
 from console.stack import ROOT, ConsoleError, Stack, read_settings
-from toolchain.terminal import shown
+from console.tables import table
+from console.verb import Verb
 
 
-def show(stack: Stack) -> None:
+def run(options: argparse.Namespace) -> None:
     """Prints a line for each key. Raises ConsoleError if a value is wrong in itself."""
+    stack = Stack(options.stack)
     own = stack.config_file if stack.config_file.exists() else stack.shipped_file
     if not own.exists():
         raise ConsoleError(f"there is no {own.name}; see Pulumi.dev.yaml")
     rows = effective([(own.name, _config(own)), ("Pulumi.yaml", _project())])
-    print(table(rows))
+    print(effective_table(rows))
     if wrong := [row.key for row in rows if row.wrong]:
         raise ConsoleError(f"{', '.join(wrong)}: not right, see above")
 
 
-def table(rows: list[Setting]) -> str:
+def effective_table(rows: list[Setting]) -> str:
     """Key, value and source in columns; what is wrong behind them."""
-    cells = [tuple(map(shown, (row.key, row.value, row.source, row.wrong))) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
-    return "\n".join(lines)
+    cells = ((row.key, row.value, row.source, row.wrong) for row in rows)
+    return table(["key", "value", "from", ""], cells)
 
 
 def _config(file: Path) -> dict[str, Any]:
@@ -45,3 +46,11 @@ def _project() -> dict[str, Any]:
     config = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
     values = {key: entry.get("value", entry.get("default")) for key, entry in config.items()}
     return {key: value for key, value in values.items() if value}
+
+
+VERB = Verb(
+    what="The stack's settings, and where each comes from; secrets are not shown.",
+    examples=("", "--stack dev"),
+    run=run,
+    shows=True,
+)

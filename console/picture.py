@@ -1,20 +1,13 @@
-"""`make usage`: what an application on Spark used, from the volume, as numbers and as a picture."""
+"""The picture of what an application used: CPU and memory of each process over the run."""
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from console import report
-from console.stack import ROOT, ConsoleError, Stack
-from console.status import kubeconfig, kubectl
-from toolchain.terminal import shown
+from usage import rates
 
-# The programs that run in the cluster read these files there, too.
-sys.path.append(str(ROOT / "charts" / "spark" / "files"))
-from usage import rates, read_samples  # noqa: E402
+from console.stack import ConsoleError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,65 +16,10 @@ if TYPE_CHECKING:
 #: Samples by process, as `read_samples` gives them.
 Samples = dict[str, list[dict[str, Any]]]
 
-_FOLDER = "/srv/shared/spark/usage"
-# The master's pod has the volume, on any cluster. Prints usage.json in a line, then the samples.
-_READ = """cd "$0"
-run=${1:-$(ls -t -- */usage.json 2>/dev/null | head -n 1)}
-run=${run%/usage.json}
-[[ -n $run ]] || { echo "no application has told yet what it used" >&2; exit 1; }
-[[ -e $run/usage.json ]] || { echo "there is no usage of $run; there is: $(echo */)" >&2; exit 1; }
-cat -- "$run/usage.json" "$run"/*.jsonl
-"""
 # Told apart also by those who see colours otherwise (Okabe and Ito); the driver is black.
 _COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442"]
 #: With more processes than this a legend would hide the picture.
 _MOST_NAMED = 16
-
-
-def show(stack: Stack, run: str | None) -> None:
-    """Prints what a run used, and draws it; ConsoleError where there is none."""
-    with kubeconfig(stack) as config:
-        command = ["bash", "-euc", _READ, _FOLDER, *([run] if run else [])]
-        where = ["--namespace", "spark", "exec", "statefulset/spark-master", "--"]
-        first, _, rest = kubectl(stack, config, *where, *command).partition("\n")
-    usage, samples = json.loads(first), read_samples(rest)
-    print(f"{shown(usage['name'])} ({usage['application']}), {usage['seconds']:.1f} s\n")
-    print(f"{table(usage)}\n\n{report.used(usage)}\n")
-    folder = stack.folder / "usage"
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in save(draw(usage, samples), folder / usage["application"]):
-        print(f"Picture: {file.relative_to(ROOT)}")
-
-
-def table(usage: dict[str, Any]) -> str:
-    """A row for each process: what the event log tells, and what was sampled."""
-    head = ["process", "cores", "s", "tasks", "task CPU s", "all CPU s", "peak cores", "peak MiB"]
-    rows = [head]
-    processes = {f"executor {process['id']}": process for process in usage["executors"]}
-    processes["driver"] = usage["driver"]
-    for name in sorted(processes, key=_order):
-        process = processes[name]
-        sampled = usage["sampled"].get(name, {})
-        rows.append(
-            [
-                name,
-                str(process["cores"]),
-                f"{process['seconds']:.1f}",
-                str(process.get("tasks", "")),
-                _number(process.get("cpuSeconds")),
-                _number(sampled.get("cpuSeconds")),
-                _number(sampled.get("peakCores"), 2),
-                _number(sampled.get("peakMemoryMiB"), 0),
-            ]
-        )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
-    )
-
-
-def _number(value: float | None, digits: int = 1) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
 
 
 def draw(usage: dict[str, Any], samples: Samples) -> Figure:
@@ -95,7 +33,7 @@ def draw(usage: dict[str, Any], samples: Samples) -> Figure:
     cpu, memory = figure.subplots(2, sharex=True)
     start = min(rows[0]["at"] for rows in samples.values())
     colours = iter(_COLOURS * len(samples))
-    for name in sorted(samples, key=_order):
+    for name in sorted(samples, key=order):
         rows = samples[name]
         style: dict[str, Any] = {"label": name, "linewidth": 1.6, "color": "black"}
         if name != "driver":
@@ -128,7 +66,7 @@ def draw(usage: dict[str, Any], samples: Samples) -> Figure:
     return figure
 
 
-def _order(name: str) -> tuple[bool, int, str]:
+def order(name: str) -> tuple[bool, int, str]:
     """The driver first, executors by number."""
     number = name.rpartition(" ")[2]
     return name != "driver", int(number) if number.isdecimal() else 0, name

@@ -6,6 +6,7 @@ comes up or goes meanwhile (an application, a pod that starts anew) is noticed.
 
 from __future__ import annotations
 
+import argparse
 import json
 import socket
 import subprocess
@@ -14,11 +15,11 @@ import urllib.request
 from dataclasses import dataclass, field
 from typing import Any
 
+from console.cluster import LOOPBACK, Cluster, connect, port_forward, require_stack
 from console.stack import ConsoleError, Stack
-from console.status import kubeconfig, kubectl
+from console.verb import Verb
 from toolchain.terminal import shown
 
-_LOOPBACK = "127.0.0.1"
 # Seconds between two looks at the cluster: when something is expected to answer, and otherwise.
 _SOON, _LATER = 1, 5
 #: What has pages: by the labels of its pods, what it is called here.
@@ -46,7 +47,7 @@ class Forward:
 
     page: Page
     address: str
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[str]
     #: What was printed of it, and of what it leads to.
     shown: set[str] = field(default_factory=set)
 
@@ -88,7 +89,7 @@ def free_port(wished: int) -> int:
             # kubectl sets it, too: what a closed connection leaves is in nobody's way.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((_LOOPBACK, port))
+                probe.bind((LOOPBACK, port))
             except OSError:
                 continue
             return probe.getsockname()[1]
@@ -98,8 +99,9 @@ def free_port(wished: int) -> int:
 class Ui:
     """All forwards of a stack."""
 
-    def __init__(self, stack: Stack, config: str) -> None:
+    def __init__(self, stack: Stack, cluster: Cluster, config: str) -> None:
         self.stack = stack
+        self.cluster = cluster
         self.config = config
         self.forwards: dict[Page, Forward] = {}
 
@@ -108,8 +110,8 @@ class Ui:
 
         True when all of it does. Raises ConsoleError when the cluster gives no answer.
         """
-        printed = kubectl(self.stack, self.config, "get", "pods", "--all-namespaces", "-o", "json")
-        wanted = {page for pod in json.loads(printed)["items"] if (page := page_of(pod))}
+        pods = self.cluster.json("/api/v1/pods")["items"]
+        wanted = {page for pod in pods if (page := page_of(pod))}
         for page, forward in list(self.forwards.items()):
             if page not in wanted or forward.process.poll() is not None:
                 self._end(forward)
@@ -126,24 +128,10 @@ class Ui:
 
     def _start(self, page: Page) -> Forward:
         here = free_port(page.port)
-        command = ["kubectl", "--kubeconfig", self.config, "--namespace", page.namespace]
-        command += [
-            "port-forward",
-            "--address",
-            _LOOPBACK,
-            f"pod/{page.pod}",
-            f"{here}:{page.port}",
-        ]
-        process = subprocess.Popen(
-            command,
-            env=self.stack.env,
-            # It tells of each connection, and complains of those that a browser ends early.
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            # Ctrl-C is for this process, which ends the others.
-            start_new_session=True,
+        process = port_forward(
+            self.config, page.namespace, f"pod/{page.pod}", f"{here}:{page.port}", self.stack.env
         )
-        return Forward(page, f"http://{_LOOPBACK}:{here}/", process)
+        return Forward(page, f"http://{LOOPBACK}:{here}/", process)
 
     def _end(self, forward: Forward) -> None:
         del self.forwards[forward.page]
@@ -182,12 +170,17 @@ def _fetch(url: str) -> str:
         return answer.read().decode()
 
 
-def serve(stack: Stack) -> None:
+def run(options: argparse.Namespace) -> None:
     """Forwards until it is interrupted. Raises ConsoleError where there is nothing to forward."""
-    if not stack.exists():
-        raise ConsoleError(f"there is no stack {stack.name}; `make up` makes one")
-    with kubeconfig(stack) as config:
-        ui = Ui(stack, config)
+    stack = Stack(options.stack)
+    require_stack(stack)
+    serve(stack, connect(stack))
+
+
+def serve(stack: Stack, cluster: Cluster) -> None:
+    """The same of a cluster."""
+    with cluster.kubeconfig() as config:
+        ui = Ui(stack, cluster, config)
         try:
             print("Web pages of the stack, here until Ctrl-C:", flush=True)
             time.sleep(_LATER if ui.look() else _SOON)
@@ -201,9 +194,17 @@ def serve(stack: Stack) -> None:
                     complete = False
                     if str(error) != said:
                         said = str(error)
-                        print(f"The cluster does not answer, for now: {said}", flush=True)
+                        print(f"For now: {shown(said)}", flush=True)
                 time.sleep(_LATER if complete else _SOON)
         except KeyboardInterrupt:
             print()
         finally:
             ui.end()
+
+
+VERB = Verb(
+    what="Forwards the stack's web pages to this machine and prints where, until Ctrl-C.",
+    examples=("", "--stack dev"),
+    run=run,
+    shows=True,
+)

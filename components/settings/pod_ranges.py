@@ -1,4 +1,4 @@
-"""Whether what the settings ask for finds room."""
+"""Whether the range of the pods has a part for each node."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from components.settings.errors import PROJECT, SettingsError
 from components.settings.groups import Groups as Settings
 
 
-def _require_room(settings: Settings) -> None:
+def require_pod_ranges(settings: Settings) -> None:
     """Every node finds a range for its pods (a /24)."""
     pods, count = settings.cluster.pod_cidr, settings.nodes.count
-    room = 2 ** (24 - ipaddress.IPv4Network(pods).prefixlen)
-    if count > room:
+    most = 2 ** (24 - ipaddress.IPv4Network(pods).prefixlen)
+    if count > most:
         raise SettingsError(
-            "nodes.count", count, f"at most {room}: {PROJECT}:cluster.podCidr ({pods}) has no more"
+            "nodes.count", count, f"at most {most}: {PROJECT}:cluster.podCidr ({pods}) has no more"
         )
