@@ -334,8 +334,8 @@ PLUGIN = """
 import sys
 sys.path.insert(0, {root!r})
 from tests.unit.standins.test_base import Toy
-from standins.base import serve
-serve(Toy())
+from standins.server import run
+run(Toy())
 """
 
 
