@@ -139,10 +139,9 @@ def _patched(module: GoModule, into: Path) -> Path:
     """
     ours, copy = source(module), into / "upstream"
     shutil.copytree(module_dir(module.name), copy, copy_function=shutil.copyfile)
+    for folder in (copy, *copy.rglob("*/")):
+        folder.chmod(0o755)  # of Go's module cache they are read-only
     for file, own in module.patches.items():
-        # A folder of a module is read-only, and so is its copy.
-        (copy / file).parent.chmod(0o755)
-        (copy / file).unlink(missing_ok=True)
         shutil.copyfile(ours / own if (ours / own).exists() else copy / own, copy / file)
     (into / "go.mod").write_text(
         (ours / "go.mod").read_text("utf-8") + f"\nreplace {module.module} => {copy}\n", "utf-8"

@@ -23,7 +23,7 @@ class GoModule:
     cgo: bool = False
     stamps: dict[str, str] = field(default_factory=dict)  #: variable -> value
     release: str = ""  #: what the commands say they are: `version`, unless that is a commit
-    patches: dict[str, str] = field(default_factory=dict)  #: upstream's file -> the one in its place
+    patches: dict[str, str] = field(default_factory=dict)  #: upstream's file -> another for it
 
 
 @cache
