@@ -55,7 +55,7 @@ job = kubernetes.batch.v1.Job(
     "count",
     metadata={
         "namespace": space.metadata.name,
-        "annotations": {"pulumi.com/skipAwait": "true", "release": release.status.name},
+        "annotations": {"pulumi.com/skipAwait": "true"},
     },
     spec=kubernetes.batch.v1.JobSpecArgs(
         backoff_limit=0,
@@ -69,7 +69,7 @@ job = kubernetes.batch.v1.Job(
             ),
         ),
     ),
-    opts=inside,
+    opts=pulumi.ResourceOptions(provider=provider, depends_on=[release]),
 )
 pulumi.export("job", job.metadata.name)
 pulumi.export("revision", release.status.revision)
