@@ -165,7 +165,7 @@ def _module_digest(module_name: str) -> str:
 
 def _digest(module: GoModule, name: str) -> str:
     """The key of one binary: the sources and checksums, and how it is built."""
-    how = [module.commands[name], module.tags, module.cgo, module.stamps, GO_FLAGS]
+    how: list[object] = [module.commands[name], module.tags, module.cgo, module.stamps, GO_FLAGS]
     how += module.patches.items()
     return paths.digest_of(_module_digest(module.name), json.dumps(how), platform.machine())
 
