@@ -84,11 +84,13 @@ usage: tools ## what the last application on Spark used, with a picture (RUN=ano
 lint: tools ## ruff, types, shellcheck, actionlint, helm lint
 	@./toolchain/lint.sh
 
+# Files of tests go to the processes in this order, so that none works alone at the end.
+longest-first := tests/charts tests/jobs tests/engine tests/unit
 test: tools lint ## all tests that need no cloud
-	@$(python) -m pytest tests/unit tests/jobs tests/charts tests/engine
+	@$(python) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=10 $(longest-first)
 
 e2e: tools ## the whole chain on the local cloud, and nothing left of it (root)
-	@$(python) -m pytest tests/cloud tests/e2e
+	@$(python) -m pytest --durations=10 tests/cloud tests/e2e
 
 vm: tools ## the quick start on Debian in an emulated machine, an hour or two (root; DEBIAN=bookworm)
 	@$(python) -m tests.vm $(if $(DEBIAN),-- "$$DEBIAN")

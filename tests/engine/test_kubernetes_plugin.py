@@ -1,11 +1,10 @@
-"""The kubernetes stand-in under the real engine, with a kubeconfig that only an update knows."""
+"""Pulumi's plugin for Kubernetes, with a kubeconfig that only an update knows."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,10 @@ import pytest
 import yaml
 
 from tests.engine import kube_api
-from toolchain.builds import binary
 from toolchain.env import environment
 
 ROOT = Path(__file__).resolve().parents[2]
-STACK = "organization/standin/test"
+STACK = "organization/plugin/test"
 
 PROGRAM = """
 import pulumi
@@ -57,7 +55,7 @@ job = kubernetes.batch.v1.Job(
     "count",
     metadata={
         "namespace": space.metadata.name,
-        "annotations": {"pulumi.com/skipAwait": "true", "release": release.status.name},
+        "annotations": {"pulumi.com/skipAwait": "true"},
     },
     spec=kubernetes.batch.v1.JobSpecArgs(
         backoff_limit=0,
@@ -71,7 +69,7 @@ job = kubernetes.batch.v1.Job(
             ),
         ),
     ),
-    opts=inside,
+    opts=pulumi.ResourceOptions(provider=provider, depends_on=[release]),
 )
 pulumi.export("job", job.metadata.name)
 pulumi.export("revision", release.status.revision)
@@ -95,24 +93,14 @@ data: {greeting: "{{ .Values.greeting }}"}
 PASSWORD = "correct-horse-battery"
 
 
-def put_plugin(name: str, folder: Path) -> None:
-    """A stand-in from the sources as they are now: a plugin on PATH wins over an installed one."""
-    file = folder / f"pulumi-resource-{name}"
-    file.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m standins.{name} "$@"\n')
-    file.chmod(0o755)
-
-
 class Stack:
     """A stack of PROGRAM, with a backend of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        tools = environment()
         self.env = {
             **os.environ,
-            **tools,
-            "PATH": f"{folder / 'bin'}{os.pathsep}{tools['PATH']}",
-            "TINDERBOX_HELM": str(binary("helm")),
+            **environment(),
             "PULUMI_BACKEND_URL": f"file://{folder / 'state'}",
             "PULUMI_CONFIG_PASSPHRASE": "test",
         }
@@ -149,25 +137,23 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("standin")
-    for name in ("state", "bin", "tiny/templates", "random/templates"):
+    folder = tmp_path_factory.mktemp("plugin")
+    for name in ("state", "tiny/templates", "random/templates"):
         (folder / name).mkdir(parents=True)
     for name, text in CHARTS.items():
         (folder / name).write_text(text)
     (folder / "__main__.py").write_text(PROGRAM)
     project = {
-        "name": "standin",
+        "name": "plugin",
         "runtime": {"name": "python", "options": {"virtualenv": str(ROOT / ".venv")}},
     }
     (folder / "Pulumi.yaml").write_text(yaml.safe_dump(project))
-    for name in ("command", "kubernetes"):
-        put_plugin(name, folder / "bin")
     with kube_api.running() as api:
         (folder / "kubeconfig").write_text(api.kubeconfig)
         made = Stack(folder)
         yield made
         made.pulumi("destroy", "--yes", "--skip-preview")
-        assert not made.resources().keys() - {"standin-test"}
+        assert not made.resources().keys() - {"plugin-test"}
 
 
 def test_first_preview_knows_no_cluster_and_the_update_makes_all(stack):
