@@ -1,0 +1,47 @@
+"""States that the stand-in of Kubernetes' plugin wrote, until November 2026, as the plugin has them.
+
+The plugin compares with the inputs that it keeps among the outputs; without them it would make every
+object anew.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from console.stack import Stack
+
+_INPUTS, _FIRST_VERSION = "__inputs", "__initialApiVersion"
+_NO_OBJECTS = ("kubernetes:helm.sh/",)
+
+
+def adopt(stack: Stack) -> None:
+    """Brings the stack's state up to date, if it is of the stand-in's. It stays encrypted."""
+    state = json.loads(stack.pulumi("stack", "export", "--stack", stack.name, capture=True))
+    if not (found := complete(state["deployment"].get("resources") or [])):
+        return
+    print(f"state: {found} Kubernetes objects of an earlier plugin's are written anew", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "state.json"
+        file.write_text(json.dumps(state), "utf-8")
+        stack.pulumi("stack", "import", "--stack", stack.name, "--file", str(file), capture=True)
+
+
+def complete(resources: list[dict[str, Any]]) -> int:
+    """Gives objects the inputs that they lack; how many did."""
+    found = 0
+    for resource in resources:
+        outputs = resource.get("outputs") or {}
+        is_object = resource["type"].startswith("kubernetes:") and resource.get("custom")
+        if not is_object or resource["type"].startswith(_NO_OBJECTS) or _INPUTS in outputs:
+            continue
+        inputs = resource.get("inputs") or {}
+        resource["outputs"] = {
+            **outputs,
+            _INPUTS: inputs,
+            _FIRST_VERSION: inputs.get("apiVersion", outputs.get("apiVersion")),
+        }
+        found += 1
+    return found

@@ -1,0 +1,55 @@
+"""A state of the stand-in's is one of the official plugin's after it."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+from console import states
+
+
+def resource(type_: str, **more: Any) -> dict[str, Any]:
+    return {"type": type_, "custom": True, "inputs": {"apiVersion": "v1", "kind": "X"}, **more}
+
+
+SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "v"}
+
+
+def test_objects_get_the_inputs_that_they_lack_and_secrets_stay_encrypted():
+    lacks = resource("kubernetes:core/v1:Secret", outputs={"status": {}, "__fieldManager": "m"})
+    lacks["inputs"]["data"] = SECRET
+    has = resource("kubernetes:core/v1:Pod", outputs={"__inputs": {"kind": "Pod"}})
+    others = [
+        resource("kubernetes:helm.sh/v3:Release", outputs={"name": "a"}),
+        resource("aws:ec2/vpc:Vpc", outputs={"id": "vpc"}),
+        resource("pulumi:providers:kubernetes", outputs={}),
+        {"type": "tinderbox:index:SparkRelease", "outputs": {}},
+    ]
+    before = json.dumps([has, *others])
+    assert states.complete([lacks, has, *others]) == 1
+    assert json.dumps([has, *others]) == before
+    assert lacks["outputs"] == {
+        "status": {},
+        "__fieldManager": "m",
+        "__inputs": {"apiVersion": "v1", "kind": "X", "data": SECRET},
+        "__initialApiVersion": "v1",
+    }
+
+
+def test_a_state_is_written_only_where_something_was_missing(capsys):
+    calls = []
+    pods = [resource("kubernetes:core/v1:Pod", outputs={})]
+
+    def pulumi(*arguments: str, capture: bool) -> str:
+        calls.append(arguments[1])
+        if arguments[1] == "import":
+            with open(arguments[-1]) as file:
+                pods[:] = json.load(file)["deployment"]["resources"]
+        return json.dumps({"version": 3, "deployment": {"resources": pods}})
+
+    stack: Any = SimpleNamespace(name="local", pulumi=pulumi)
+    states.adopt(stack)
+    states.adopt(stack)
+    assert calls == ["export", "import", "export"]
+    assert "1 Kubernetes objects" in capsys.readouterr().out
