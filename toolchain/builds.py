@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import tempfile
@@ -133,7 +134,7 @@ def command_line(module: GoModule, commands: list[str], into: Path) -> list[str]
 
 def output_name(module: GoModule, command: str) -> str:
     """The file that `go build -o folder/` makes: named after the package, not after our command."""
-    package = module.commands[command]
+    package = re.sub(r"/v[0-9]+$", "", module.commands[command])  # go leaves a major version out
     return module.name if package == "." else package.rsplit("/", 1)[-1]
 
 
