@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 
-from console import opex, report, status, timings, ui, usage
+from console import backup, opex, report, status, timings, ui, usage
 from console.stack import LOCAL, ROOT, ConsoleError, Stack, find_input
 from localcloud.errors import CloudError
 from toolchain import paths, terminal
@@ -16,7 +16,7 @@ from toolchain.env import enter
 from toolchain.errors import ToolchainError
 
 # These work, and are not done when nobody reads any more what they print.
-_WORK = ("up", "destroy", "preview", "submit")
+_WORK = ("up", "destroy", "preview", "submit", "backup", "restore")
 
 
 def say(text: str) -> None:
@@ -24,8 +24,17 @@ def say(text: str) -> None:
     print(f"local cloud: {text}", flush=True)
 
 
-def up(stack: Stack, input_: str | None) -> None:
-    """From nothing to the top words, and where the time went."""
+def _control_plane(stack: Stack) -> str | None:
+    """The instance that is the control plane by the outputs; None where there is none."""
+    nodes = stack.outputs().get("nodes") if stack.exists() else None
+    return nodes[0]["instanceId"] if nodes else None
+
+
+def up(stack: Stack, input_: str | None, refresh: bool = False) -> None:
+    """From nothing to the top words, and where the time went.
+
+    refresh: looks first what is left of what there was, and makes anew what is gone.
+    """
     started = time.time()
     encoding, shared = stack.encoding, not stack.is_local
     text = find_input(input_, shared=shared, encoding=encoding) if input_ else None
@@ -38,8 +47,15 @@ def up(stack: Stack, input_: str | None) -> None:
     stack.folder.mkdir(parents=True, exist_ok=True)
     events = stack.folder / "events.jsonl"
     events.unlink(missing_ok=True)
+    before = _control_plane(stack) if refresh else None
+    if before:
+        stack.refresh()
     stack.up(events)
     status.require_answer(stack)
+    if before and before != _control_plane(stack):
+        print("\nThe control plane is another one: what is newer than its snapshot comes now\n")
+        stack.refresh()
+        stack.up(events)
     result = stack.outputs()["wordCount"]
     phases = timings.phases(timings.read_events(events), origin=started)
     if stack.is_local:
@@ -88,10 +104,13 @@ def parser() -> argparse.ArgumentParser:
     """The command line. What is empty is not given: make has no other way to say so."""
     made = argparse.ArgumentParser(prog="python -m console", description=__doc__)
     verbs = ["up", "destroy", "preview", "status", "ui", "outputs", "usage"]
-    verbs += ["opex", "opex-forward", "settings", "submit"]
+    verbs += ["opex", "opex-forward", "settings", "submit", "backup", "restore"]
     made.add_argument("verb", choices=verbs)
     made.add_argument("--stack", default=LOCAL)
     made.add_argument("--input", help="the text to count: a file or a folder")
+    made.add_argument("--refresh", default="", help="not empty: look first what is gone")
+    made.add_argument("--snapshot", default="", help="its name; without it, which there are")
+    made.add_argument("--yes", default="", help="not empty: don't ask")
     made.add_argument("--run", help="an application's id; by default that of the latest one")
     made.add_argument("--app", default="", help="to submit")
     made.add_argument("--arguments", default="", help="of the application, as in a shell")
@@ -105,12 +124,16 @@ def run(options: argparse.Namespace) -> int | None:
         return submit(options)
     stack = Stack(options.stack)
     if options.verb == "up":
-        up(stack, options.input)
+        up(stack, options.input, bool(options.refresh))
     elif options.verb == "destroy":
         destroy(stack)
     elif options.verb == "preview":
         stack.prepare()
         stack.preview("--diff")
+    elif options.verb == "backup":
+        backup.make(stack)
+    elif options.verb == "restore":
+        backup.restore(stack, options.snapshot, agreed=bool(options.yes))
     elif options.verb == "status":
         status.show(stack)
     elif options.verb == "ui":

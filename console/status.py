@@ -8,8 +8,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Generator
+from datetime import UTC, datetime
 
-from console import report
+from console import backup, report
 from console.stack import ConsoleError, Stack
 
 _SPARK_MASTER = "/api/v1/namespaces/spark/services/http:spark-master:8080/proxy/json/"
@@ -76,6 +77,8 @@ def show(stack: Stack) -> None:
     with kubeconfig(stack) as config:
         print(kubectl(stack, config, "get", "nodes", "-o", "wide"))
         print(kubectl(stack, config, "get", "pods", "--all-namespaces", "-o", "wide"))
+        records = kubectl(stack, config, *backup.RECORDS)
+        print("".join(f"{line}\n" for line in backup.describe(records, datetime.now(UTC))))
         print(_spark(json.loads(kubectl(stack, config, "get", "--raw", _SPARK_MASTER))))
     result = stack.outputs().get("wordCount")
     if result:

@@ -1,4 +1,4 @@
-"""What outlives the control plane: snapshots on the shared volume, and certificates renewed in time.
+"""What outlives a control plane: snapshots on the shared volume; certificates renewed in time.
 
 Both are timers on the control plane itself, so that they need nobody. How it comes back from a
 snapshot is init.sh's to say.

@@ -229,7 +229,7 @@ class KubeadmBootstrap(pulumi.ComponentResource):
                 "JOIN": token,
             },
             triggers=[control_plane.instance_id],
-            # Another control plane may be the same cluster: the script sees it, and nothing is made anew.
+            # Another control plane may be the same cluster: the script sees it.
             opts=pulumi.ResourceOptions.merge(self._after(after), same_trigger(1)),
         )
         return run_step(
@@ -251,7 +251,7 @@ class KubeadmBootstrap(pulumi.ComponentResource):
         )
 
     def _read_kubeconfig(self, node: Node, after: Sequence[pulumi.Resource]) -> pulumi.Output[str]:
-        """The operator's, with the public address: the name in it is known only inside the cluster."""
+        """The operator's, with the public address; the name in it is known only inside."""
         read = run_step(
             f"{node.name}-kubeconfig",
             node,

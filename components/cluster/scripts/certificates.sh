@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Renews the control plane's certificates when a third of their time is left, and then restarts its parts one after the
-# other. Prints until when they last.
+# other; with the argument "now", at once. Prints until when they last.
 set -euo pipefail
 
 export KUBECONFIG=/etc/kubernetes/admin.conf
@@ -49,7 +49,7 @@ runs_anew() {
   [[ -n $now && $now != "$2" ]]
 }
 
-if [[ ${1:-} == --now ]] || due; then
+if [[ ${1:-} == now ]] || due; then
   # An interruption between the two is made good: it is there until all parts have restarted.
   install -D /dev/null /etc/tinderbox/certificates-renewed
   kubeadm certs renew all --config "$configuration" >/dev/null
@@ -65,5 +65,6 @@ end=$(times | cut -d " " -f 2 | sort --numeric-sort | head -n 1)
 ca=$(seconds </etc/kubernetes/pki/ca.crt)
 kubectl --namespace kube-system create configmap tinderbox-certificates --dry-run=client --output yaml \
   --from-literal "until=$(date --utc --date "@$end" +%FT%TZ)" \
+  --from-literal "days=$(($(sed -n 's/^certificateValidityPeriod: \([0-9]*\)h.*/\1/p' "$configuration") / 24))" \
   --from-literal "ca=$(date --utc --date "@${ca#* }" +%FT%TZ)" | kubectl apply --filename - >/dev/null
 say "the control plane's certificates last until $(date --utc --date "@$end" +%FT%TZ)"

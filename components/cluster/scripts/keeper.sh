@@ -9,6 +9,7 @@ put /usr/local/sbin/tinderbox-snapshot 0755 <<<"$SNAPSHOT"
 put /usr/local/sbin/tinderbox-restore 0755 <<<"$RESTORE"
 put /usr/local/sbin/tinderbox-certificates 0755 <<<"$CERTIFICATES"
 put /etc/tinderbox/snapshots.conf <<END
+SNAPSHOT_MINUTES=$SNAPSHOT_MINUTES
 SNAPSHOTS_KEPT=$SNAPSHOTS_KEPT
 SNAPSHOT_DAYS=$SNAPSHOT_DAYS
 END
@@ -39,7 +40,7 @@ AccuracySec=1s
 WantedBy=timers.target
 END
 }
-timer tinderbox-snapshot "Snapshots of the control plane" "${SNAPSHOT_MINUTES}min" "/usr/local/sbin/tinderbox-snapshot --why timer"
+timer tinderbox-snapshot "Snapshots of the control plane" "${SNAPSHOT_MINUTES}min" "/usr/local/sbin/tinderbox-snapshot timer"
 timer tinderbox-certificates "Renews the control plane's certificates" 6h /usr/local/sbin/tinderbox-certificates
 systemctl daemon-reload
 start_service tinderbox-snapshot.timer

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Brings the state of a snapshot back onto this control plane, which lives. Pods of today that the snapshot does not
 # know end; machines stay the nodes that they are.
-# With the argument "--list", prints what there is; else the argument is a snapshot's name.
+# The argument is the name of a snapshot; without it, their names are printed.
 set -euo pipefail
 
 export KUBECONFIG=/etc/kubernetes/admin.conf
-if [[ ${1:-} == --list ]]; then
+name=${1:-}
+if [[ -z $name ]]; then
   list_snapshots
   exit 0
 fi
-name=${1:?"a snapshot's name"}
 [[ $name == *[!A-Za-z0-9.-]* || ! -e $SNAPSHOTS/$name ]] && fail "there is no snapshot $name; there are: $(list_snapshots | tr '\n' ' ')"
 
 manifests=/etc/kubernetes/manifests
@@ -52,7 +52,7 @@ settle_nodes() {
 fetch_etcd_tools "$(sed -n 's/^ *image: //p' "$manifests/etcd.yaml")"
 open_snapshot "$name" "$work/snapshot" || exit 1
 cmp --silent "$work/snapshot/pki/ca.crt" /etc/kubernetes/pki/ca.crt || fail "$name is of another cluster than this one"
-tinderbox-snapshot --why "before $name was brought back"
+tinderbox-snapshot "before $name was brought back"
 mkdir "$work/node"
 for node in $(kubectl get nodes --output name); do
   kubectl get "$node" --output yaml | grep -vE '^  (resourceVersion|uid|creationTimestamp):' >"$work/$node"
@@ -74,6 +74,6 @@ mv "$data/member" "$data/before"
 mv "$restored" "$data/member"
 start
 wait_for 240 "the API to answer" kubectl get --raw /readyz
-rm -rf "$data/before"
+rm -rf "$data/before" "${restored%/*}"
 wait_for 60 "the nodes to be as they are" settle_nodes
 say "the cluster is as it was at $(about "$work/snapshot" made), with the machines of today"

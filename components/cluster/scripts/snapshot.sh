@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
 # Writes a snapshot of this control plane to the shared volume, whole or not at all; prints its name and size.
-# With the argument "--why WORDS", says in it what for.
-# /etc/tinderbox/snapshots.conf has SNAPSHOTS_KEPT and SNAPSHOT_DAYS: the newest ones stay, and the last one of each of
-# the last days.
+# The argument, if any, says what for.
+# /etc/tinderbox/snapshots.conf says how often, and what is kept: the newest SNAPSHOTS_KEPT, and the last one of
+# each of the last SNAPSHOT_DAYS.
 set -euo pipefail
 
-why=by hand
-[[ ${1:-} != --why ]] || why=$2
+why=${1:-by hand}
 export KUBECONFIG=/etc/kubernetes/admin.conf
 # shellcheck source=/dev/null
 source /etc/tinderbox/snapshots.conf
@@ -15,7 +14,7 @@ reserve=$((1 << 30))
 
 mountpoint -q /srv/shared || fail "/srv/shared is not mounted: no snapshot was written"
 install -d -m 0700 /srv/shared/tinderbox "$SNAPSHOTS"
-install -d /run/tinderbox
+mkdir -p /run/tinderbox/
 exec 9>/run/tinderbox/snapshot.lock
 flock 9
 work=$(mktemp -d)
@@ -40,7 +39,8 @@ prune() {
 # report: for `make status`, where the cluster keeps it.
 report() {
   kubectl --namespace kube-system create configmap tinderbox-backup --dry-run=client --output yaml \
-    --from-literal "newest=$name" --from-literal "bytes=$bytes" --from-literal "kept=$(list_snapshots | wc -l)" |
+    --from-literal "newest=$name" --from-literal "bytes=$bytes" --from-literal "kept=$(list_snapshots | wc -l)" \
+    --from-literal "minutes=$SNAPSHOT_MINUTES" |
     kubectl apply --filename - >/dev/null
 }
 
