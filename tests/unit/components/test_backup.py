@@ -1,4 +1,4 @@
-"""Snapshots of the control plane and its certificates: the scripts with real gpg, tar and openssl."""
+"""Snapshots of the control plane, and its certificates: with real gpg, tar and openssl."""
 
 from __future__ import annotations
 
@@ -198,7 +198,9 @@ def test_etcds_tools_are_those_of_its_image(control_plane):
         "ctr",
         f"""[[ $4 == mount ]] || exit 0
         mkdir -p "$6{root}/usr/local/bin" && cd {root}/usr/local/lib/tinderbox
-        for tool in etcdctl etcdutl; do (cat $tool; echo '# newer') >"$6{root}/usr/local/bin/$tool"; done""",
+        for tool in etcdctl etcdutl; do
+          (cat $tool; echo '# newer') >"$6{root}/usr/local/bin/$tool"
+        done""",
     )
     box.fake("rmdir")
     assert control_plane.snapshot().returncode == 0
@@ -393,8 +395,9 @@ def certificate(box: Sandbox, path: str, ago: int, left: int) -> None:
     file = box.file(path, "")
     key, config = box.file("/key", ""), box.file("/ca.cnf", "")
     config.write_text(
-        f"[ca]\ndefault_ca=d\n[d]\ndatabase={box.file('/index', '')}\nserial={box.file('/serial')}\n"
-        f"new_certs_dir={box.root}\ndefault_md=default\npolicy=p\nunique_subject=no\n[p]\nCN=supplied\n"
+        f"[ca]\ndefault_ca=d\n[d]\ndatabase={box.file('/index', '')}\n"
+        f"serial={box.file('/serial')}\nnew_certs_dir={box.root}\ndefault_md=default\n"
+        "policy=p\nunique_subject=no\n[p]\nCN=supplied\n"
     )
     box.file("/serial", "01\n")
     request = ["openssl", "req", "-new", "-newkey", "ed25519", "-nodes", "-subj", "/CN=x"]
@@ -419,7 +422,10 @@ esac
 CONTAINERS = """
 touch "$SANDBOX/stopped"
 case $1 in
-  ps) part=${!#}; part=${part#^}; part=${part%$}; echo "$part-$(grep -cx "$part" "$SANDBOX/stopped")" ;;
+  ps)
+    part=${!#} part=${part#^} part=${part%$}
+    echo "$part-$(grep -cx "$part" "$SANDBOX/stopped")"
+    ;;
   stop) [[ ! -e $SANDBOX/stuck ]] || exit 1; echo "${2%-*}" >>"$SANDBOX/stopped" ;;
 esac
 """
