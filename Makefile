@@ -38,7 +38,7 @@ tools: ## Pulumi, helm, kubectl and the Python environment: found, downloaded or
 	@python3 -m toolchain tools
 
 up: tools ## from nothing to a word count (STACK=local INPUT=a file or a folder; REFRESH=1 looks what is gone)
-	@$(console) --input="$$INPUT" --refresh="$$REFRESH" up
+	@$(console) --input="$$INPUT" $(if $(REFRESH),--refresh )up
 
 preview: tools ## what an update would change
 	@$(console) preview
@@ -50,7 +50,7 @@ backup: tools ## a snapshot of the control plane, on the shared volume
 	@$(console) backup
 
 restore: tools ## SNAPSHOT=its name brings that state back, after asking (YES=1: without); else lists them
-	@$(console) --snapshot="$$SNAPSHOT" --yes="$$YES" restore
+	@$(console) --snapshot="$$SNAPSHOT" $(if $(YES),--yes )restore
 
 status: tools ## machines, nodes, pods, Spark, the last result
 	@$(console) status

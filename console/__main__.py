@@ -108,9 +108,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("verb", choices=verbs)
     made.add_argument("--stack", default=LOCAL)
     made.add_argument("--input", help="the text to count: a file or a folder")
-    made.add_argument("--refresh", default="", help="not empty: look first what is gone")
+    made.add_argument("--refresh", action="store_true", help="look first what is gone")
     made.add_argument("--snapshot", default="", help="its name; without it, which there are")
-    made.add_argument("--yes", default="", help="not empty: don't ask")
+    made.add_argument("--yes", action="store_true", help="don't ask")
     made.add_argument("--run", help="an application's id; by default that of the latest one")
     made.add_argument("--app", default="", help="to submit")
     made.add_argument("--arguments", default="", help="of the application, as in a shell")
@@ -124,7 +124,7 @@ def run(options: argparse.Namespace) -> int | None:
         return submit(options)
     stack = Stack(options.stack)
     if options.verb == "up":
-        up(stack, options.input, bool(options.refresh))
+        up(stack, options.input, options.refresh)
     elif options.verb == "destroy":
         destroy(stack)
     elif options.verb == "preview":
@@ -133,7 +133,7 @@ def run(options: argparse.Namespace) -> int | None:
     elif options.verb == "backup":
         backup.make(stack)
     elif options.verb == "restore":
-        backup.restore(stack, options.snapshot, agreed=bool(options.yes))
+        backup.restore(stack, options.snapshot, agreed=options.yes)
     elif options.verb == "status":
         status.show(stack)
     elif options.verb == "ui":

@@ -87,6 +87,9 @@ def test_a_name_arrives_as_it_was_written(make: Made, name: str) -> None:
     ("target", "arguments"),
     [
         ("up STACK", "-m console --stack=X --input= up"),
+        ("up REFRESH", "-m console --stack=local --input= --refresh up"),
+        ("restore SNAPSHOT", "-m console --stack=local --snapshot=X restore"),
+        ("restore YES", "-m console --stack=local --snapshot= --yes restore"),
         ("destroy STACK", "-m console --stack=X destroy"),
         ("usage RUN", "-m console --stack=local --run=X usage"),
         ("submit APP", "-m console --stack=local --app=X --arguments= --options= submit"),

@@ -49,7 +49,7 @@ pki=/etc/kubernetes/pki/etcd
 "$ETCD_TOOLS/etcdctl" --endpoints https://127.0.0.1:2379 --cacert "$pki/ca.crt" --cert "$pki/healthcheck-client.crt" \
   --key "$pki/healthcheck-client.key" snapshot save "$work/etcd.db" >/dev/null 2>"$work/said" ||
   fail "etcd gave no snapshot: $(tail -n 1 "$work/said")"
-"$ETCD_TOOLS/etcdutl" snapshot status "$work/etcd.db" >/dev/null || fail "etcd's snapshot is not sound"
+is_sound "$work/etcd.db" || fail "etcd's snapshot is not sound"
 version=$(kubeadm version --output short)
 printf '%s\n' "made=$(date --utc +%FT%TZ)" "why=$why" "kubernetes=${version#v}" "node=$(hostname)" >"$work/about"
 here=()
