@@ -16,16 +16,20 @@ manifests=/etc/kubernetes/manifests
 stopped=/etc/kubernetes/stopped-for-restore
 data=/var/lib/etcd
 parts=(kube-scheduler kube-controller-manager kube-apiserver etcd)
-work=$(mktemp -d)
+work=$(mktemp -d "${TMPDIR:-/var/tmp}/restore.XXXXXX")
 
-# start: the parts of the control plane run; also after a failure, and one that ended before this.
+# start: the parts of the control plane run, with the data of before where the other is not there whole.
 start() {
   local part
+  [[ -e $data/member ]] || mv "$data/before" "$data/member"
   for part in "${parts[@]}"; do
     [[ ! -e $stopped/$part.yaml ]] || mv "$stopped/$part.yaml" "$manifests/$part.yaml"
   done
 }
 trap 'start; rm -rf "$work"' EXIT
+
+# What a call that was killed left is put right first.
+start
 
 none_runs() {
   local part

@@ -17,7 +17,8 @@ install -d -m 0700 /srv/shared/tinderbox "$SNAPSHOTS"
 mkdir -p /run/tinderbox/
 exec 9>/run/tinderbox/snapshot.lock
 flock 9
-work=$(mktemp -d)
+# Not in memory, as /tmp may be.
+work=$(mktemp -d "${TMPDIR:-/var/tmp}/snapshot.XXXXXX")
 draft=$SNAPSHOTS/.draft
 trap 'rm -rf "$work" "$draft"' EXIT
 

@@ -374,9 +374,23 @@ def test_one_of_another_cluster_changes_nothing(living):
     assert living.sandbox.file("/var/lib/etcd/member/db").read_text() == "tuesday"
 
 
-def test_a_failure_in_the_middle_leaves_a_control_plane_that_runs(living):
+def test_one_that_was_killed_is_put_right_by_the_next(living):
+    box = living.sandbox
     before = manifests(living)
-    living.sandbox.fake("mv", '[[ $1 != */etcd/member ]] && exec /bin/mv "$@"')
+    box.file("/etc/kubernetes/stopped-for-restore/etcd.yaml", "")
+    box.file("/etc/kubernetes/manifests/etcd.yaml").rename(
+        box.file("/etc/kubernetes/stopped-for-restore/etcd.yaml")
+    )
+    box.file("/var/lib/etcd/member").rename(box.file("/var/lib/etcd/before"))
+    assert living.restore(living.names()[0]).returncode == 0
+    assert manifests(living) == before
+    assert box.file("/var/lib/etcd/member/db").read_text() == "monday"
+
+
+@pytest.mark.parametrize("at", ["/etcd/member", "/restored/member"])
+def test_a_failure_in_the_middle_leaves_a_control_plane_that_runs(living, at):
+    before = manifests(living)
+    living.sandbox.fake("mv", f'[[ $1 != *{at} ]] && exec /bin/mv "$@"')
     assert living.restore(living.names()[0]).returncode != 0
     assert manifests(living) == before
     assert living.sandbox.file("/var/lib/etcd/member/db").read_text() == "tuesday"
