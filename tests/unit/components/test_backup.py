@@ -293,6 +293,26 @@ def test_a_broken_one_is_named_and_the_one_before_is_taken(successor, spoil):
     assert successor.box.file("/var/lib/etcd/member/db").read_text() == "monday"
 
 
+@pytest.mark.parametrize(
+    ("name", "content"), [("etcd.db", "torn"), ("pki/sa.key", ""), ("about", ""), ("etcd.db", None)]
+)
+def test_so_is_one_that_opens_but_is_not_whole(successor, tmp_path, name, content):
+    inside = tmp_path / "inside"
+    files = dict.fromkeys(["about", "etcd.db", "tinderbox.yaml", "pki/ca.crt", *KEYS], "x")
+    for path, text in {**files, name: content}.items():
+        if text is not None:
+            (inside / path).parent.mkdir(parents=True, exist_ok=True)
+            (inside / path).write_text(text)
+    bad = f"{FOLDER}/2999-01-01T00-00-00Z.snapshot"
+    successor.box.file("/etc/tinderbox/backup.key", KEY)
+    seal = f"tar -c -C {inside} . | sealed --symmetric >{bad}"
+    assert successor.box.run(f"{program('snapshot_lib.sh')}\n{seal}").returncode == 0
+    ran = successor.init()
+    assert ran.returncode == 0, ran.stderr
+    assert "can't be used: there is no sound control plane in it" in ran.stdout
+    assert successor.box.file("/var/lib/etcd/member/db").read_text() == "monday"
+
+
 def test_anothers_alone_makes_no_cluster_of_it_and_none_anew(successor):
     ran = successor.init(BACKUP_KEY="YW5vdGhlcg==")
     assert ran.returncode == 1
