@@ -25,7 +25,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export PYTHONUTF8 := 1
 
 python := .venv/bin/python
-console = $(python) -m console --stack="$$STACK"
+console = $(python) -m console
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -38,60 +38,62 @@ tools: ## Pulumi, helm, kubectl and the Python environment: found, downloaded or
 	@python3 -m toolchain tools
 
 up: tools ## from nothing to a word count (STACK=local INPUT=a file or a folder; REFRESH=1 looks what is gone)
-	@$(console) --input="$$INPUT" $(if $(REFRESH),--refresh )up
+	@$(console) up --stack="$$STACK" --input="$$INPUT"$(if $(REFRESH), --refresh)
 
 preview: tools ## what an update would change
-	@$(console) preview
+	@$(console) preview --stack="$$STACK"
 
 destroy: tools ## takes the stack away, and with it its machines
-	@$(console) destroy
+	@$(console) destroy --stack="$$STACK"
 
 backup: tools ## a snapshot of the control plane, on the shared volume
-	@$(console) backup
+	@$(console) backup --stack="$$STACK"
 
 restore: tools ## SNAPSHOT=its name brings that state back, after asking (YES=1: without); else lists them
-	@$(console) --snapshot="$$SNAPSHOT" $(if $(YES),--yes )restore
+	@$(console) restore --stack="$$STACK" --snapshot="$$SNAPSHOT"$(if $(YES), --yes)
 
 status: tools ## machines, nodes, pods, Spark, the last result
-	@$(console) status
+	@$(console) status --stack="$$STACK"
 
 ui: tools ## forwards the web pages (Spark, history, drivers, costs) to this machine
-	@$(console) ui
+	@$(console) ui --stack="$$STACK"
 
 opex: tools ## CPU, memory and cost by namespace; waits for the first data
-	@$(console) opex
+	@$(console) opex --stack="$$STACK"
 
 opex-forward: tools ## a port of this machine to the cost analytics' own page
-	@$(console) opex-forward
+	@$(console) opex-forward --stack="$$STACK"
 
 outputs: ## the stack's outputs as JSON
 	@python3 -m toolchain tools >&2
-	@$(console) outputs
+	@$(console) outputs --stack="$$STACK"
 
 settings: tools ## the stack's settings, and where each comes from
-	@$(console) settings
+	@$(console) settings --stack="$$STACK"
 
 submit: ## one application: APP=spark_jobs/pi.py ARGS=100 OPTIONS="--master kubernetes"
 	@python3 -m toolchain tools >&2
-	@$(console) --app="$$APP" --arguments="$$ARGS" --options="$$OPTIONS" submit
+	@$(console) submit --stack="$$STACK" --options="$$OPTIONS" --arguments="$$ARGS" -- "$$APP"
 
 image: tools ## an image of your own (NAME= CONTEXT=a folder; REGISTRY=docker.io/me, else the local cloud's)
-	@$(python) -m console.image --registry="$$REGISTRY" -- "$$NAME" "$$CONTEXT"
+	@$(console) image --registry="$$REGISTRY" -- "$$NAME" "$$CONTEXT"
 
 jars: tools ## Java packages in .tinderbox/jars (NAME=s3, or any name and PACKAGES=GROUP:ARTIFACT:VERSION)
 	@python3 -m toolchain jars --packages="$$PACKAGES" -- "$${NAME:-s3}"
 
 usage: tools ## what the last application on Spark used, with a picture (RUN=another one's id)
-	@$(console) --run="$$RUN" usage
+	@$(console) usage --stack="$$STACK" --run="$$RUN"
 
 lint: tools ## ruff, types, shellcheck, actionlint, helm lint
 	@./toolchain/lint.sh
 
+# Files of tests go to the processes in this order, so that none works alone at the end.
+longest-first := tests/charts tests/jobs tests/engine tests/unit
 test: tools lint ## all tests that need no cloud
-	@$(python) -m pytest tests/unit tests/jobs tests/charts tests/engine
+	@$(python) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=10 $(longest-first)
 
 e2e: tools ## the whole chain on the local cloud, and nothing left of it (root)
-	@$(python) -m pytest tests/cloud tests/e2e
+	@$(python) -m pytest --durations=10 tests/cloud tests/e2e
 
 vm: tools ## the quick start on Debian in an emulated machine, an hour or two (root; DEBIAN=bookworm)
 	@$(python) -m tests.vm $(if $(DEBIAN),-- "$$DEBIAN")

@@ -1,14 +1,13 @@
-"""`make backup`, `make restore`, and what `make status` says of snapshots and certificates.
+"""Snapshots and certificates as the console sees them: the control plane does the work.
 
-The control plane does the work; its programs are called by SSH with the stack's key.
+Its programs are called by SSH with the stack's key; what it tells of them is in the cluster.
 """
 
 from __future__ import annotations
 
-import json
 import shlex
 import subprocess
-import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -55,42 +54,13 @@ def on_control_plane(stack: Stack, *command: str, capture: bool = False) -> str:
     return done.stdout or ""
 
 
-def make(stack: Stack) -> None:
-    """Makes a snapshot now, and prints its name."""
-    on_control_plane(stack, "tinderbox-snapshot", "make backup")
+def describe(kept: Mapping[str, Mapping[str, str]], now: datetime) -> list[str]:
+    """For `make status`: a line on snapshots and one on certificates, with warnings.
 
-
-def restore(stack: Stack, snapshot: str, *, agreed: bool) -> None:
-    """Brings a snapshot's state back onto the living control plane, after asking.
-
-    Without a name, prints what there is. Raises ConsoleError where nobody agrees.
+    kept: by name, the ConfigMaps in which the control plane tells of both.
     """
-    if not snapshot:
-        found = on_control_plane(stack, "tinderbox-restore", capture=True)
-        print(found or "there is no snapshot yet; `make backup` makes one", end="\n" * (not found))
-        return
-    print(f"All that has changed in the cluster of stack {stack.name} since {snapshot} is lost;")
-    print("a snapshot of today is made first, and the API is away for about a minute.")
-    if not agreed:
-        if not sys.stdin.isatty():
-            raise ConsoleError("nobody is here to be asked: make restore SNAPSHOT=... YES=1")
-        if input("Bring it back? (yes/no) ").strip().lower() != "yes":
-            raise ConsoleError("nothing was changed")
-    on_control_plane(stack, "tinderbox-restore", snapshot)
-    print("What Pulumi has made since is made again by: make up REFRESH=1")
-
-
-#: What the control plane keeps of both in the cluster, for kubectl to get.
-RECORDS = ["--namespace", "kube-system", "get", "configmap", "--ignore-not-found"]
-RECORDS += ["--output", "json", "tinderbox-backup", "tinderbox-certificates"]
-
-
-def describe(records: str, now: datetime) -> list[str]:
-    """For `make status`: what RECORDS say, a line on snapshots and one on certificates."""
-    items = json.loads(records)["items"] if records.strip() else []
-    found = {item["metadata"]["name"]: item["data"] for item in items}
     said = []
-    if backup := found.get("tinderbox-backup"):
+    if backup := kept.get("tinderbox-backup"):
         age = now - _when(backup["newest"], _NAME)
         said.append(
             f"Snapshots: {backup['kept']}, the newest {_words(age)} old ({backup['newest']})"
@@ -100,7 +70,7 @@ def describe(records: str, now: datetime) -> list[str]:
                 f"WARNING: one is due every {backup['minutes']} minutes; on the control plane"
                 " `journalctl -u tinderbox-snapshot` says what is wrong"
             )
-    if certificates := found.get("tinderbox-certificates"):
+    if certificates := kept.get("tinderbox-certificates"):
         left, ca = (_when(certificates[key], _TIME) - now for key in ("until", "ca"))
         said.append(f"Certificates: {left.days} days left, the CA's {ca.days}")
         if left.days < _SOON and left < timedelta(days=int(certificates["days"])) / 3:

@@ -22,6 +22,8 @@ class GoModule:
     tags: list[str] = field(default_factory=list)
     cgo: bool = False
     stamps: dict[str, str] = field(default_factory=dict)  #: variable -> value
+    release: str = ""  #: what the commands say they are: `version`, unless that is a commit
+    patches: dict[str, str] = field(default_factory=dict)  #: upstream's file -> another for it
 
 
 @cache
@@ -32,16 +34,22 @@ def pins() -> dict[str, Any]:
 
 @cache
 def go_modules() -> dict[str, GoModule]:
-    """The tables [go.*] by name, `{version}` in their stamps filled in."""
+    """The tables [go.*] by name, `{version}` and `{release}` in their stamps filled in."""
     found = {}
     for name, table in pins()["go"].items():
+        version, release = table["version"], table.get("release", table["version"])
         stamps = {
-            variable: value.format(version=table["version"])
+            variable: value.format(version=version, release=release)
             for variable, value in table.get("stamps", {}).items()
         }
-        fields: dict[str, Any] = {**table, "stamps": stamps}
+        fields: dict[str, Any] = {**table, "release": release, "stamps": stamps}
         found[name] = GoModule(name=name, **fields)
     return found
+
+
+def builder_of(command: str) -> GoModule | None:
+    """The module whose build makes a command, if one does."""
+    return next((m for m in go_modules().values() if command in m.commands), None)
 
 
 def requirement_version(package: str) -> str:

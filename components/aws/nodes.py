@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypedDict
 
 import pulumi
@@ -18,6 +19,7 @@ from components.aws.network import NetworkStack
 from components.engine.fixed import fixed
 from components.node import Machine, Node
 from components.settings import NodesSettings, SettingsError
+from submission.programs import body_of
 
 # Debian's own account; its images are the same on AWS and on the local cloud.
 _DEBIAN_OWNER = "136693071363"
@@ -32,13 +34,7 @@ _LEAST_MEMORY_MIB = 2048
 # Debian's images rewrite /etc/hosts at every boot, and with it the control plane's name.
 _USER_DATA = "#cloud-config\nmanage_etc_hosts: false\n"
 
-# Prints the private key, then the public key; nothing stays on the disk.
-_MAKE_KEY = """set -eu
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-ssh-keygen -q -t ed25519 -N '' -C tinderbox -f "$folder/key"
-cat "$folder/key" "$folder/key.pub"
-"""
+_MAKE_KEY = Path(__file__).parents[1] / "scripts" / "make_key.sh"
 
 
 def check_instance_type(type_: str, vcpus: int, memory_mib: int, architectures: list[str]) -> None:
@@ -159,7 +155,7 @@ class KubeNodes(pulumi.ComponentResource):
         """Made once, kept as a secret in the state, so that a teammate's update has it as well."""
         made = command.local.Command(
             f"{self._name}-key",
-            create=_MAKE_KEY,
+            create=body_of(_MAKE_KEY),
             logging=command.local.Logging.NONE,
             add_previous_output_in_env=False,
             opts=pulumi.ResourceOptions(parent=self, additional_secret_outputs=["stdout"]),

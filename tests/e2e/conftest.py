@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from console.cluster import connect
 from console.stack import ROOT, Stack
-from console.status import kubeconfig
 
 SPACES = [" ", "  ", "\t", "\n", "\r\n", "\u00a0", "\u2003", "\u3000"]
 
@@ -87,7 +87,7 @@ class Up:
 
     def kubectl(self, *arguments: str, check: bool = True) -> str:
         """What kubectl prints."""
-        with kubeconfig(self.stack) as config:
+        with connect(self.stack).kubeconfig() as config:
             done = subprocess.run(
                 ["kubectl", "--kubeconfig", config, *arguments],
                 env=self.stack.env,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from components.aws.nodes import _MAKE_KEY, check_instance_type
+from components.aws.nodes import check_instance_type
 from components.settings import SettingsError
 from tests.unit.plan import T3_MEDIUM, Plan, plan, planned
 
@@ -125,6 +126,13 @@ def test_neither_key_command_is_logged():
         assert planned().one(name, "command:local:Command").inputs["logging"] == "none"
 
 
+def test_no_stack_that_there_is_gets_another_key():
+    """Its nodes would all be replaced: the text is the one that is in their states."""
+    create = planned().one("key", "command:local:Command").inputs["create"]
+    known = "5c33a67c14e03078634d54e5e17b3e36d504560e98c965a7111f1bea8a4c1519"
+    assert hashlib.sha256(create.encode()).hexdigest() == known
+
+
 def test_the_key_file_is_for_its_owner_only(tmp_path):
     create = planned().one("key-file").inputs["create"]
     subprocess.run(["sh", "-c", create], cwd=tmp_path, input=b"PRIVATE\n", check=True)
@@ -138,7 +146,8 @@ def test_the_key_file_is_for_its_owner_only(tmp_path):
 
 def test_a_key_is_made_and_nothing_of_it_stays(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    made = subprocess.run(["sh", "-c", _MAKE_KEY], capture_output=True, text=True, check=True)
+    create = planned().one("key", "command:local:Command").inputs["create"]
+    made = subprocess.run(["sh", "-c", create], capture_output=True, text=True, check=True)
     *private, public = made.stdout.strip().splitlines()
     assert private[0] == "-----BEGIN OPENSSH PRIVATE KEY-----"
     assert private[-1] == "-----END OPENSSH PRIVATE KEY-----"

@@ -236,7 +236,6 @@ def test_triggers_replace_and_all_else_updates(engine: Engine, command: Any) -> 
     assert found.paths == {"create": "UPDATE", "delete": "UPDATE", "stdin": "ADD"}
     found = engine.diff(token, old, {**old, "triggers": [UNKNOWN]})
     assert (found.paths, found.replaces) == ({"triggers[0]": "UPDATE_REPLACE"}, ["triggers"])
-    assert not found.delete_before_replace
 
 
 def test_preview_runs_nothing_and_knows_no_output(

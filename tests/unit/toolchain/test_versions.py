@@ -61,6 +61,12 @@ def test_what_is_built_is_what_go_sum_was_made_for(module):
 def test_stamps_have_their_version_filled_in():
     stamps = versions.go_modules()["kubernetes"].stamps
     assert stamps["k8s.io/component-base/version.gitVersion"] == "v1.36.4"
+    assert list(versions.go_modules()["pulumi-kubernetes"].stamps.values()) == ["4.25.0"]
+
+
+def test_the_plugin_that_is_built_is_of_its_sdks_release():
+    release = versions.go_modules()["pulumi-kubernetes"].release
+    assert release == versions.requirement_version("pulumi-kubernetes")
 
 
 def test_plugins_are_asked_for_in_the_versions_of_the_sdks():
