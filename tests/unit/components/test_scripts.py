@@ -369,7 +369,7 @@ INIT = {
     "NODE_LABELS": "a/b=c d=e",
     "TAKES_WORK": "false",
     "BACKUP_KEY": "QkFDS1VQ",
-    "CERTIFICATE_DAYS": 365,
+    "CERTIFICATE_DAYS": "365",
 }
 INIT_SCRIPTS = ("kubelet_lib.sh", "snapshot_lib.sh", "init.sh")
 
