@@ -91,6 +91,9 @@ def test_a_lost_control_plane_comes_back_with_all_that_was_in_the_cluster(up: Up
     assert {node["metadata"]["name"] for node in up.get("nodes")["items"]} == {
         node["hostName"] for node in after
     }
+    # The pod network reaches the new control plane once flannel has seen it: a minute or two.
+    master = "/api/v1/namespaces/spark/services/http:spark-master:8080/proxy/json/"
+    _wait_for(lambda: bool(up.kubectl("get", "--raw", master, check=False)))
     # Not drained, not restarted, not joined anew.
     now = _pods_of_workers(up)
     assert pods.items() <= now.items()
