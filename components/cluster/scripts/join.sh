@@ -12,9 +12,9 @@ if [[ -e $done_mark && $(<"$done_mark") == "$ca_hash" ]]; then
   if [[ -e $behind_mark && $(<"$behind_mark") != "$CONTROL_PLANE" ]]; then
     say "the same cluster has another control plane"
     # At its start the kubelet makes its node known, which may be missing there; pods run on. kube-proxy has a copy of
-    # /etc/hosts from its own start.
+    # /etc/hosts from its own start, and flannel waits for the control plane that was.
     systemctl restart kubelet
-    crictl ps --quiet --name '^kube-proxy$' | xargs --no-run-if-empty crictl stop >/dev/null
+    crictl ps --quiet --name '^kube-(proxy|flannel)$' | xargs --no-run-if-empty crictl stop >/dev/null
   fi
   put "$behind_mark" <<<"$CONTROL_PLANE"
   exit 0

@@ -597,7 +597,7 @@ def test_the_same_cluster_behind_another_control_plane_is_not_joined_anew(node):
     assert "the same cluster has another control plane" in join(node, **moved)
     assert len(node.calls("kubeadm")) == 1
     assert node.calls("systemctl") == ["restart kubelet"]
-    assert node.calls("crictl") == ["ps --quiet --name ^kube-proxy$", "stop 12ab"]
+    assert node.calls("crictl") == ["ps --quiet --name ^kube-(proxy|flannel)$", "stop 12ab"]
     assert "10.42.0.9 cp.internal" in node.file("/etc/hosts").read_text()
     assert join(node, **moved) == ""
     assert len(node.calls("systemctl")) == 1
