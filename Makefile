@@ -1,6 +1,9 @@
 # make up, make test: everything else is in the README.
 STACK ?= local
 INPUT ?=
+REFRESH ?=
+SNAPSHOT ?=
+YES ?=
 APP ?= spark_jobs/pi.py
 ARGS ?=
 OPTIONS ?=
@@ -13,7 +16,7 @@ DEBIAN ?=
 
 # As they were written: they reach a recipe by its environment, so that neither make nor the shell
 # runs what stands in a name.
-given := STACK INPUT APP ARGS OPTIONS RUN NAME CONTEXT REGISTRY PACKAGES DEBIAN
+given := STACK INPUT REFRESH SNAPSHOT YES APP ARGS OPTIONS RUN NAME CONTEXT REGISTRY PACKAGES DEBIAN
 $(foreach name,$(given),$(eval override $(name) := $$(value $(name))))
 export $(given)
 # What would change Python or a shell before they can put it aside themselves (toolchain/env.py).
@@ -26,7 +29,7 @@ console = $(python) -m console
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help tools up destroy preview stop start status ui opex opex-forward outputs settings usage submit image jars lint test e2e vm
+.PHONY: help tools up destroy preview stop start backup restore status ui opex opex-forward outputs settings usage submit image jars lint test e2e vm
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -34,8 +37,8 @@ help: ## what there is
 tools: ## Pulumi, helm, kubectl and the Python environment: found, downloaded or built
 	@python3 -m toolchain tools
 
-up: tools ## from nothing to a word count (STACK=local INPUT=a file or a folder)
-	@$(console) up --stack="$$STACK" --input="$$INPUT"
+up: tools ## from nothing to a word count (STACK=local INPUT=a file or a folder; REFRESH=1 looks what is gone)
+	@$(console) up --stack="$$STACK" --input="$$INPUT"$(if $(REFRESH), --refresh)
 
 preview: tools ## what an update would change
 	@$(console) preview --stack="$$STACK"
@@ -48,6 +51,12 @@ stop: tools ## stops the stack's nodes, and says what an hour costs then
 
 start: tools ## starts them again, until the cluster and Spark are well
 	@$(console) start --stack="$$STACK"
+
+backup: tools ## a snapshot of the control plane, on the shared volume
+	@$(console) backup --stack="$$STACK"
+
+restore: tools ## SNAPSHOT=its name brings that state back, after asking (YES=1: without); else lists them
+	@$(console) restore --stack="$$STACK" --snapshot="$$SNAPSHOT"$(if $(YES), --yes)
 
 status: tools ## machines, nodes, pods, Spark, the last result
 	@$(console) status --stack="$$STACK"

@@ -22,6 +22,8 @@ VERBS = {
     "destroy": "takes the stack away, and with the local one its cloud",
     "stop": "stops the stack's nodes, and says what an hour costs then",
     "start": "starts them again, until the cluster and Spark are well",
+    "backup": "a snapshot of the control plane, now",
+    "restore": "brings the cluster back to a snapshot",
     "status": "machines, nodes, pods, Spark, the last result",
     "ui": "forwards the web pages to this machine",
     "opex": "CPU, memory and cost by namespace",

@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,16 @@ class Stack:
         agreed = ["--yes", "--skip-preview"] if self.is_local else []
         self.pulumi("up", *agreed, "--parallel", _PARALLEL, "--event-log", str(events), own=True)
 
+    def refresh(self) -> None:
+        """Brings the state up to date with what there is; asks first as `up` does.
+
+        What is in a cluster that does not answer stays in it: its control plane may come back.
+        """
+        agreed = ["--yes", "--skip-preview"] if self.is_local else []
+        # States of before say nothing of it to the plugin (components/cluster/cluster.py).
+        env = {"PULUMI_K8S_SKIP_UPDATE_UNREACHABLE": "true"}
+        self.pulumi("refresh", *agreed, "--parallel", _PARALLEL, own=True, more=env)
+
     def preview(self, *arguments: str) -> None:
         """Shows what an update would change."""
         self.pulumi("preview", *arguments, own=True)
@@ -231,8 +242,11 @@ class Stack:
         own: bool = False,
         capture: bool = False,
         cwd: Path = ROOT,
+        more: Mapping[str, str] | None = None,
     ) -> str:
         """Runs the CLI. own: for this stack and its configuration. capture: returns the output.
+
+        more: of the environment, for this call.
 
         Raises ConsoleError when it fails; it has said why by then.
         """
@@ -242,7 +256,7 @@ class Stack:
             if sys.stdin.isatty() and not self.is_local:
                 command.remove("--non-interactive")
         # --event-log is one of the commands' debugging flags.
-        env = {**self.env, "PULUMI_DEBUG_COMMANDS": "true"}
+        env = {**self.env, "PULUMI_DEBUG_COMMANDS": "true", **(more or {})}
         code, printed = terminal.attend(command, capture=capture, cwd=cwd, env=env)
         if code != 0:
             raise ConsoleError(f"pulumi {arguments[0]} failed (exit code {code})")

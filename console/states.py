@@ -1,7 +1,7 @@
-"""States that the stand-in of Kubernetes' plugin wrote, until November 2026, as the plugin has them.
+"""States of the stand-in for Kubernetes' plugin, until November 2026, made as the plugin has them.
 
-The plugin compares with the inputs that it keeps among the outputs; without them it would make every
-object anew.
+The plugin compares with the inputs that it keeps among the outputs; without them it would make all
+objects anew.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import tempfile
@@ -152,7 +153,7 @@ def _patched(module: GoModule, into: Path) -> Path:
 
 def output_name(module: GoModule, command: str) -> str:
     """The file that `go build -o folder/` makes: named after the package, not after our command."""
-    package = module.commands[command]
+    package = re.sub(r"/v[0-9]+$", "", module.commands[command])  # go leaves a major version out
     return module.name if package == "." else package.rsplit("/", 1)[-1]
 
 

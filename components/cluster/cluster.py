@@ -59,11 +59,17 @@ def kubernetes_provider(
 ) -> kubernetes.Provider:
     """The provider of all that is inside a cluster.
 
-    identifier: the same through renewed kubeconfigs, another with another cluster, where all is
-    made anew. None: the provider itself compares server and CA of the clusters.
+    identifier: of the stack's own cluster; it stays what it was at the beginning, since a cluster
+    outlives its control plane (backup.py), and so nothing inside is made anew. None: the provider
+    itself compares server and CA of the clusters.
     """
     return kubernetes.Provider(
-        f"{name}-kubernetes", kubeconfig=kubeconfig, cluster_identifier=identifier
+        f"{name}-kubernetes",
+        kubeconfig=kubeconfig,
+        cluster_identifier=identifier,
+        # A refresh while the control plane is lost leaves what is inside in the state.
+        skip_update_unreachable=None if identifier is None else True,
+        opts=pulumi.ResourceOptions(ignore_changes=["clusterIdentifier"]),
     )
 
 

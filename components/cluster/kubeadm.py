@@ -1,7 +1,7 @@
 """KubeadmBootstrap: makes a Kubernetes cluster of the nodes, by kubeadm.
 
     every node, side by side        control plane      each worker
-    ready ─ packages ─ containerd ─ init ─ approver
+    ready ─ packages ─ containerd ─ init ─ approver, keeper
                      └ storage ───┘   └─ invite (control plane) ─ join ─ member (control plane)
 
 Nothing sleeps: each step waits for what it needs, with a limit.
@@ -16,8 +16,9 @@ from typing import NamedTuple, TypedDict
 import pulumi
 import pulumi_command as command
 
+from components.cluster.backup import BACKUP, create_backup_key, keep
 from components.cluster.cluster import Cluster, kubernetes_provider
-from components.cluster.steps import read_script, run_step, value_of
+from components.cluster.steps import read_script, run_step, same_trigger, value_of
 from components.engine.fixed import fixed
 from components.node import Node
 from components.settings import Settings
@@ -87,7 +88,9 @@ class KubeadmBootstrap(pulumi.ComponentResource):
         )
 
         prepared = {node.name: self._prepare(node) for node in (control_plane, *args.workers)}
+        self._backup_key = create_backup_key(name, pulumi.ResourceOptions(parent=self))
         init = self._init(control_plane, after=prepared[control_plane.name])
+        keep(control_plane, self._backup_key, args.settings.cluster, self._after([init]))
         self._approve_serving_certificates(control_plane, after=[init])
         members = [
             self._join(worker, after_init=init, after=prepared[worker.name])
@@ -165,9 +168,11 @@ class KubeadmBootstrap(pulumi.ComponentResource):
         return run_step(
             f"{node.name}-init",
             node,
-            ["kubelet_lib.sh", "init.sh"],
+            ["kubelet_lib.sh", BACKUP, "init.sh"],
             {
                 **self._identity(node),
+                "BACKUP_KEY": self._backup_key,
+                "CERTIFICATE_DAYS": self._args.settings.cluster.certificate_days,
                 "NODE_LABELS": self._labels(node),
                 "KUBERNETES_VERSION": self._args.settings.cluster.version,
                 "POD_CIDR": self._args.settings.cluster.pod_cidr,
@@ -220,11 +225,12 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             {
                 **self._identity(worker),
                 "ENDPOINT_IP": control_plane.private_ip,
+                "CONTROL_PLANE": control_plane.instance_id,
                 "JOIN": token,
             },
-            # Another control plane is another cluster.
             triggers=[control_plane.instance_id],
-            opts=self._after(after),
+            # Another control plane may be the same cluster: the script sees it.
+            opts=pulumi.ResourceOptions.merge(self._after(after), same_trigger(1)),
         )
         return run_step(
             f"{worker.name}-member",
@@ -238,16 +244,23 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             },
             undoes=True,
             triggers=[worker.instance_id],
-            opts=pulumi.ResourceOptions.merge(self._after([join]), with_cluster),
+            # With another control plane nobody leaves: its undoing would drain the worker there.
+            opts=pulumi.ResourceOptions.merge(
+                self._after([join]), pulumi.ResourceOptions.merge(with_cluster, same_trigger(0))
+            ),
         )
 
     def _read_kubeconfig(self, node: Node, after: Sequence[pulumi.Resource]) -> pulumi.Output[str]:
-        """admin.conf with the public address: the name in it is known only inside the cluster."""
+        """The operator's, with the public address; the name in it is known only inside."""
         read = run_step(
             f"{node.name}-kubeconfig",
             node,
             "kubeconfig.sh",
-            {"ENDPOINT_NAME": _ENDPOINT_NAME, "PUBLIC_IP": node.address},
+            {
+                "ENDPOINT_NAME": _ENDPOINT_NAME,
+                "PUBLIC_IP": node.address,
+                "OPERATOR": self._args.settings.cluster.operator,
+            },
             secret_output=True,
             opts=self._after(after),
         )

@@ -58,6 +58,11 @@ def value_of(variable: str) -> Find:
     return find
 
 
+def same_trigger(index: int) -> pulumi.ResourceOptions:
+    """The trigger at that index stays what it was: the instance is no reason to do it anew."""
+    return pulumi.ResourceOptions(ignore_changes=[f"triggers[{index}]"])
+
+
 def run_step(
     name: str,
     node: Node,

@@ -46,6 +46,8 @@ class Upload(pulumi.ComponentResource):
         node, folder = args.node, args.folder
         mine = pulumi.ResourceOptions(
             parent=self,
+            # The folder and what is in it outlive the instance that brought it there.
+            ignore_changes=["triggers[0]"],
             # In stacks from before, its parts are its parent's own.
             aliases=[pulumi.Alias(parent=opts.parent)] if opts and opts.parent else None,
         )

@@ -34,6 +34,21 @@ class ClusterSettings(Group):
     )
     pod_cidr: Pods = Field("10.244.0.0/16", description="range of the pods")
     service_cidr: Services = Field("10.96.0.0/12", description="range of the services")
+    backup_minutes: Annotated[int, whole(5, 1440, "minutes")] = Field(
+        15, description="between snapshots: [docs/operations.md](docs/operations.md)"
+    )
+    backup_keep: Annotated[int, whole(2, 1000)] = Field(
+        32, description="how many of the newest snapshots stay"
+    )
+    backup_days: Annotated[int, whole(1, 3650, "days")] = Field(
+        14, description="of each of these days the last one stays, too"
+    )
+    certificate_days: Annotated[int, whole(1, 3650, "days")] = Field(
+        365, description="how long certificates last; they are renewed after two thirds"
+    )
+    operator: Annotated[int, whole(1, 1000000)] = Field(
+        1, description="with another number the kubeconfig is another, and the one before is void"
+    )
     kubeconfig: Kubeconfig | None = Field(
         None, repr=False, description="secret; use this cluster and make none"
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from datetime import UTC, datetime
 from typing import Any
 
-from console import nodes, report
+from console import backup, nodes, report
 from console.cluster import SPARK_MASTER, connect, require_stack
 from console.stack import ConsoleError, Stack
 from console.tables import table
@@ -29,6 +30,9 @@ def run(options: argparse.Namespace) -> None:
     cluster = connect(stack)
     for listed in ("nodes", "pods"):
         print(table(*cluster.table(f"/api/v1/{listed}")), end="\n\n", flush=True)
+    maps = cluster.json("/api/v1/namespaces/kube-system/configmaps")["items"]
+    kept = {one["metadata"]["name"]: one.get("data", {}) for one in maps}
+    print("".join(f"{line}\n" for line in backup.describe(kept, datetime.now(UTC))))
     print(spark(cluster.json(SPARK_MASTER)))
     result = stack.outputs().get("wordCount")
     if result:

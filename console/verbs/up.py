@@ -20,15 +20,26 @@ def options(parser: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help="a file or a folder to count, or s3a://BUCKET/PATH; else the one counted before",
     )
+    parser.add_argument("--refresh", action="store_true", help="look first what is gone")
 
 
 def run(options: argparse.Namespace) -> None:
     """Brings the stack up; prints the result, and where the time went."""
-    up(Stack(options.stack), options.input)
+    up(Stack(options.stack), options.input, refresh=options.refresh)
 
 
-def up(stack: Stack, input_: str | None) -> None:
-    """The same. input_: the text to count; without it the one chosen before."""
+def _control_plane(stack: Stack) -> str | None:
+    """The instance that is the control plane by the outputs; None where there is none."""
+    found = stack.outputs().get("nodes") if stack.exists() else None
+    return found[0]["instanceId"] if found else None
+
+
+def up(stack: Stack, input_: str | None, *, refresh: bool = False) -> None:
+    """The same.
+
+    input_: the text to count; without it the one chosen before. refresh: looks first what is left
+    of all that there was, and makes anew what is gone.
+    """
     started = time.time()
     encoding, shared = stack.encoding, not stack.is_local
     text = find_input(input_, shared=shared, encoding=encoding) if input_ else None
@@ -43,8 +54,15 @@ def up(stack: Stack, input_: str | None) -> None:
     events.unlink(missing_ok=True)
     nodes.require_started(stack)
     states.adopt(stack)
+    before = _control_plane(stack) if refresh else None
+    if before:
+        stack.refresh()
     stack.up(events)
     require_answer(stack)
+    if before and before != _control_plane(stack):
+        print("\nThe control plane is another one: what is newer than its snapshot comes now\n")
+        stack.refresh()
+        stack.up(events)
     result = stack.outputs()["wordCount"]
     phases = timings.phases(timings.read_events(events), origin=started)
     if stack.is_local:
@@ -60,7 +78,12 @@ def up(stack: Stack, input_: str | None) -> None:
 
 VERB = Verb(
     what="From nothing to a word count: local cloud, cluster, Spark, the top words.",
-    examples=("", "--input book.txt", "--stack dev --input s3a://books/all"),
+    examples=(
+        "",
+        "--input book.txt",
+        "--stack dev --refresh",
+        "--stack dev --input s3a://books/all",
+    ),
     options=options,
     run=run,
 )

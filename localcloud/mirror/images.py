@@ -84,7 +84,12 @@ def catalogue() -> list[Image]:
                 "kube-proxy",
             )
         ),
-        Image(f"{k8s}/etcd", version["etcd"].removeprefix("v") + "-0", "etcd", ("etcd",)),
+        Image(
+            f"{k8s}/etcd",
+            version["etcd"].removeprefix("v") + "-0",
+            "etcd",
+            ("etcd", "etcdctl", "etcdutl"),
+        ),
         Image(f"{k8s}/coredns/coredns", version["coredns"], "coredns", ("coredns",)),
         Image(f"{k8s}/pause", version["pause"], "pause", ("pause",)),
         Image(f"{flannel}/flannel", version["flannel"], "flannel", ("flanneld",)),

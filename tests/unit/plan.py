@@ -215,6 +215,8 @@ def _computed(type_: str, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {"publicIp": "198.18.1.1"}
     if type_ == "aws:efs/fileSystem:FileSystem":
         return {"dnsName": "fs-1.efs.eu-central-1.amazonaws.com"}
+    if type_ == "command:local:Command" and name.endswith("-backup-key"):
+        return {"stdout": "QkFDS1VQ\n"}
     if type_ == "command:local:Command" and name.endswith("-key"):
         return {"stdout": "PRIVATE\nKEY\nssh-ed25519 AAAA tinderbox\n"}
     if type_ == "command:remote:Command":

@@ -9,7 +9,15 @@ from pathlib import Path
 from components.cluster.steps import read_script, shell_input
 
 # What a script may name by an absolute path.
-_FOLDERS = ("/etc/", "/srv/", "/usr/local/", "/proc/sys/net/", "/run/tinderbox/", "/sys/fs/")
+_FOLDERS = (
+    "/etc/",
+    "/srv/",
+    "/usr/local/",
+    "/proc/sys/net/",
+    "/run/tinderbox/",
+    "/sys/fs/",
+    "/var/lib/",
+)
 
 # Noted by one write, as the commands of a pipe note themselves at the same time.
 _NOTE = r"""#!/bin/bash

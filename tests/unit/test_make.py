@@ -88,6 +88,10 @@ def test_a_name_arrives_as_it_was_written(make: Made, name: str) -> None:
     ("target", "arguments"),
     [
         ("up STACK", "-m console up --stack=X --input="),
+        ("up REFRESH", "-m console up --stack=local --input= --refresh"),
+        ("backup STACK", "-m console backup --stack=X"),
+        ("restore SNAPSHOT", "-m console restore --stack=local --snapshot=X"),
+        ("restore YES", "-m console restore --stack=local --snapshot= --yes"),
         ("destroy STACK", "-m console destroy --stack=X"),
         ("stop STACK", "-m console stop --stack=X"),
         ("start STACK", "-m console start --stack=X"),

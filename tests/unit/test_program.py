@@ -57,9 +57,9 @@ def test_how_many_there_are_of_each(count):
         "aws:efs/fileSystem:FileSystem": 1,
         "aws:efs/mountTarget:MountTarget": 1,
         # The key, its file, the inventory, a name for the copy of the text.
-        "command:local:Command": 4,
+        "command:local:Command": 5,
         # The control plane's steps, each worker's, the text's folder, the result.
-        "command:remote:Command": 8 + 7 * workers + 2,
+        "command:remote:Command": 9 + 7 * workers + 2,
         "command:remote:CopyToRemote": 1,
         "kubernetes:core/v1:Namespace": 1,
         "kubernetes:core/v1:PersistentVolume": 1,

@@ -4,17 +4,55 @@
 # ENDPOINT_NAME: the API's name within the cluster     NODE_NAME, NODE_IP: this node
 # PUBLIC_IP: where the operator reaches the API        NODE_LABELS: "key=value ..."
 # TAKES_WORK: true for a control plane that is the only node
+# BACKUP_KEY: secret; opens the snapshots of this cluster that another control plane left on the shared volume
+# CERTIFICATE_DAYS: how long certificates last
 set -euo pipefail
 
 done_mark=/etc/kubernetes/.tinderbox-initialized
 export KUBECONFIG=/etc/kubernetes/admin.conf
 map_name "$ENDPOINT_NAME" "$NODE_IP"
 
-# made_with KEY WANTED SETTING: the cluster was made with what is wanted now; kubeadm changes no range.
-made_with() {
-  local was
-  was=$(sed -n "s/^  $1: //p" /etc/kubernetes/tinderbox.yaml)
-  [[ $was == "$2" ]] || fail_fixed "$3" "$was" "$2"
+# made_as_wanted FILE: kubeadm's configuration of this cluster has the ranges that are wanted now; it changes none.
+made_as_wanted() {
+  local key setting wanted was
+  while read -r key setting wanted; do
+    was=$(sed -n "s/^  $key: //p" "$1")
+    [[ $was == "$wanted" ]] || fail_fixed "$setting" "$was" "$wanted"
+  done <<<"podSubnet cluster.podCidr $POD_CIDR"$'\n'"serviceSubnet cluster.serviceCidr $SERVICE_CIDR"
+}
+
+# bring_back: the newest snapshot that can be used becomes the cluster of this node. Says so in `brought_back`.
+bring_back() {
+  local name release found=() work=/var/lib/etcd/snapshot
+  mapfile -t found < <(list_snapshots)
+  ((${#found[@]})) || return 0
+  put "$SNAPSHOT_KEY" 0600 <<<"$BACKUP_KEY"
+  fetch_etcd_tools "$(kubeadm config images list --config /etc/kubernetes/tinderbox.yaml | grep /etcd:)"
+  for name in "${found[@]}"; do
+    open_snapshot "$name" "$work" || continue
+    release=$(about "$work" kubernetes)
+    if [[ $(printf '%s\n' "$release" "$KUBERNETES_VERSION" | sort --version-sort | tail -n 1) != "$KUBERNETES_VERSION" ]]; then
+      say "$name can't be used: it is of Kubernetes $release, and cluster.version is $KUBERNETES_VERSION"
+      continue
+    fi
+    made_as_wanted "$work/tinderbox.yaml"
+    say "this cluster goes on as it was at $(about "$work" made); what came later is not in it"
+    rm "$work/tinderbox.yaml"
+    mv "$(restore_etcd "$work" "$NODE_NAME" "$NODE_IP")" /var/lib/etcd/member
+    cp --archive "$work"/pki "$work"/*.conf /etc/kubernetes/
+    rm -rf "$work" /var/lib/etcd/restored
+    brought_back=(--ignore-preflight-errors DirAvailable--var-lib-etcd)
+    return 0
+  done
+  fail "none of the ${#found[@]} snapshots in $SNAPSHOTS can be used; a new cluster is made when they are moved away"
+}
+
+# forget_predecessors: control planes that were, and are no more.
+forget_predecessors() {
+  local other
+  for other in $(kubectl get nodes --selector node-role.kubernetes.io/control-plane --output name); do
+    [[ $other == "node/$NODE_NAME" ]] || kubectl delete "$other"
+  done
 }
 
 if [[ ! -e $done_mark ]]; then
@@ -40,8 +78,8 @@ apiVersion: kubeadm.k8s.io/v1beta4
 kind: ClusterConfiguration
 kubernetesVersion: v$KUBERNETES_VERSION
 controlPlaneEndpoint: $ENDPOINT_NAME:6443
-# Nothing renews them: they last as long as the CA. (Kubelets renew their own.)
-certificateValidityPeriod: 87600h0m0s
+# certificates.sh renews them in time. (Kubelets renew their own.)
+certificateValidityPeriod: $((CERTIFICATE_DAYS * 24))h0m0s
 caCertificateValidityPeriod: 87600h0m0s
 networking:
   podSubnet: $POD_CIDR
@@ -69,12 +107,14 @@ kind: KubeProxyConfiguration
 $(conntrack_settings)
 END
   patch_probes
+  brought_back=()
+  bring_back
   say "kubeadm init"
-  kubeadm init --config /etc/kubernetes/tinderbox.yaml --skip-phases show-join-command
+  kubeadm init --config /etc/kubernetes/tinderbox.yaml --skip-phases show-join-command "${brought_back[@]}"
+  ((!${#brought_back[@]})) || forget_predecessors
   touch "$done_mark"
 else
-  made_with podSubnet "$POD_CIDR" cluster.podCidr
-  made_with serviceSubnet "$SERVICE_CIDR" cluster.serviceCidr
+  made_as_wanted /etc/kubernetes/tinderbox.yaml
 fi
 
 wait_for 120 "the API to answer" kubectl get --raw /readyz

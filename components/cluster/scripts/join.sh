@@ -1,13 +1,22 @@
 #!/usr/bin/env bash
 # Makes this node a worker.
 # ENDPOINT_NAME, ENDPOINT_IP: the API within the cluster    NODE_NAME, NODE_IP: this node
-# JOIN: "TOKEN CA_HASH" from invite.sh
+# JOIN: "TOKEN CA_HASH" from invite.sh                      CONTROL_PLANE: its machine
 set -euo pipefail
 
 done_mark=/etc/kubernetes/.tinderbox-joined # holds the hash of the cluster's CA
+behind_mark=/etc/kubernetes/.tinderbox-control-plane # holds its machine
 token=${JOIN%% *} ca_hash=${JOIN##* }
 map_name "$ENDPOINT_NAME" "$ENDPOINT_IP"
 if [[ -e $done_mark && $(<"$done_mark") == "$ca_hash" ]]; then
+  if [[ -e $behind_mark && $(<"$behind_mark") != "$CONTROL_PLANE" ]]; then
+    say "the same cluster has another control plane"
+    # At its start the kubelet makes its node known, which may be missing there; pods run on. kube-proxy has a copy of
+    # /etc/hosts from its own start, and flannel waits for the control plane that was.
+    systemctl restart kubelet
+    crictl ps --quiet --name '^kube-(proxy|flannel)$' | xargs --no-run-if-empty crictl stop >/dev/null
+  fi
+  put "$behind_mark" <<<"$CONTROL_PLANE"
   exit 0
 fi
 
@@ -32,4 +41,5 @@ $(limits)
 END
 say "kubeadm join"
 kubeadm join --config "$configuration"
+put "$behind_mark" <<<"$CONTROL_PLANE"
 echo "$ca_hash" >"$done_mark"

@@ -4,5 +4,7 @@
 set -euo pipefail
 
 export KUBECONFIG=/etc/kubernetes/admin.conf
+kubectl --namespace kube-flannel get daemonsets --output name | grep --quiet . ||
+  fail "this cluster is a new one: what Pulumi's state says of the one before is not in it; make up REFRESH=1"
 # shellcheck disable=SC2086 # one argument for each node
 kubectl wait $NODES --for=condition=Ready --timeout=$((300 * PATIENCE))s

@@ -32,7 +32,7 @@ def test_the_steps_of_every_node(workers):
     plan = planned({"nodes": {"count": workers + 1}})
     prepare = ["ready", "packages", "containerd", "storage"]
     expected = {
-        f"control-plane-{step}" for step in [*prepare, "init", "approver", "kubeconfig"]
+        f"control-plane-{step}" for step in [*prepare, "init", "keeper", "approver", "kubeconfig"]
     } | {
         f"worker-{number}-{step}"
         for number in range(1, workers + 1)
@@ -54,9 +54,14 @@ def test_every_step_is_run_anew_on_another_instance():
         assert f"tinderbox-test-{node}-id" in step.inputs["triggers"], name
 
 
-def test_workers_join_anew_when_the_control_plane_is_another():
-    triggers = planned().one("worker-1-join").inputs["triggers"]
-    assert triggers == ["tinderbox-test-worker-1-id", "tinderbox-test-control-plane-id"]
+@pytest.mark.parametrize(("step", "index"), [("join", 1), ("member", 0)])
+def test_another_control_plane_is_no_reason_for_a_worker_to_join_anew_or_to_leave(step, index):
+    """It may be the same cluster, from a snapshot. The steps run again, but nothing is undone."""
+    plan = planned()
+    made = plan.one(f"worker-1-{step}")
+    assert made.inputs["triggers"][index] == "tinderbox-test-control-plane-id"
+    assert plan.options_of(f"worker-1-{step}").ignore_changes == {f"triggers[{index}]"}
+    assert value(plan.one("worker-1-join"), "CONTROL_PLANE") == "tinderbox-test-control-plane-id"
 
 
 def test_every_step_ends_some_time():
@@ -246,9 +251,13 @@ def test_the_kubeconfig_is_a_secret_output():
     assert plan.secrets == {"kubeconfig"}
 
 
-def test_the_cluster_is_told_by_its_control_plane_not_by_its_credentials():
-    """A kubeconfig that is renewed must not have everything in the cluster made anew."""
-    provider = planned().one("kubernetes", "pulumi:providers:kubernetes")
+def test_the_cluster_is_neither_its_credentials_nor_its_control_plane():
+    """With others of them, nothing in the cluster must be made anew."""
+    plan = planned()
+    provider = plan.one("kubernetes", "pulumi:providers:kubernetes")
+    options = plan.options[provider.type, provider.name]
+    assert options.ignore_changes == {"clusterIdentifier"}
+    assert provider.inputs["skipUpdateUnreachable"] == "true"
     assert provider.inputs["clusterIdentifier"] == "tinderbox-test-control-plane-id"
     assert "kubeconfig" in provider.secrets
 

@@ -368,7 +368,10 @@ INIT = {
     "PUBLIC_IP": "198.18.1.1",
     "NODE_LABELS": "a/b=c d=e",
     "TAKES_WORK": "false",
+    "BACKUP_KEY": "QkFDS1VQ",
+    "CERTIFICATE_DAYS": "365",
 }
+INIT_SCRIPTS = ("kubelet_lib.sh", "snapshot_lib.sh", "init.sh")
 
 
 @pytest.fixture
@@ -384,7 +387,7 @@ def node(sandbox):
 
 def init(node, **more) -> str:
     """Runs the step; what it said."""
-    ran = node.step("kubelet_lib.sh", "init.sh", **{**INIT, **more})
+    ran = node.step(*INIT_SCRIPTS, **{**INIT, **more})
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
@@ -438,8 +441,7 @@ def test_init_is_configured_as_asked(node, tmp_path):
     assert registration["ignorePreflightErrors"] == []
     assert cluster["kubernetesVersion"] == "v1.36.4"
     assert cluster["controlPlaneEndpoint"] == "cp.internal:6443"
-    # kubeadm's own certificates, the kubeconfigs' too, end with the CA and not after a year.
-    assert cluster["certificateValidityPeriod"] == cluster["caCertificateValidityPeriod"]
+    assert cluster["certificateValidityPeriod"] == "8760h0m0s"
     assert cluster["caCertificateValidityPeriod"] == "87600h0m0s"
     assert cluster["networking"] == {
         "podSubnet": "10.244.0.0/16",
@@ -485,7 +487,7 @@ def test_a_second_init_does_nothing(node):
 )
 def test_a_cluster_that_is_there_keeps_its_ranges(node, setting, variable, was, wanted):
     init(node)
-    ran = node.step("kubelet_lib.sh", "init.sh", **{**INIT, variable: wanted})
+    ran = node.step(*INIT_SCRIPTS, **{**INIT, variable: wanted})
     assert ran.returncode == 1
     assert ran.stderr == (
         f"{setting} is {was} in this cluster, and {wanted} is asked for:"
@@ -495,7 +497,7 @@ def test_a_cluster_that_is_there_keeps_its_ranges(node, setting, variable, was, 
 
 def test_an_interrupted_init_starts_over(node, tmp_path):
     (tmp_path / "init-fails").touch()
-    assert node.step("kubelet_lib.sh", "init.sh", **INIT).returncode == 1
+    assert node.step(*INIT_SCRIPTS, **INIT).returncode == 1
     (tmp_path / "init-fails").unlink()
     assert "starting over" in init(node)
     assert [call.split()[0] for call in node.calls("kubeadm")] == ["init", "reset", "init"]
@@ -542,6 +544,7 @@ JOIN = {
     "NODE_NAME": "ip-10-42-0-6.internal",
     "NODE_IP": "10.42.0.6",
     "JOIN": "abcdef.0123456789abcdef sha256:11",
+    "CONTROL_PLANE": "i-1",
 }
 
 
@@ -585,6 +588,30 @@ def test_a_second_join_does_nothing(node):
     assert len(node.calls("kubeadm")) == 1
 
 
+def test_the_same_cluster_behind_another_control_plane_is_not_joined_anew(node):
+    """The kubelet makes its node known again; kube-proxy gets the names of now. Pods stay."""
+    node.fake("systemctl")
+    node.fake("crictl", "[[ $1 != ps ]] || echo 12ab")
+    join(node)
+    moved = {"CONTROL_PLANE": "i-2", "ENDPOINT_IP": "10.42.0.9"}
+    assert "the same cluster has another control plane" in join(node, **moved)
+    assert len(node.calls("kubeadm")) == 1
+    assert node.calls("systemctl") == ["restart kubelet"]
+    assert node.calls("crictl") == ["ps --quiet --name ^kube-(proxy|flannel)$", "stop 12ab"]
+    assert "10.42.0.9 cp.internal" in node.file("/etc/hosts").read_text()
+    assert join(node, **moved) == ""
+    assert len(node.calls("systemctl")) == 1
+
+
+def test_a_worker_that_joined_before_this_was_noted_is_left_alone(node):
+    node.fake("systemctl")
+    join(node)
+    node.file("/etc/kubernetes/.tinderbox-control-plane").unlink()
+    assert join(node) == ""
+    assert node.calls("systemctl") == []
+    assert node.file("/etc/kubernetes/.tinderbox-control-plane").read_text() == "i-1\n"
+
+
 def test_a_worker_of_another_cluster_joins_this_one(node):
     join(node)
     assert "starting over" in join(node, JOIN="fedcba.0123456789abcdef sha256:22")
@@ -609,12 +636,12 @@ def test_a_join_that_failed_is_tried_again(node, tmp_path):
 # invite.sh, member.sh
 
 
-def make_ca(node) -> str:
+def make_ca(node, days: int = 30) -> str:
     """A cluster's CA on the node; its key's hash, as kubeadm takes it."""
     certificate = node.file("/etc/kubernetes/pki/ca.crt", "")
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-subj", "/CN=kubernetes"]
-        + ["-keyout", "/dev/null", "-out", str(certificate)],
+        + ["-days", str(days), "-keyout", "/dev/null", "-out", str(certificate)],
         check=True,
         capture_output=True,
     )
@@ -776,22 +803,49 @@ def test_a_newer_machine_that_got_the_same_name_is_left_alone(member):
 
 
 def test_each_node_is_waited_for_by_its_name(node):
+    node.fake("kubectl", "[[ $1 != --namespace ]] || echo daemonset/kube-flannel-ds")
     assert node.step("nodes_ready.sh", NODES="node/a node/b").returncode == 0
-    (call,) = node.calls("kubectl")
-    assert call.startswith("wait node/a node/b --for=condition=Ready ")
+    assert node.calls("kubectl")[1].startswith("wait node/a node/b --for=condition=Ready ")
+
+
+def test_a_new_cluster_without_what_the_state_says_of_it_is_told_at_once(node):
+    ran = node.step("nodes_ready.sh", NODES="node/a")
+    assert ran.returncode == 1
+    assert ran.stderr.endswith("make up REFRESH=1\n")
+    assert len(node.calls("kubectl")) == 1
 
 
 # kubeconfig.sh
 
+ACCESS = {"ENDPOINT_NAME": "cp.internal", "PUBLIC_IP": "198.18.1.1", "OPERATOR": 1}
+# As `kubeadm kubeconfig user` prints one.
+MINTED = """
+printf '%s\n' clusters: '- cluster: {server: "https://cp.internal:6443"}' users: "- name: $4"
+"""
 
-def test_the_kubeconfig_leads_to_the_public_address(node):
-    node.file(
-        "/etc/kubernetes/admin.conf",
-        "clusters:\n- cluster:\n    server: https://cp.internal:6443\n  name: kubernetes\n",
-    )
-    ran = node.step("kubeconfig.sh", ENDPOINT_NAME="cp.internal", PUBLIC_IP="198.18.1.1")
-    cluster = yaml.safe_load(ran.stdout)["clusters"][0]["cluster"]
-    assert cluster["server"] == "https://198.18.1.1:6443"
+
+def test_the_operator_has_an_identity_that_can_be_taken_away(node, tmp_path):
+    make_ca(node, days=100)
+    node.fake("kubeadm", MINTED)
+    node.fake("kubectl", 'cat >"$SANDBOX/bound"')
+    for number in (1, 1, 2):
+        ran = node.step("kubeconfig.sh", **{**ACCESS, "OPERATOR": number})
+        assert ran.returncode == 0, ran.stderr
+        printed = yaml.safe_load(ran.stdout)
+        assert printed["clusters"][0]["cluster"]["server"] == "https://198.18.1.1:6443"
+        assert printed["users"] == [{"name": f"tinderbox:operator-{number}"}]
+        # Whoever had another number has nothing any more.
+        bound = yaml.safe_load((tmp_path / "bound").read_text())
+        assert [subject["name"] for subject in bound["subjects"]] == [
+            f"tinderbox:operator-{number}"
+        ]
+        assert bound["roleRef"]["name"] == "cluster-admin"
+    minted = node.calls("kubeadm")
+    assert len(minted) == 2
+    assert "system:masters" not in " ".join(minted)
+    # As long as the CA, and no longer.
+    assert minted[0].endswith((" --validity-period 2399h", " --validity-period 2400h"))
+    assert node.file("/etc/kubernetes/operator.conf").stat().st_mode & 0o777 == 0o600
 
 
 # packages.sh, containerd.sh, ready.sh

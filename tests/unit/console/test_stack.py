@@ -270,3 +270,15 @@ def test_a_stack_without_a_file_is_named(place: Place) -> None:
     with pytest.raises(ConsoleError, match=r"^there is no Pulumi.none.yaml; see Pulumi.dev.yaml"):
         Stack("acme/none").prepare()
     assert os.listdir(place.cloud) == ["passphrase"]
+
+
+def test_a_refresh_leaves_what_a_cluster_that_is_away_can_not_tell_of(place):
+    """Nobody needs to know the variable; and no other call has it."""
+    place.knows("dev")
+    stack = Stack("dev")
+    stack.refresh()
+    stack.preview()
+    (refresh, with_it), (_, without_it) = place.calls()
+    assert refresh[1] == "refresh"
+    assert with_it["PULUMI_K8S_SKIP_UPDATE_UNREACHABLE"] == "true"
+    assert "PULUMI_K8S_SKIP_UPDATE_UNREACHABLE" not in without_it

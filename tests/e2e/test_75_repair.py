@@ -1,0 +1,161 @@
+"""A lost control plane comes back from its snapshot; so does an older state; certificates end."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from localcloud.api.client import ec2_client
+from tests.e2e.conftest import Up, write_text
+
+
+def _control_plane(up: Up) -> dict[str, Any]:
+    return up.outputs()["nodes"][0]
+
+
+def _authority(up: Up) -> str:
+    """The cluster's CA, by the operator's kubeconfig."""
+    text = up.stack.outputs(secrets=True)["kubeconfig"]
+    found = re.search(r"certificate-authority-data: (\S+)", text)
+    assert found
+    return found[1]
+
+
+def _pods_of_workers(up: Up) -> dict[str, str]:
+    """The uids of all pods on workers, by name; restarts of containers don't change them."""
+    lost = _control_plane(up)["hostName"]
+    return {
+        pod["metadata"]["name"]: pod["metadata"]["uid"]
+        for pod in up.get("pods", "--all-namespaces")["items"]
+        if pod["spec"].get("nodeName") not in (None, lost) and pod["status"]["phase"] == "Running"
+    }
+
+
+def _wait_for(what: Callable[[], bool], seconds: float = 240) -> None:
+    limit = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < limit
+        time.sleep(2)
+
+
+def _ready(up: Up) -> bool:
+    conditions = [
+        condition
+        for node in up.get("nodes")["items"]
+        for condition in node["status"]["conditions"]
+        if condition["type"] == "Ready"
+    ]
+    return all(condition["status"] == "True" for condition in conditions)
+
+
+def test_a_backup_is_told_by_status(up: Up):
+    printed = up.make("backup")
+    name = re.search(r"^(\S+\.snapshot), \d+ KiB$", printed, re.M)
+    assert name
+    status = up.make("status")
+    assert f"the newest 0 min old ({name[1]})" in status
+    assert re.search(r"^Certificates: 36\d days left, the CA's 36\d\d$", status, re.M)
+    assert "WARNING" not in status
+    # Root's only, and nothing that can be read without the key.
+    folder = "/srv/shared/tinderbox/backups"
+    for command in (f"ls {folder}", f"cat {folder}/{name[1]}"):
+        assert up.ssh(_control_plane(up), command).returncode != 0
+    found = up.ssh(_control_plane(up), f"sudo grep -c kube-system {folder}/{name[1]}")
+    assert found.stdout.strip() == "0"
+
+
+def test_a_lost_control_plane_comes_back_with_all_that_was_in_the_cluster(up: Up, tmp_path: Path):
+    up.kubectl("-n", "default", "create", "configmap", "made-before", "--from-literal=a=b")
+    up.make("backup")
+    up.kubectl("-n", "default", "create", "configmap", "made-after", "--from-literal=a=b")
+    before, counted = up.outputs()["nodes"], up.outputs()["wordCount"]
+    authority, pods = _authority(up), _pods_of_workers(up)
+    assert pods
+    uid = up.get("-n", "spark", "statefulset/spark-master")["metadata"]["uid"]
+    ec2_client().terminate_instances(InstanceIds=[before[0]["instanceId"]])
+
+    printed = up.make("up", "REFRESH=1")
+    assert "this cluster goes on as it was at 20" in printed
+    after = up.outputs()["nodes"]
+    assert after[0]["instanceId"] != before[0]["instanceId"]
+    assert after[0]["publicIp"] == before[0]["publicIp"]
+    assert after[1:] == before[1:]
+    assert _authority(up) == authority
+    assert up.get("-n", "default", "configmap/made-before")["data"] == {"a": "b"}
+    assert "made-after" not in up.kubectl("-n", "default", "get", "configmaps")
+    assert up.get("-n", "spark", "statefulset/spark-master")["metadata"]["uid"] == uid
+    _wait_for(lambda: _ready(up))
+    assert {node["metadata"]["name"] for node in up.get("nodes")["items"]} == {
+        node["hostName"] for node in after
+    }
+    # The pod network reaches the new control plane once flannel has seen it: a minute or two.
+    master = "/api/v1/namespaces/spark/services/http:spark-master:8080/proxy/json/"
+    _wait_for(lambda: bool(up.kubectl("get", "--raw", master, check=False)))
+    # Not drained, not restarted, not joined anew.
+    now = _pods_of_workers(up)
+    assert pods.items() <= now.items()
+    assert up.outputs()["wordCount"] == counted
+    assert up.changes() == {}
+
+    text = tmp_path / "after.txt"
+    write_text(text, seed=75, words=3_000)
+    up.make("up", f"INPUT={text}")
+    up.assert_counted(text)
+
+
+def test_an_older_state_is_brought_back(up: Up):
+    up.kubectl("-n", "default", "create", "configmap", "on-monday", "--from-literal=a=b")
+    (line,) = re.findall(r"^(\S+\.snapshot), ", up.make("backup"), re.M)
+    up.kubectl("-n", "default", "delete", "configmap", "on-monday")
+    assert "nobody is here to be asked" in up.make("restore", f"SNAPSHOT={line}", fails=True)
+    assert line in up.make("restore")
+    up.make("restore", f"SNAPSHOT={line}", "YES=1")
+    assert up.get("-n", "default", "configmap/on-monday")["data"] == {"a": "b"}
+    _wait_for(lambda: _ready(up))
+    assert up.changes() == {}
+
+
+def test_certificates_that_would_end_are_renewed_while_all_goes_on(up: Up, tmp_path: Path):
+    """Minted for minutes instead of a year: past their end the cluster works, and so does `up`."""
+    node = _control_plane(up)
+
+    def root(script: str) -> str:
+        done = up.ssh(node, f"sudo bash -euc '{script}'")
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    file, program = "/etc/kubernetes/tinderbox.yaml", "tinderbox-certificates"
+    ends = "openssl x509 -noout -enddate -in /etc/kubernetes/pki/apiserver.crt"
+    pods = _pods_of_workers(up)
+    # kubeadm lets them begin five minutes ago: a third of all thirteen is left after four.
+    key, minutes = "certificateValidityPeriod:", "0h8m0s"
+    root(f"cp {file} /root/kept; sed -i s/^{key}.*/{key}\\ {minutes}/ {file}")
+    try:
+        root(f"{program} now")
+        first = root(ends)
+        # As the timer does, in time: after two thirds.
+        _wait_for(lambda: "renewed" in root(program), seconds=420)
+        assert root(ends) != first
+        up.kubectl("get", "nodes")
+    finally:
+        root(f"cp /root/kept {file}")
+    # Past the first ones' end, and past all that was told to others by then.
+    end = root(f'date -d "{first.strip().partition("=")[2]}" +%s').strip()
+    _wait_for(lambda: int(root("date +%s")) > int(end), seconds=600)
+    root(f"{program} now")
+    up.kubectl("get", "--raw", "/readyz")
+    assert pods.items() <= _pods_of_workers(up).items()
+    text = tmp_path / "later.txt"
+    write_text(text, seed=76, words=1_000)
+    up.make("up", f"INPUT={text}")
+    up.assert_counted(text)
+    assert "WARNING" not in up.make("status")
+
+
+def test_the_operator_is_an_identity_that_can_be_taken_away(up: Up):
+    who = up.kubectl("auth", "whoami", "-o", "jsonpath={.status.userInfo.username}")
+    assert who == "tinderbox:operator-1"
+    assert "masters" not in up.kubectl("auth", "whoami", "-o", "json")
