@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,24 @@ _NO_OBJECTS = ("kubernetes:helm.sh/",)
 def adopt(stack: Stack) -> None:
     """Brings the stack's state up to date, if it is of the stand-in's. It stays encrypted."""
     state = json.loads(stack.pulumi("stack", "export", "--stack", stack.name, capture=True))
-    if not (found := complete(state["deployment"].get("resources") or [])):
+    resources = state["deployment"].get("resources") or []
+    if not (found := complete(resources)):
         return
+    take_plugin(resources, version("pulumi-kubernetes"))
     print(f"state: {found} Kubernetes objects of an earlier plugin's are written anew", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "state.json"
         file.write_text(json.dumps(state), "utf-8")
         stack.pulumi("stack", "import", "--stack", stack.name, "--file", str(file), capture=True)
+
+
+def take_plugin(resources: list[dict[str, Any]], of: str) -> None:
+    """The plugin of this version is the provider's, also for a destroy, which has no program."""
+    for resource in resources:
+        if resource["type"] == "pulumi:providers:kubernetes":
+            for known in (resource.get("inputs"), resource.get("outputs")):
+                if known and "version" in known:
+                    known["version"] = of
 
 
 def complete(resources: list[dict[str, Any]]) -> int:

@@ -76,6 +76,7 @@ def ensure(progress: debian.Progress = print) -> Mirror:
         with lock("mirror", "the build of the mirror"):
             if not place.is_dir():
                 _build(place, progress)
+    os.utime(place)  # what is used is not the oldest
     return Mirror(place)
 
 

@@ -37,6 +37,13 @@ def test_objects_get_the_inputs_that_they_lack_and_secrets_stay_encrypted():
     }
 
 
+def test_the_provider_is_of_the_plugin_that_is_there():
+    provider = resource("pulumi:providers:kubernetes", outputs={"version": "4.34.2"})
+    states.take_plugin([provider, resource("aws:x/y:Z", outputs={"version": "1"})], "4.25.0")
+    assert provider["outputs"] == {"version": "4.25.0"}
+    assert "version" not in provider["inputs"]
+
+
 def test_a_state_is_written_only_where_something_was_missing(capsys):
     calls = []
     pods = [resource("kubernetes:core/v1:Pod", outputs={})]

@@ -114,7 +114,7 @@ def fake(api: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[
         made.client.terminate_instances(InstanceIds=list(made.ids.values()))
 
 
-DEV = argparse.Namespace(stack="dev", input=None)
+DEV = argparse.Namespace(stack="dev", input=None, refresh=False)
 THREE = ("worker-2", "control-plane", "worker-1")
 
 
