@@ -25,7 +25,7 @@ from toolchain import debian, paths
 from toolchain.errors import ToolchainError
 from toolchain.locks import lock
 from toolchain.progress import ticking
-from toolchain.versions import GoModule, go_modules
+from toolchain.versions import GoModule, go_modules, releases
 
 GO_FLAGS = "-mod=readonly -trimpath -buildvcs=false"
 
@@ -54,7 +54,7 @@ def location(name: str) -> Path:
 
 def module_of(name: str) -> GoModule:
     """The module whose build makes the binary `name`."""
-    for module in go_modules().values():
+    for module in (*go_modules().values(), *releases().values()):
         if name in module.commands:
             return module
     raise ToolchainError(f"no binary is called {name}; there are: {', '.join(names())}")

@@ -32,16 +32,34 @@ def pins() -> dict[str, Any]:
 
 @cache
 def go_modules() -> dict[str, GoModule]:
-    """The tables [go.*] by name, `{version}` in their stamps filled in."""
+    """The tables [go.*] by name, `{version}` and `{minor}` in their stamps filled in."""
+    return {name: _module(name, table) for name, table in pins()["go"].items()}
+
+
+@cache
+def releases() -> dict[str, GoModule]:
+    """The tables [releases.*] by name; their commands have their version behind an @."""
     found = {}
-    for name, table in pins()["go"].items():
-        stamps = {
-            variable: value.format(version=table["version"])
-            for variable, value in table.get("stamps", {}).items()
-        }
-        fields: dict[str, Any] = {**table, "stamps": stamps}
-        found[name] = GoModule(name=name, **fields)
+    for name, table in pins()["releases"].items():
+        version, origin = table["version"], pins()["go"][table["of"]]
+        commands = {at(command, version): path for command, path in origin["commands"].items()}
+        found[name] = _module(name, {**origin, "version": version, "commands": commands})
     return found
+
+
+def at(command: str, version: str) -> str:
+    """A command of a further release, as it is called among all of them: kubeadm@v1.36.5"""
+    return f"{command}@{version}"
+
+
+def _module(name: str, table: dict[str, Any]) -> GoModule:
+    version = table["version"]
+    minor = version.split(".")[1]
+    stamps = {
+        variable: value.format(version=version, minor=minor)
+        for variable, value in table.get("stamps", {}).items()
+    }
+    return GoModule(**{**table, "name": name, "stamps": stamps})
 
 
 def requirement_version(package: str) -> str:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes this node the control plane.
-# KUBERNETES_VERSION, POD_CIDR, SERVICE_CIDR
+# POD_CIDR, SERVICE_CIDR; its release is that of the kubeadm that is here
 # ENDPOINT_NAME: the API's name within the cluster     NODE_NAME, NODE_IP: this node
 # PUBLIC_IP: where the operator reaches the API        NODE_LABELS: "key=value ..."
 # TAKES_WORK: true for a control plane that is the only node
@@ -38,7 +38,7 @@ patches: {directory: /etc/kubernetes/patches}
 ---
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: ClusterConfiguration
-kubernetesVersion: v$KUBERNETES_VERSION
+kubernetesVersion: $(kubeadm version --output short)
 controlPlaneEndpoint: $ENDPOINT_NAME:6443
 # Nothing renews them: they last as long as the CA. (Kubelets renew their own.)
 certificateValidityPeriod: 87600h0m0s
