@@ -38,6 +38,8 @@ def _stretch(
         opts = pulumi.ResourceOptions.merge(opts, mine)
     if isinstance(timeout := props.get("timeout"), int):
         props["timeout"] = timeout * times
+    if str(props.get("chart", "")).startswith("./charts/"):
+        props["values"] = {**props["values"], "global": {"patience": times}}
     if args.name == "metrics-server":
         # Its chart's probe gives an answer a second; after three it is killed, and so on for ever.
         probes = {name: {"timeoutSeconds": times} for name in ("livenessProbe", "readinessProbe")}

@@ -93,6 +93,18 @@ def _name(urn: str) -> str:
     return urn.rpartition("::")[2]
 
 
+def _urn_before(urn: str, alias: Any) -> str:
+    """The mocks' URN (one parent in it) that an alias means: what it does not say is as it is."""
+    if alias.urn:
+        return alias.urn
+    stack, types, name = urn.rsplit("::", 2)
+    parents, _, type_ = types.rpartition("$")
+    if alias.spec.parentUrn:
+        parents = alias.spec.parentUrn.split("::")[2].rpartition("$")[2]
+    own = "$".join(filter(None, (parents, alias.spec.type or type_)))
+    return "::".join((stack, own, alias.spec.name or name))
+
+
 class _Monitor(mocks.MockMonitor):
     """Pulumi's own, which besides keeps the options: the mocks see the inputs only."""
 
@@ -102,7 +114,11 @@ class _Monitor(mocks.MockMonitor):
 
     def RegisterResource(self, request: resource_pb2.RegisterResourceRequest) -> Any:
         self._plan.options[request.type, request.name] = Options.of(request)
-        return super().RegisterResource(request)
+        made = super().RegisterResource(request)
+        self._plan.urns[made.urn] = frozenset(
+            _urn_before(made.urn, alias) for alias in request.aliases
+        )
+        return made
 
 
 @dataclass
@@ -117,6 +133,7 @@ class Plan(mocks.Mocks):
     zones: tuple[str, ...] = ("eu-central-1b", "eu-central-1a")
     made: list[Made] = field(default_factory=list)
     options: dict[tuple[str, str], Options] = field(default_factory=dict)
+    urns: dict[str, frozenset[str]] = field(default_factory=dict)  # of resources: their aliases
     exported: dict[str, Any] = field(default_factory=dict)
     secrets: set[str] = field(default_factory=set)  # names of exported secrets
     pages: dict[str, bytes] = field(default_factory=dict)  # of a mirror, which else is out of reach

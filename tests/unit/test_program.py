@@ -37,6 +37,7 @@ def test_how_many_there_are_of_each(count):
                 "SparkQueues",
                 "SparkRelease",
                 "SparkApplicationJob",
+                "Upload",
                 "WordCountJob",
             )
         },
@@ -156,6 +157,8 @@ def test_limits_are_stretched_by_one_factor_and_nothing_else_is_other(monkeypatc
         values = {**before.inputs["values"]}
         if before.name == "metrics-server":
             values |= {f"{kind}Probe": {"timeoutSeconds": 3} for kind in ("liveness", "readiness")}
+        elif before.name != "flannel":
+            values["global"] = {"patience": 3}
         longer = {"timeout": 3 * before.inputs["timeout"], "values": values}
         assert after == {**before.inputs, **longer}
 

@@ -60,3 +60,8 @@ volumeMounts:
     mountPath: {{ $folder }}
   {{- end }}
 {{- end }}
+
+{{/* A probe's limit, as many times as long as global.patience says (emulated machines). */}}
+{{- define "opex.times" -}}
+{{- mul (index . 1) (dig "patience" 1 ((index . 0).Values.global | default dict)) -}}
+{{- end -}}

@@ -214,3 +214,8 @@ log4j2.properties: |
 {{- define "spark.daemonsChecksum" -}}
 {{ print (include "spark.daemonsConf" .) (.Files.Get "files/sampler.py") | sha256sum }}
 {{- end }}
+
+{{/* A probe's limit, as many times as long as global.patience says (emulated machines). */}}
+{{- define "spark.times" -}}
+{{- mul (index . 1) (dig "patience" 1 ((index . 0).Values.global | default dict)) -}}
+{{- end -}}
