@@ -16,7 +16,7 @@ from toolchain import paths
 from toolchain.locks import lock
 
 SUITE = "trixie"
-RECIPE = Path(__file__).parent / "images" / "rootfs"
+RECIPE = Path(__file__).parents[1] / "images" / "rootfs"
 
 #: Never unpacked: documentation and translations, which are half of a small Debian.
 EXCLUDES = (

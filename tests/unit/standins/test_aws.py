@@ -313,7 +313,9 @@ REPLACING: list[tuple[str, dict[str, Any], set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("token", "inputs", "replacing"), REPLACING, ids=lambda v: str(v)[:40])
+@pytest.mark.parametrize(
+    ("token", "inputs", "replacing"), REPLACING, ids=lambda v: v if isinstance(v, str) else ""
+)
 def test_what_replaces(
     engine: Engine, token: str, inputs: dict[str, Any], replacing: set[str]
 ) -> None:
