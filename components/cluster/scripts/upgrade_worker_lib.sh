@@ -12,7 +12,7 @@ of_node() {
 }
 
 # has_release: the worker tells of the same kubelet and container runtime as the control plane does.
-has_let_back() {
+has_release() {
   local info='{.status.nodeInfo.kubeletVersion} {.status.nodeInfo.containerRuntimeVersion}'
   [[ $(of_node "$WORKER" "$info") == "$(of_node "$NODE_NAME" "$info")" ]]
 }
