@@ -1,8 +1,8 @@
 """KubeadmBootstrap: makes a Kubernetes cluster of the nodes, by kubeadm.
 
     every node, side by side        control plane      each worker
-    ready ─ packages ─ containerd ─ init ─ approver
-                     └ storage ───┘   └ upgrade ─ invite (there, too) ─ join ─ member (there, too)
+    ready ┬ packages ─ containerd ─ init ─ approver
+          └ disk     └ storage ───┘   └ upgrade ─ invite (there, too) ─ join ─ member (there, too)
 
 Of upgrades upgrade.py tells. Nothing sleeps: each step waits for what it needs, with a limit.
 """
@@ -127,6 +127,13 @@ class KubeadmBootstrap(pulumi.ComponentResource):
 
     def _prepare(self, node: Node, ready: pulumi.Resource, release: pulumi.Input[str]) -> _Prepared:
         """All that a node needs before kubeadm."""
+        run_step(
+            f"{node.name}-disk",
+            node,
+            "disk.sh",
+            {"DISK_GIB": self._args.settings.nodes.disk_gib},
+            opts=self._after([ready]),
+        )
         packages = run_step(
             f"{node.name}-packages",
             node,
@@ -158,14 +165,14 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             "NODE_IP": node.private_ip,
         }
 
-    def _labels(self, node: Node) -> str:
+    def _labels(self, node: Node) -> pulumi.Output[str]:
         """What a cloud controller would set, if there were one."""
         labels = {
             "node.kubernetes.io/instance-type": node.machine.instance_type,
             "topology.kubernetes.io/region": self._args.settings.aws.region,
-            "topology.kubernetes.io/zone": node.machine.zone,
         }
-        return " ".join(f"{key}={value}" for key, value in labels.items())
+        known = " ".join(f"{key}={value}" for key, value in labels.items())
+        return pulumi.Output.concat(known, " topology.kubernetes.io/zone=", node.zone)
 
     def _init(self, node: Node, after: Sequence[pulumi.Resource]) -> command.remote.Command:
         return run_step(

@@ -127,11 +127,12 @@ class Plan(mocks.Mocks):
     """All that one run made, and what it exported.
 
     instance_type: what AWS knows of the nodes' type; empty where it knows of none.
-    zones: where the type is offered.
+    zones: where the type is offered. placed: where nodes come to be.
     """
 
     instance_type: dict[str, Any] = field(default_factory=lambda: T3_MEDIUM)
     zones: tuple[str, ...] = ("eu-central-1b", "eu-central-1a")
+    placed: str = "eu-central-1a"
     made: list[Made] = field(default_factory=list)
     options: dict[tuple[str, str], Options] = field(default_factory=dict)
     urns: dict[str, frozenset[str]] = field(default_factory=dict)  # of resources: their aliases
@@ -183,6 +184,8 @@ class Plan(mocks.Mocks):
         self.made.append(Made(args.typ, args.name, inputs, frozenset(secrets)))
         outputs = dict(inputs)
         outputs.update(_computed(args.typ, args.name, inputs))
+        if args.typ == "aws:ec2/instance:Instance":
+            outputs["availabilityZone"] = self.placed
         return f"{args.name}-id", outputs
 
     def call(self, args: mocks.MockCallArgs) -> Any:

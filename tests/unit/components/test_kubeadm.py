@@ -31,7 +31,7 @@ def value(step: Made, name: str) -> str:
 @pytest.mark.parametrize("workers", [0, 2, 9])
 def test_the_steps_of_every_node(workers):
     plan = planned({"nodes": {"count": workers + 1}})
-    prepare = ["ready", "packages", "containerd", "storage"]
+    prepare = ["ready", "packages", "containerd", "storage", "disk"]
     expected = {
         f"control-plane-{step}"
         for step in [*prepare, *RELEASES, "init", "approver", "upgrade", "kubeconfig"]

@@ -26,7 +26,6 @@ def test_one_worker_after_the_other_once_the_control_plane_is_done():
         ("worker-2-drain", "worker-1-return"),
         ("worker-3-drain", "worker-2-return"),
         ("spark", "worker-3-return"),
-        ("flannel", "control-plane-upgrade"),
     ):
         assert earlier in plan.waits_for(later), later
     # flannel makes the nodes ready: nothing that a new cluster needs waits for that.
