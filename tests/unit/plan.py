@@ -10,6 +10,7 @@ import functools
 import json
 import logging
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,11 +129,13 @@ class Plan(mocks.Mocks):
 
     instance_type: what AWS knows of the nodes' type; empty where it knows of none.
     zones: where the type is offered. placed: where nodes come to be.
+    stays: outputs of resources that are as an earlier run made them, by type and name.
     """
 
     instance_type: dict[str, Any] = field(default_factory=lambda: T3_MEDIUM)
     zones: tuple[str, ...] = ("eu-central-1b", "eu-central-1a")
     placed: str = "eu-central-1a"
+    stays: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     made: list[Made] = field(default_factory=list)
     options: dict[tuple[str, str], Options] = field(default_factory=dict)
     urns: dict[str, frozenset[str]] = field(default_factory=dict)  # of resources: their aliases
@@ -140,6 +143,8 @@ class Plan(mocks.Mocks):
     secrets: set[str] = field(default_factory=set)  # names of exported secrets
     pages: dict[str, bytes] = field(default_factory=dict)  # of a mirror, which else is out of reach
     calls: list[str] = field(default_factory=list)
+    outputs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    hooks: dict[str, Callable[[pulumi.ResourceHookArgs], Any]] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)  # warnings and errors
 
     def of(self, type_: str) -> list[Made]:
@@ -186,6 +191,8 @@ class Plan(mocks.Mocks):
         outputs.update(_computed(args.typ, args.name, inputs))
         if args.typ == "aws:ec2/instance:Instance":
             outputs["availabilityZone"] = self.placed
+        outputs.update(self.stays.get((args.typ, args.name), {}))
+        self.outputs[args.typ, args.name] = outputs
         return f"{args.name}-id", outputs
 
     def call(self, args: mocks.MockCallArgs) -> Any:
@@ -322,6 +329,13 @@ def _plan(config: dict[str, Any] | None, preview: bool, recorder: Plan, also: st
 
     exported: dict[str, Any] = {}
 
+    class Hook(pulumi.ResourceHook):
+        """Pulumi's own, which besides can be called by a test."""
+
+        def __init__(self, name: str, func: Any, opts: Any = None) -> None:
+            super().__init__(name, func, opts)
+            recorder.hooks[name] = func
+
     def program() -> None:
         main = ROOT / "__main__.py"
         exec(compile(main.read_text() + also, main, "exec"), {"__name__": "__main__"})
@@ -338,6 +352,7 @@ def _plan(config: dict[str, Any] | None, preview: bool, recorder: Plan, also: st
             contextlib.chdir(ROOT),  # where Pulumi runs a program
             mock.patch.object(packages, "fetch", recorder.fetch),
             mock.patch.object(pulumi, "export", exported.__setitem__),
+            mock.patch.object(pulumi, "ResourceHook", Hook),
         ):
             loop.run_until_complete(run())
     finally:
