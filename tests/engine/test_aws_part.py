@@ -178,7 +178,7 @@ def test_another_zone_is_refused_where_a_cluster_is(aws_engine, aws_part):
     done = aws_engine.pulumi("preview", fails=True)
     aws_engine.configure()
     printed = done.stdout + done.stderr
-    assert f"network.zone is 'eu-central-1c'; it has to be {where}, where this cluster" in printed
+    assert f"network.zone is 'eu-central-1c'; it must be {where}, where this cluster" in printed
     assert "Traceback" not in printed
 
 

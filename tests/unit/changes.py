@@ -19,6 +19,7 @@ from unittest import mock
 import pulumi
 
 from components.cluster import steps
+from components.settings import SettingsError
 from standins.aws.provider import AwsProvider
 from tests.unit.plan import MINIMAL, ROOT, Made, Plan, plan, planned
 
@@ -124,7 +125,7 @@ def effect(kind: Kind) -> Effect:
         _ask_aws(before, after, kind)
         updated, made = _differences(before, after)
         _ask_hooks(before, after, updated)
-    except ValueError as error:
+    except (ValueError, SettingsError) as error:
         return Effect(refused=str(error).removeprefix("tinderbox:"))
     return Effect(_names(name for _, name in updated), _names(made))
 

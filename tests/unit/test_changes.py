@@ -14,7 +14,7 @@ def test_the_table_is_current():
 @pytest.mark.parametrize(
     ("before", "after", "says"),
     [
-        ({}, {"network": {"cidr": "10.50.0.0/16"}}, "network.cidr is '10.50.0.0/16'; it has to be"),
+        ({}, {"network": {"cidr": "10.50.0.0/16"}}, "network.cidr is '10.50.0.0/16'; it must be"),
         ({}, {"network": {"zone": "eu-central-1b"}}, "where this cluster is; it can't move"),
         ({}, {"nodes": {"type": "t3.large"}}, "nodes.type is t3.medium in this cluster"),
         ({}, {"nodes": {"diskGiB": 15}}, "it can only grow; set 20 or more"),
