@@ -95,7 +95,6 @@ def kinds(jars: tuple[str, str]) -> list[Kind]:
         Kind("another count (lowercase)", {}, {"wordCount": {"lowercase": True}}),
         Kind("cost analytics on", {"nodes": priced}, opex),
         Kind("another price", opex, {**opex, "nodes": {"price": 0.06}}),
-        Kind("a larger claim for the volume", {}, {"storage": {"sizeGiB": 20}}),
     ]
 
 

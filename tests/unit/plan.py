@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import dataclasses
 import functools
+import gc
 import json
 import logging
 import re
@@ -17,7 +18,7 @@ from typing import Any
 from unittest import mock
 
 import pulumi
-from pulumi.runtime import mocks, rpc
+from pulumi.runtime import mocks, rpc, settings
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.stack import run_pulumi_func
 
@@ -355,6 +356,13 @@ def _plan(config: dict[str, Any] | None, preview: bool, recorder: Plan, also: st
             mock.patch.object(pulumi, "ResourceHook", Hook),
         ):
             loop.run_until_complete(run())
+    except Exception:
+        # What a program that failed left would be waited for by the next one, and be told of later.
+        loop.set_exception_handler(lambda *_: None)
+        settings.SETTINGS.outputs.clear()
+        settings.SETTINGS.rpc_manager.clear()
+        gc.collect()
+        raise
     finally:
         loop.close()
     return recorder
