@@ -22,11 +22,11 @@ export PYTHONDONTWRITEBYTECODE := 1
 export PYTHONUTF8 := 1
 
 python := .venv/bin/python
-console = $(python) -m console --stack="$$STACK"
+console = $(python) -m console
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help tools up destroy preview status ui opex opex-forward outputs settings usage submit image jars lint test e2e vm
+.PHONY: help tools up destroy preview stop start status ui opex opex-forward outputs settings usage submit image jars lint test e2e vm
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,54 +35,62 @@ tools: ## Pulumi, helm, kubectl and the Python environment: found, downloaded or
 	@python3 -m toolchain tools
 
 up: tools ## from nothing to a word count (STACK=local INPUT=a file or a folder)
-	@$(console) --input="$$INPUT" up
+	@$(console) up --stack="$$STACK" --input="$$INPUT"
 
 preview: tools ## what an update would change
-	@$(console) preview
+	@$(console) preview --stack="$$STACK"
 
 destroy: tools ## takes the stack away, and with it its machines
-	@$(console) destroy
+	@$(console) destroy --stack="$$STACK"
+
+stop: tools ## stops the stack's nodes, and says what an hour costs then
+	@$(console) stop --stack="$$STACK"
+
+start: tools ## starts them again, until the cluster and Spark are well
+	@$(console) start --stack="$$STACK"
 
 status: tools ## machines, nodes, pods, Spark, the last result
-	@$(console) status
+	@$(console) status --stack="$$STACK"
 
 ui: tools ## forwards the web pages (Spark, history, drivers, costs) to this machine
-	@$(console) ui
+	@$(console) ui --stack="$$STACK"
 
 opex: tools ## CPU, memory and cost by namespace; waits for the first data
-	@$(console) opex
+	@$(console) opex --stack="$$STACK"
 
 opex-forward: tools ## a port of this machine to the cost analytics' own page
-	@$(console) opex-forward
+	@$(console) opex-forward --stack="$$STACK"
 
 outputs: ## the stack's outputs as JSON
 	@python3 -m toolchain tools >&2
-	@$(console) outputs
+	@$(console) outputs --stack="$$STACK"
 
 settings: tools ## the stack's settings, and where each comes from
-	@$(console) settings
+	@$(console) settings --stack="$$STACK"
 
 submit: ## one application: APP=spark_jobs/pi.py ARGS=100 OPTIONS="--master kubernetes"
 	@python3 -m toolchain tools >&2
-	@$(console) --app="$$APP" --arguments="$$ARGS" --options="$$OPTIONS" submit
+	@$(console) submit --stack="$$STACK" --options="$$OPTIONS" --arguments="$$ARGS" -- "$$APP"
 
 image: tools ## an image of your own (NAME= CONTEXT=a folder; REGISTRY=docker.io/me, else the local cloud's)
-	@$(python) -m console.image --registry="$$REGISTRY" -- "$$NAME" "$$CONTEXT"
+	@$(console) image --registry="$$REGISTRY" -- "$$NAME" "$$CONTEXT"
 
 jars: tools ## Java packages in .tinderbox/jars (NAME=s3, or any name and PACKAGES=GROUP:ARTIFACT:VERSION)
 	@python3 -m toolchain jars --packages="$$PACKAGES" -- "$${NAME:-s3}"
 
 usage: tools ## what the last application on Spark used, with a picture (RUN=another one's id)
-	@$(console) --run="$$RUN" usage
+	@$(console) usage --stack="$$STACK" --run="$$RUN"
 
 lint: tools ## ruff, types, shellcheck, actionlint, helm lint
 	@./toolchain/lint.sh
 
+# Files of tests go to the processes in this order, so that none works alone at the end.
+longest-first := tests/charts tests/jobs tests/engine tests/unit
 test: tools lint ## all tests that need no cloud
-	@$(python) -m pytest tests/unit tests/jobs tests/charts tests/engine
+	@$(python) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=10 $(longest-first)
 
 e2e: tools ## the whole chain on the local cloud, and nothing left of it (root)
-	@$(python) -m pytest tests/cloud tests/e2e
+	@$(python) -m pytest --durations=10 tests/cloud tests/e2e
 
 vm: tools ## the quick start on Debian in an emulated machine, an hour or two (root; DEBIAN=bookworm)
 	@$(python) -m tests.vm $(if $(DEBIAN),-- "$$DEBIAN")

@@ -1,8 +1,8 @@
 """WordCountJob: counts the words of a text with Spark, and has the result in its outputs.
 
 The text goes to the shared volume, where every executor sees it, or is in S3 already;
-spark_jobs/wordcount.py is run as any application is (see submission.py). Each attempt writes to a
-folder of its own (<output>/<job>/<pod>), and the one with _SUCCESS is the result.
+spark_jobs/wordcount.py is run as any application is (submission/manifests.py). Each attempt writes
+to a folder of its own (<output>/<job>/<pod>), and the one with _SUCCESS is the result.
 """
 
 from __future__ import annotations
@@ -26,35 +26,17 @@ from components.spark.job import SparkApplicationArgs, SparkApplicationJob
 from components.spark.release import SparkRelease
 from spark_jobs.texts import shown
 from submission import measuring
-from submission.application import Application, Role, literally
+from submission.application import Application, SparkPodSpec, literally
 from submission.manifests import LARGEST_BY_CONFIGMAP, restricted
 from submission.place import SHARED_PATH, STANDALONE, Place
+from submission.programs import body_of
 
 _SCRIPT = Path(__file__).parents[1] / "spark_jobs" / "wordcount.py"
+_READ_LOG = Path(__file__).parent / "scripts" / "read_log.sh"
 _INPUTS = f"{SHARED_PATH}/wordcount/inputs"
 _RUNS = f"{SHARED_PATH}/wordcount/runs"
 _MOST_NAMES = 10  # as in a summary
 _INSTALL = ("install", "-D", "-m", "0644", "/opt/tinderbox/input/text")
-
-# Prints the summary: the line of JSON in the logs of the job's attempts, which only the one that
-# succeeded has, with its folder, which is named after its pod, as "output"; then what that attempt
-# used, which measured.py wrote there. The kubeconfig is on no command line, and in no file that
-# others can read or that stays; kubectl opens it more than once, so it can't come by a pipe.
-_READ_LOG = """config=$(mktemp)
-trap 'rm -f "$config"' EXIT
-printf %s "$KUBECONFIG_TEXT" >"$config"
-kubectl --kubeconfig "$config" --namespace {namespace} logs --container driver --tail -1 --prefix \\
-  --selector batch.kubernetes.io/job-name={job} | awk '
-    {{ text = substr($0, length($1) + 2) }}
-    text ~ /^[{{]/ {{ attempt = $1; summary = substr(text, 2) }}
-    text ~ /^usage: [{{]/ {{ usage[$1] = substr(text, 8) }}
-    END {{
-      if (!attempt) exit 1
-      split(attempt, name, "/")
-      print "{{\\"output\\": \\"{runs}/{job}/" name[2] "\\", " summary
-      print usage[attempt]
-    }}'
-"""
 
 
 @dataclass(frozen=True)
@@ -146,11 +128,11 @@ def describe(
     )
 
 
-def _executor(settings: WordCountSettings, place: Place) -> Role:
+def _executor(settings: WordCountSettings, place: Place) -> SparkPodSpec:
     """Natively as large as those on the workers, one for each of which there is."""
     if settings.master == STANDALONE:
-        return Role()
-    return Role(
+        return SparkPodSpec()
+    return SparkPodSpec(
         cores=place.worker_cores,
         memory_mib=place.worker_memory_mib,
         # As the workers: idle cores are anybody's.
@@ -255,16 +237,16 @@ class WordCountJob(pulumi.ComponentResource):
             ).stdout
         read = command.local.Command(
             f"{self._name}-result",
-            create=pulumi.Output.format(
-                _READ_LOG,
-                namespace=job.metadata.namespace,
-                job=job.metadata.name,
-                runs=self._args.settings.output or _RUNS,
-            ),
-            interpreter=["/bin/bash", "-euo", "pipefail", "-c"],
+            create=body_of(_READ_LOG),
+            interpreter=["/bin/bash", "-c"],
             # With a renewed kubeconfig the result stays: the job's log may be gone by then.
             update='printf %s "$PULUMI_COMMAND_STDOUT"',
-            environment={"KUBECONFIG_TEXT": self._args.cluster.kubeconfig},
+            environment={
+                "KUBECONFIG_TEXT": self._args.cluster.kubeconfig,
+                "NAMESPACE": job.metadata.namespace,
+                "JOB": job.metadata.name,
+                "RUNS": self._args.settings.output or _RUNS,
+            },
             triggers=[job.metadata.uid],
             logging=command.local.Logging.NONE,  # as in run_step
             opts=pulumi.ResourceOptions(parent=self),

@@ -3,143 +3,64 @@
 from __future__ import annotations
 
 import argparse
-import json
-import shlex
+import importlib
 import sys
-import time
+from collections.abc import Sequence
 
-from console import opex, report, status, timings, ui, usage
-from console.stack import LOCAL, ROOT, ConsoleError, Stack, find_input
+from console.stack import ConsoleError
+from console.verb import Parser, Verb
 from localcloud.errors import CloudError
-from toolchain import paths, terminal
+from submission.errors import ApplicationError
+from toolchain import terminal
 from toolchain.env import enter
 from toolchain.errors import ToolchainError
 
-# These work, and are not done when nobody reads any more what they print.
-_WORK = ("up", "destroy", "preview", "submit")
+#: Each is a file of console/verbs, of which only the one that is asked for is loaded.
+VERBS = {
+    "up": "from nothing to the top words",
+    "preview": "what an update would change",
+    "destroy": "takes the stack away, and with the local one its cloud",
+    "stop": "stops the stack's nodes, and says what an hour costs then",
+    "start": "starts them again, until the cluster and Spark are well",
+    "status": "machines, nodes, pods, Spark, the last result",
+    "ui": "forwards the web pages to this machine",
+    "opex": "CPU, memory and cost by namespace",
+    "opex-forward": "a port of this machine to the cost analytics' own page",
+    "outputs": "the stack's outputs as JSON",
+    "settings": "the stack's settings, and where each comes from",
+    "usage": "what an application on Spark used",
+    "submit": "runs one application in the stack's cluster",
+    "image": "an image of your own, where the cluster can pull it",
+}
+_ERRORS = (ApplicationError, ConsoleError, CloudError, ToolchainError)
 
 
-def say(text: str) -> None:
-    """One line of progress of the local cloud."""
-    print(f"local cloud: {text}", flush=True)
+def verb_of(name: str) -> Verb:
+    """A verb by its name."""
+    return importlib.import_module(f"console.verbs.{name.replace('-', '_')}").VERB
 
 
-def up(stack: Stack, input_: str | None) -> None:
-    """From nothing to the top words, and where the time went."""
-    started = time.time()
-    encoding, shared = stack.encoding, not stack.is_local
-    text = find_input(input_, shared=shared, encoding=encoding) if input_ else None
-    if stack.is_local:
-        from localcloud import cloud
-
-        cloud.up(say)
-    cloud_up = time.time()
-    stack.prepare(text)
-    stack.folder.mkdir(parents=True, exist_ok=True)
-    events = stack.folder / "events.jsonl"
-    events.unlink(missing_ok=True)
-    stack.up(events)
-    status.require_answer(stack)
-    result = stack.outputs()["wordCount"]
-    phases = timings.phases(timings.read_events(events), origin=started)
-    if stack.is_local:
-        phases.insert(0, timings.Phase("local cloud", 0.0, cloud_up - started))
-    total = time.time() - started
-    run = {"wordCount": result, "phases": timings.as_json(phases), "seconds": round(total, 1)}
-    paths.replace(stack.folder / "last-run.json", json.dumps(run, indent=2) + "\n")
-    print(f"\n{report.top_words(result)}\n\n{report.used(result['usage'])}")
-    print(f"\nWhere {total:.0f} s went (phases overlap):")
-    print(timings.chart(phases))
-    print(f"\nThe same as JSON: {(stack.folder / 'last-run.json').relative_to(ROOT)}")
-
-
-def destroy(stack: Stack) -> None:
-    """Takes the stack away, and with the local one its cloud."""
-    if not stack.is_local:
-        stack.destroy()
-        return
-    from localcloud import cloud
-    from localcloud.status import status as cloud_status
-
-    try:
-        if cloud_status()["running"] and stack.exists() and stack.config_file.exists():
-            stack.destroy()
-    finally:
-        cloud.down(say)
-
-
-def words(variable: str, text: str) -> list[str]:
-    """What a variable of make's holds, told apart as a shell does, with nothing of it run."""
-    try:
-        return shlex.split(text)
-    except ValueError as error:
-        raise ConsoleError(f"{variable}={text}: {str(error).lower()}") from None
-
-
-def submit(options: argparse.Namespace) -> int:
-    """Runs an application as `make submit` names it."""
-    from console import submit
-
-    given = [*words("OPTIONS", options.options), f"--stack={options.stack}"]
-    return submit.main([*given, "--", options.app, *words("ARGS", options.arguments)])
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line. What is empty is not given: make has no other way to say so."""
-    made = argparse.ArgumentParser(prog="python -m console", description=__doc__)
-    verbs = ["up", "destroy", "preview", "status", "ui", "outputs", "usage"]
-    verbs += ["opex", "opex-forward", "settings", "submit"]
-    made.add_argument("verb", choices=verbs)
-    made.add_argument("--stack", default=LOCAL)
-    made.add_argument("--input", help="the text to count: a file or a folder")
-    made.add_argument("--run", help="an application's id; by default that of the latest one")
-    made.add_argument("--app", default="", help="to submit")
-    made.add_argument("--arguments", default="", help="of the application, as in a shell")
-    made.add_argument("--options", default="", help="of console.submit, as in a shell")
+def _overview() -> Parser:
+    lines = (f"  {name:<13} {what}" for name, what in VERBS.items())
+    made = Parser(
+        prog="python -m console",
+        usage="%(prog)s VERB [--help] ...",
+        epilog="\n".join(["verbs:", *lines]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("verb", choices=VERBS, metavar="VERB", help="its --help tells more")
     return made
 
 
-def run(options: argparse.Namespace) -> int | None:
-    """Runs one verb; returns the exit code, if it isn't 0."""
-    if options.verb == "submit":
-        return submit(options)
-    stack = Stack(options.stack)
-    if options.verb == "up":
-        up(stack, options.input)
-    elif options.verb == "destroy":
-        destroy(stack)
-    elif options.verb == "preview":
-        stack.prepare()
-        stack.preview("--diff")
-    elif options.verb == "status":
-        status.show(stack)
-    elif options.verb == "ui":
-        ui.serve(stack)
-    elif options.verb == "settings":
-        from console import settings  # loads Pulumi and the models, which the others don't need
-
-        settings.show(stack)
-    elif options.verb == "usage":
-        usage.show(stack, options.run)
-    elif options.verb == "opex":
-        opex.show(stack)
-    elif options.verb == "opex-forward":
-        opex.forward(stack)
-    else:
-        print(json.dumps(stack.outputs(), indent=2))
-    return None
-
-
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    options = parser().parse_args()
-    enter(local=options.stack == LOCAL)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    name = _overview().parse_args(given[:1]).verb
+    verb = verb_of(name)
+    options = verb.parser(name).parse_args(given[1:])
+    enter(local=verb.is_local(options))
     return terminal.run(
-        lambda: run(options),
-        options.verb,
-        (ConsoleError, CloudError, ToolchainError),
-        "interrupted; the same call takes it up again",
-        shows=options.verb not in _WORK,
+        lambda: verb.run(options), name, _ERRORS, verb.interrupted, shows=verb.shows
     )
 
 

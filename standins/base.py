@@ -101,8 +101,6 @@ class ResourceHandler:
     outputs: frozenset[str] | set[str] = frozenset()
     # Inputs that are secrets whatever the program says (`connection` of a remote.Command).
     secret_inputs: frozenset[str] | set[str] = frozenset()
-    # Outputs that are secrets whatever the inputs are.
-    secret_outputs: frozenset[str] | set[str] = frozenset()
     # Property names, or dotted paths such as `rootBlockDevice.encrypted`.
     force_new: frozenset[str] | set[str] = frozenset()
     # Values for inputs that the program leaves out; part of the inputs in the state.
@@ -132,12 +130,7 @@ class ResourceHandler:
         """What changes from `call.old_inputs` to `call.inputs`; see `force_new`."""
         old = without_gone_defaults(call.old_inputs, call.inputs)
         paths = changed_paths(old, call.inputs)
-        replace = replaced_by(paths, self.force_new)
-        return Diff(paths, replace, bool(replace) and self.delete_before_replace(call))
-
-    def delete_before_replace(self, call: Call) -> bool:
-        """Whether a replacement can't stand beside the old resource (a name that the user set)."""
-        return False
+        return Diff(paths, replaced_by(paths, self.force_new))
 
     def preview_create(self, call: Call) -> dict[str, Any]:
         """The outputs that a preview shows for a new resource: inputs, and UNKNOWN for the rest."""

@@ -17,13 +17,11 @@ _SIMPLE_NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]*\Z")
 class Diff:
     """What changes: `paths` maps a property path to "add", "delete" or "update".
 
-    `replace` holds the paths (of `paths`) that cannot be changed in place;
-    `delete_before_replace` says that the new resource cannot exist beside the old one.
+    `replace` holds the paths (of `paths`) that cannot be changed in place.
     """
 
     paths: dict[str, str] = field(default_factory=dict)
     replace: set[str] = field(default_factory=set)
-    delete_before_replace: bool = False
 
 
 def join_path(parent: str, key: str | int) -> str:

@@ -61,7 +61,7 @@ def mark(
         for name, value in outputs.items()
         if value is not None and not name.startswith("__")
     }
-    for name in (handler.secret_outputs | handler.secret_inputs) & outputs.keys():
+    for name in handler.secret_inputs & outputs.keys():
         outputs[name] = as_secret(outputs[name])
     return outputs
 
@@ -85,7 +85,6 @@ def diff_response(diff: Diff) -> provider_pb2.DiffResponse:
         changes=provider_pb2.DiffResponse.DIFF_NONE,
         diffs=sorted({_top(path) for path in diff.paths}),
         replaces=sorted({_top(path) for path in diff.replace}),
-        deleteBeforeReplace=diff.delete_before_replace,
         hasDetailedDiff=True,
     )
     if diff.paths:

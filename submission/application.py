@@ -1,7 +1,7 @@
 """A Spark application: what is to run (`Application`); place.py says where.
 
 All of it is plain data, from which manifests.py makes Kubernetes' objects: `SparkApplicationJob`
-(components/spark/job.py) creates them by Pulumi, `make submit` (console/submit.py) by
+(components/spark/job.py) creates them by Pulumi, `make submit` (console/run.py) by
 Kubernetes' API.
 """
 
@@ -21,7 +21,7 @@ _LANGUAGES = {".py": "Python", ".jar": "Java", ".R": "R", ".r": "R"}
 
 
 @dataclass(frozen=True)
-class Role:
+class SparkPodSpec:
     """The pods of one role: the driver's, or the executors'.
 
     cores, memory_mib: of Spark (spark.executor.cores ...); None leaves them to Spark's defaults.
@@ -47,7 +47,7 @@ class Role:
     priority_class: str | None = None
 
 
-DRIVER = Role(overhead_mib=768, cpu_request="100m")
+DRIVER = SparkPodSpec(overhead_mib=768, cpu_request="100m")
 """A driver that asks for nothing."""
 
 
@@ -78,8 +78,8 @@ class Application:
     jars: tuple[str, ...] = ()
     archives: tuple[str, ...] = ()
     instances: int | None = None
-    driver: Role = DRIVER
-    executor: Role = field(default_factory=Role)
+    driver: SparkPodSpec = DRIVER
+    executor: SparkPodSpec = field(default_factory=SparkPodSpec)
     output: str | None = None
     retries: int = 0
     start_within: int = 300

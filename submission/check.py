@@ -71,12 +71,12 @@ def check(application: Application) -> Application:
             f"{', '.join(ours)} can't be set: what runs an application here sets it for each"
         )
     found = typed(conf)
-    for pods, role in (("driver", application.driver), ("executor", application.executor)):
-        if role.memory_mib is not None:
-            typed({f"spark.{pods}.memory": f"{role.memory_mib}m"})
-        whole_role = with_properties(role, pods, conf)
-        require_names(pods, whole_role)
-        for key, text in (("request", whole_role.cpu_request), ("limit", whole_role.cpu_limit)):
+    for pods, spec in (("driver", application.driver), ("executor", application.executor)):
+        if spec.memory_mib is not None:
+            typed({f"spark.{pods}.memory": f"{spec.memory_mib}m"})
+        full = with_properties(spec, pods, conf)
+        require_names(pods, full)
+        for key, text in (("request", full.cpu_request), ("limit", full.cpu_limit)):
             if text is not None:
                 cpus(f"{K8S}{pods}.{key}.cores", text)
     if found.get("spark.memory.offHeap.enabled") and not found.get("spark.memory.offHeap.size"):

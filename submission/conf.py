@@ -49,9 +49,9 @@ def _native_conf(
         "spark.kubernetes.namespace": place.namespace,
         "spark.executor.instances": str(application.instances or place.workers),
         "spark.executor.memoryOverhead": f"{executor.overhead_mib}m",
-        "spark.kubernetes.container.image": driver.role.image or place.image,
-        "spark.kubernetes.container.image.pullPolicy": executor.role.pull_policy,
-        "spark.kubernetes.executor.container.image": executor.role.image or place.image,
+        "spark.kubernetes.container.image": driver.spec.image or place.image,
+        "spark.kubernetes.container.image.pullPolicy": executor.spec.pull_policy,
+        "spark.kubernetes.executor.container.image": executor.spec.image or place.image,
         "spark.kubernetes.executor.podNamePrefix": "$(POD)",
         "spark.kubernetes.executor.podTemplateFile": f"{FILES_PATH}/{EXECUTOR_TEMPLATE}",
         "spark.kubernetes.executor.podTemplateContainerName": EXECUTOR_CONTAINER,
@@ -72,7 +72,7 @@ def _native_conf(
     return conf | {
         "spark.kubernetes.driver.pod.name": DRIVER_POD,
         "spark.kubernetes.driver.podTemplateContainerName": DRIVER_CONTAINER,
-        "spark.kubernetes.driver.container.image": driver.role.image or place.image,
+        "spark.kubernetes.driver.container.image": driver.spec.image or place.image,
         "spark.kubernetes.authenticate.driver.serviceAccountName": place.service_account,
         "spark.kubernetes.file.upload.path": f"file://{UPLOADS}",
         measuring.RUN_PROPERTY: "$(POD)",
@@ -93,7 +93,7 @@ def sizes_conf(pods: str, process: Process) -> dict[str, str]:
 
 def _cpu_conf(pods: str, process: Process) -> dict[str, str]:
     """What the pods of a role get of CPU."""
-    limit = process.role.cpu_limit
+    limit = process.spec.cpu_limit
     return {
         f"{K8S}{pods}.request.cores": process.cpu,
         **({} if limit is None else {f"{K8S}{pods}.limit.cores": limit}),

@@ -1,6 +1,6 @@
 """The plain manifests that run an application: a ConfigMap with its files, and a Job.
 
-The Job's pod calls spark-submit (submission.py); with the master "kubernetes" the files include
+The Job's pod calls spark-submit (command.py); with the master "kubernetes" the files include
 what Spark makes executors' pods, and in cluster mode the driver's, from.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from submission import measuring
-from submission.application import Application, Role, literally
+from submission.application import Application, SparkPodSpec, literally
 from submission.command import submit_arguments
 from submission.conf import (
     API_SERVER,
@@ -31,6 +31,7 @@ from submission.files import (
     FILES_PATH,
 )
 from submission.place import SHARED_PATH, Place
+from submission.programs import script
 from submission.resolve import SAMPLER, Resolved
 
 SPARK_UID = 185
@@ -123,11 +124,11 @@ def _job_template(resolved: Resolved, files: Mapping[str, Any] | None) -> dict[s
 
     files: the volume of the application's files, if there are any.
     """
-    application, place, role = resolved.application, resolved.place, resolved.job_role
+    application, place, spec = resolved.application, resolved.place, resolved.job_spec
     apart = application.driver_is_apart
-    container = _container(DRIVER_CONTAINER, role, place)
-    container["image"] = role.image or place.image
-    container["imagePullPolicy"] = role.pull_policy
+    container = _container(DRIVER_CONTAINER, spec, place)
+    container["image"] = spec.image or place.image
+    container["imagePullPolicy"] = spec.pull_policy
     container["command"] = measuring.measured(application.output)
     container["args"] = submit_arguments(resolved)
     container["resources"] = resolved.job.manifest()
@@ -153,7 +154,7 @@ def _job_template(resolved: Resolved, files: Mapping[str, Any] | None) -> dict[s
         watch = ["python3", f"{measuring.PROGRAMS}/first_executor.py"]
         limit = ["--within", str(application.start_within), "--"]
         container["command"] = [*watch, *limit, *container["command"]]
-    pod = _pod(container, role, place)
+    pod = _pod(container, spec, place)
     defaults = place.native_config if application.is_native else place.defaults_config
     _mount(pod, "defaults", "/opt/spark/conf", {"configMap": {"name": defaults}})
     if files is not None:
@@ -167,17 +168,17 @@ def _job_template(resolved: Resolved, files: Mapping[str, Any] | None) -> dict[s
         container["env"].append(_from_secret("_SPARK_AUTH_SECRET", f"{place.auth_secret}:secret"))
     pod["initContainers"] = list(application.init_containers)
     pod["volumes"] += application.volumes
-    metadata = _metadata(application, role)
+    metadata = _metadata(application, spec)
     return {"metadata": metadata if apart else _with_metrics(metadata), "spec": pod}
 
 
 def _receiver(resolved: Resolved) -> dict[str, Any]:
     """Waits for the files that whoever made the pod brings to it, half an hour at most."""
-    wait = f"until [ -e {FILES_PATH}/{DONE} ]; do sleep 0.2; done"
+    wait = ["sh", "-c", script("wait_for_file.sh"), "wait", f"{FILES_PATH}/{DONE}"]
     return {
         "name": RECEIVER,
         "image": resolved.place.image,
-        "command": ["timeout", "1800", "sh", "-c", wait],
+        "command": ["timeout", "1800", *wait],
         # Kubernetes counts the larger of this and what comes after it.
         "resources": resolved.job.manifest(),
         "securityContext": restricted(),
@@ -206,13 +207,13 @@ def _executor_template(application: Application, place: Place) -> dict[str, Any]
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
 
 
-def _metadata(application: Application, role: Role) -> dict[str, Any]:
-    labels = {**_labels(application), **role.labels}
-    return {"labels": labels, "annotations": dict(role.annotations)}
+def _metadata(application: Application, spec: SparkPodSpec) -> dict[str, Any]:
+    labels = {**_labels(application), **spec.labels}
+    return {"labels": labels, "annotations": dict(spec.annotations)}
 
 
 def _with_metrics(metadata: dict[str, Any]) -> dict[str, Any]:
-    """The metadata of a driver's pod; what its role says comes on top."""
+    """The metadata of a driver's pod; what its spec says comes on top."""
     return {**metadata, "annotations": {**_METRICS, **metadata["annotations"]}}
 
 
@@ -220,7 +221,7 @@ def _labels(application: Application) -> dict[str, str]:
     return {"app": application.name}
 
 
-def _pod(container: dict[str, Any], role: Role, place: Place) -> dict[str, Any]:
+def _pod(container: dict[str, Any], spec: SparkPodSpec, place: Place) -> dict[str, Any]:
     """A pod's spec of either role, without an account that it could use."""
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
@@ -238,20 +239,20 @@ def _pod(container: dict[str, Any], role: Role, place: Place) -> dict[str, Any]:
         "volumes": [],
     }
     _mount(pod, "shared", SHARED_PATH, {"persistentVolumeClaim": {"claimName": place.claim}})
-    for index, (secret, path) in enumerate(sorted(role.secrets.items())):
+    for index, (secret, path) in enumerate(sorted(spec.secrets.items())):
         _mount(pod, f"secret-{index}", path, {"secret": {"secretName": secret}})
-    if role.node_selector:
-        pod["nodeSelector"] = dict(role.node_selector)
-    if role.tolerations:
-        pod["tolerations"] = [dict(toleration) for toleration in role.tolerations]
-    if role.priority_class is not None:
-        pod["priorityClassName"] = role.priority_class
+    if spec.node_selector:
+        pod["nodeSelector"] = dict(spec.node_selector)
+    if spec.tolerations:
+        pod["tolerations"] = [dict(toleration) for toleration in spec.tolerations]
+    if spec.priority_class is not None:
+        pod["priorityClassName"] = spec.priority_class
     return pod
 
 
-def _native_pod(container: str, role: Role, place: Place) -> dict[str, Any]:
+def _native_pod(container: str, spec: SparkPodSpec, place: Place) -> dict[str, Any]:
     """A pod's spec as Spark takes it for a template."""
-    pod = _pod(_container(container, role, place), role, place)
+    pod = _pod(_container(container, spec, place), spec, place)
     _mount_auth(pod, place)
     return pod
 
@@ -261,14 +262,14 @@ def _with_account(place: Place) -> dict[str, Any]:
     return {"serviceAccountName": place.service_account, "automountServiceAccountToken": True}
 
 
-def _container(name: str, role: Role, place: Place) -> dict[str, Any]:
+def _container(name: str, spec: SparkPodSpec, place: Place) -> dict[str, Any]:
     secrets: dict[str, str] = {}
     if place.s3_secret is not None:
         keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
         secrets = {key: f"{place.s3_secret}:{key}" for key in keys}
-    secrets |= role.secret_env
+    secrets |= spec.secret_env
     # Without a locale Java reads and makes no names that are not ASCII.
-    variables = {"LC_ALL": "C.UTF-8", **role.env}
+    variables = {"LC_ALL": "C.UTF-8", **spec.env}
     return {
         "name": name,
         # Where no program left a message for the pod's status, the log's end is better than none.

@@ -12,6 +12,7 @@ import json
 from typing import Any
 
 from submission.place import SHARED_PATH
+from submission.programs import script
 
 #: Spark's folder on the volume: events/ and usage/ in it.
 FOLDER = f"{SHARED_PATH}/spark"
@@ -27,15 +28,6 @@ PROGRAMS = "/opt/tinderbox/usage"
 POD_SAMPLER = ["/bin/bash", "-c", f"python3 {PROGRAMS}/sampler.py --pod {FOLDER}/usage || true"]
 
 
-# Images for R, and such as have Java only, have no Python: what is to run is then just run.
-_IF_PYTHON = """\
-if command -v python3 >/dev/null; then exec python3 "$@"; fi
-while [ "$1" != -- ]; do shift; done
-shift
-exec "$@"
-"""
-
-
 def measured(output: str | None = None, program: str = SPARK_SUBMIT) -> list[str]:
     """The command of a driver's container; its args are the program's.
 
@@ -44,7 +36,7 @@ def measured(output: str | None = None, program: str = SPARK_SUBMIT) -> list[str
     output: a folder that the application makes; usage.json goes into it, too.
     """
     return [
-        *("/bin/sh", "-c", _IF_PYTHON, "measured"),
+        *("/bin/sh", "-c", script("if_python.sh"), "measured"),
         f"{PROGRAMS}/measured.py",
         *([] if output is None else ["--beside", output]),
         FOLDER,

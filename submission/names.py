@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from submission.application import Role
+from submission.application import SparkPodSpec
 from submission.errors import ApplicationError
 
 _PART = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
@@ -58,34 +58,34 @@ def _label(what: str, name: str, value: str) -> None:
     _require(rf"({_PART})?", key, value, wanted)
 
 
-def require_names(pods: str, role: Role) -> None:
+def require_names(pods: str, spec: SparkPodSpec) -> None:
     """Raises ApplicationError for what Kubernetes would refuse of the pods of a role."""
-    for name, value in role.labels.items():
+    for name, value in spec.labels.items():
         _label(f"{pods} label", name, value)
         if name in _TAKEN_LABELS or name.startswith("batch.kubernetes.io/"):
             raise ApplicationError(
                 f"{pods} label {name} can't be set: Spark's pods are found by it"
             )
-    for name, value in role.node_selector.items():
+    for name, value in spec.node_selector.items():
         _label(f"{pods} node selector", name, value)
-    for name in role.annotations:
+    for name in spec.annotations:
         _qualified(f"{pods} annotation", name)
-    if sum(len(f"{name}{value}".encode()) for name, value in role.annotations.items()) > 2**18:
+    if sum(len(f"{name}{value}".encode()) for name, value in spec.annotations.items()) > 2**18:
         raise ApplicationError(f"the annotations of the {pods} are more than Kubernetes' 256 KiB")
-    for name in (*role.env, *role.secret_env):
+    for name in (*spec.env, *spec.secret_env):
         wanted = "it has letters, digits, -, _ and . only, and no digit first"
         _require(_ENV, f"{pods} environment variable", name, wanted)
-    for name, path in role.secrets.items():
+    for name, path in spec.secrets.items():
         object_name(f"{pods} secret", name)
         wanted = "it is a folder of the pod, such as /etc/vault"
         _require(r"/[^:\0]*", f"{pods} secret {name}", path, wanted, 4096)
-    for name, reference in role.secret_env.items():
+    for name, reference in spec.secret_env.items():
         secret, _, key = reference.partition(":")
         if not secret or not key:
             raise ApplicationError(f"{name}={reference} names no Secret's key: write SECRET:KEY")
         object_name(name, secret)
         _require(r"[-._a-zA-Z0-9]+", name, key, "a Secret's key has letters, digits, -, _ and .")
-    for toleration in role.tolerations:
+    for toleration in spec.tolerations:
         if "key" in toleration:
             _label(f"{pods} toleration", toleration["key"], toleration.get("value", ""))
         if toleration.get("effect", _EFFECTS[0]) not in _EFFECTS:
@@ -93,7 +93,7 @@ def require_names(pods: str, role: Role) -> None:
                 f"{pods} toleration's effect={toleration['effect']} must be one of"
                 f" {', '.join(_EFFECTS)}"
             )
-    if role.image is not None:
-        image(f"{pods} image", role.image)
-    if role.priority_class is not None:
-        object_name("priority class", role.priority_class)
+    if spec.image is not None:
+        image(f"{pods} image", spec.image)
+    if spec.priority_class is not None:
+        object_name("priority class", spec.priority_class)

@@ -1,7 +1,8 @@
 """Spark's properties: of which type each one is that is read here, and what they say of pods.
 
 In client mode the driver's pod is the Job's, so `spark.kubernetes.driver.*` would have no effect;
-here they become the driver's Role. Executors, and in cluster mode the driver, get theirs by Spark.
+here they go into the driver's SparkPodSpec. Executors, and in cluster mode the driver, get theirs
+by Spark.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from submission import names, units
-from submission.application import Role
+from submission.application import SparkPodSpec
 from submission.errors import ApplicationError
 
 K8S = "spark.kubernetes."
@@ -88,7 +89,7 @@ for _pods in ("driver", "executor"):
         f"{K8S}{_pods}.container.image": names.image,
     }
 
-# What of a Role is a mapping, and the properties that add to it; the later ones win.
+# What of a SparkPodSpec is a mapping, and the properties that add to it; the later ones win.
 _PREFIXES: dict[str, Mapping[str, tuple[str, ...]]] = {
     "driver": {
         "labels": (f"{K8S}driver.label.",),
@@ -131,8 +132,8 @@ def typed(conf: Mapping[str, str]) -> dict[str, Any]:
     return {key: _TYPES[key](key, text) for key, text in conf.items() if key in _TYPES}
 
 
-def with_properties(role: Role, pods: str, conf: Mapping[str, str]) -> Role:
-    """The role of the "driver" or the "executor" with what the properties say in it."""
+def with_properties(spec: SparkPodSpec, pods: str, conf: Mapping[str, str]) -> SparkPodSpec:
+    """The spec of the "driver" or the "executor" with what the properties say in it."""
     changes: dict[str, Any] = {}
     for name, prefixes in _PREFIXES[pods].items():
         found = {
@@ -141,7 +142,7 @@ def with_properties(role: Role, pods: str, conf: Mapping[str, str]) -> Role:
             for key in conf
             if key.startswith(prefix)
         }
-        changes[name] = {**getattr(role, name), **found}
+        changes[name] = {**getattr(spec, name), **found}
     values = {
         "image": (f"{K8S}container.image", f"{K8S}{pods}.container.image"),
         "pull_policy": (f"{K8S}container.image.pullPolicy",),
@@ -152,4 +153,4 @@ def with_properties(role: Role, pods: str, conf: Mapping[str, str]) -> Role:
         for key in keys:
             if key in conf:
                 changes[name] = conf[key]
-    return dataclasses.replace(role, **changes)
+    return dataclasses.replace(spec, **changes)

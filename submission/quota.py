@@ -1,7 +1,7 @@
 """What an application asks Kubernetes for, held against the quota of its namespace.
 
 Where an application can never have all of it, it is refused here, before anything waits. What
-others use of the quota at that time only Kubernetes knows (see programs/first_executor.py).
+others use of the quota at that time only Kubernetes knows (charts/spark/files/first_executor.py).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from submission.application import Application, Role
+from submission.application import Application, SparkPodSpec
 from submission.check import check
 from submission.conf import own_conf, sizes_conf
 from submission.errors import ApplicationError
@@ -40,7 +40,7 @@ class Resolved:
     """An application at a place, with all that follows from its properties.
 
     conf: all properties of the command line. files: what goes along, by name.
-    job_role, job: of the Job's pod, and of its container. executor: what one asks of a worker, or
+    job_spec, job: of the Job's pod, and of its container. executor: what one asks of a worker, or
     natively its container of a node. drivers, executors: the pods of the application's own, where
     executors are some, and how many of these it can't do without.
     """
@@ -49,7 +49,7 @@ class Resolved:
     place: Place
     conf: Mapping[str, str]
     files: Mapping[str, bytes]
-    job_role: Role
+    job_spec: SparkPodSpec
     job: Resources
     executor: Resources
     drivers: tuple[Pod, ...]
@@ -83,18 +83,18 @@ def resolve(application: Application, place: Place) -> Resolved:
         asks = Resources(str(executor.cores), executor.heap_mib)
     if application.driver_is_apart:
         conf |= sizes_conf("driver", driver)
-        job, role = _SUBMITTER, Role(cpu_request=_SUBMITTER.cpu)
+        job, spec = _SUBMITTER, SparkPodSpec(cpu_request=_SUBMITTER.cpu)
     else:
-        job, role = _in_client_mode(driver), driver.role
+        job, spec = _in_client_mode(driver), driver.spec
     return Resolved(
         application=application,
         place=place,
         conf=conf,
         files=read_files(application),
-        job_role=role,
+        job_spec=spec,
         job=job,
         executor=asks,
-        drivers=tuple(_drivers(application, role, job, driver)),
+        drivers=tuple(_drivers(application, spec, job, driver)),
         executor_pod=_executor_pod(executor, asks) if native else None,
         executors=_count(found, conf) if native else 0,
     )
@@ -119,19 +119,21 @@ def _in_client_mode(driver: Process) -> Resources:
     return dataclasses.replace(all_, memory_mib=request, memory_limit_mib=all_.memory_mib)
 
 
-def _drivers(application: Application, role: Role, job: Resources, driver: Process) -> list[Pod]:
+def _drivers(
+    application: Application, spec: SparkPodSpec, job: Resources, driver: Process
+) -> list[Pod]:
     if not application.driver_is_apart:
-        return [Pod("the driver", job.amount, role.node_selector, _DRIVERS)]
+        return [Pod("the driver", job.amount, spec.node_selector, _DRIVERS)]
     apart = driver.resources().amount
     return [
-        Pod("the driver", apart, driver.role.node_selector, _DRIVERS),
-        Pod("the pod that submits it", job.amount, role.node_selector, "--deploy-mode"),
+        Pod("the driver", apart, driver.spec.node_selector, _DRIVERS),
+        Pod("the pod that submits it", job.amount, spec.node_selector, "--deploy-mode"),
     ]
 
 
 def _executor_pod(executor: Process, asks: Resources) -> Pod:
     amount = asks.amount + SAMPLER.amount
-    return Pod("an executor", amount, executor.role.node_selector, EXECUTORS)
+    return Pod("an executor", amount, executor.spec.node_selector, EXECUTORS)
 
 
 def _count(found: Mapping[str, Any], conf: Mapping[str, str]) -> int:

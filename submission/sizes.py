@@ -113,7 +113,7 @@ class Pod:
 
 
 @dataclass(frozen=True)
-class Room:
+class Allocatable:
     """What a node has for pods."""
 
     has: Amount
@@ -124,19 +124,19 @@ class Room:
         return pod.selector.items() <= self.labels.items() and pod.amount.is_in(self.has)
 
 
-def fit_together(pods: Sequence[Pod], rooms: Iterable[Room]) -> bool:
+def fit_together(pods: Sequence[Pod], nodes: Iterable[Allocatable]) -> bool:
     """Whether there is a way to have all pods on the nodes at once. For few pods: it tries all."""
     if not pods:
         return True
     first, *others = pods
-    rooms = list(rooms)
+    nodes = list(nodes)
     tried = set()
-    for index, room in enumerate(rooms):
-        kind = (room.has, frozenset(room.labels.items()))
-        if not room.suits(first) or kind in tried:
+    for index, node in enumerate(nodes):
+        kind = (node.has, frozenset(node.labels.items()))
+        if not node.suits(first) or kind in tried:
             continue
         tried.add(kind)
-        left = Room(room.has - first.amount, room.labels)
-        if fit_together(others, [*rooms[:index], left, *rooms[index + 1 :]]):
+        left = Allocatable(node.has - first.amount, node.labels)
+        if fit_together(others, [*nodes[:index], left, *nodes[index + 1 :]]):
             return True
     return False

@@ -25,7 +25,7 @@ from toolchain import debian, paths
 from toolchain.errors import ToolchainError
 from toolchain.locks import lock
 from toolchain.progress import ticking
-from toolchain.versions import GoModule, go_modules, releases
+from toolchain.versions import GoModule, builder_of, go_modules
 
 GO_FLAGS = "-mod=readonly -trimpath -buildvcs=false"
 
@@ -47,17 +47,16 @@ def binary(name: str) -> Path:
 
 
 def location(name: str) -> Path:
-    """Where a command lies once it is built: CACHE/build/<name>-<version>-<digest8>/<name>."""
+    """Where a command lies once it is built: CACHE/build/<name>-<release>-<digest8>/<name>."""
     module = module_of(name)
-    return paths.build_dir(name, module.version, _digest(module, name)) / name
+    return paths.build_dir(name, module.release, _digest(module, name)) / name
 
 
 def module_of(name: str) -> GoModule:
     """The module whose build makes the binary `name`."""
-    for module in (*go_modules().values(), *releases().values()):
-        if name in module.commands:
-            return module
-    raise ToolchainError(f"no binary is called {name}; there are: {', '.join(names())}")
+    if (module := builder_of(name)) is None:
+        raise ToolchainError(f"no binary is called {name}; there are: {', '.join(names())}")
+    return module
 
 
 @cache
@@ -127,8 +126,28 @@ def command_line(module: GoModule, commands: list[str], into: Path) -> list[str]
         linker += ["-linkmode", "external", "-extldflags", "-static"]
     linker += [f"-X {variable}={value}" for variable, value in module.stamps.items()]
     options = ["-v", "-tags", ",".join(module.tags), "-ldflags", " ".join(linker)]
+    if module.patches:
+        options += ["-modfile", str(_patched(module, into))]
     packages = [module.commands[command] for command in commands]
     return [go(), "build", *options, "-o", f"{into}/", *packages]
+
+
+def _patched(module: GoModule, into: Path) -> Path:
+    """A go.mod in `into` by which upstream's module is taken from a copy with files of ours in it.
+
+    (Go's own overlay takes nothing in place of a module's files, and `go:embed` nothing of theirs.)
+    """
+    ours, copy = source(module), into / "upstream"
+    shutil.copytree(module_dir(module.name), copy, copy_function=shutil.copyfile)
+    for folder in (copy, *copy.rglob("*/")):
+        folder.chmod(0o755)  # of Go's module cache they are read-only
+    for file, own in module.patches.items():
+        shutil.copyfile(ours / own if (ours / own).exists() else copy / own, copy / file)
+    (into / "go.mod").write_text(
+        (ours / "go.mod").read_text("utf-8") + f"\nreplace {module.module} => {copy}\n", "utf-8"
+    )
+    shutil.copyfile(ours / "go.sum", into / "go.sum")
+    return into / "go.mod"
 
 
 def output_name(module: GoModule, command: str) -> str:
@@ -140,13 +159,14 @@ def output_name(module: GoModule, command: str) -> str:
 @cache
 def _module_digest(module_name: str) -> str:
     folder = paths.CHECKOUT / "toolchain" / "go" / module_name
-    files = [f for f in folder.iterdir() if f.suffix in {".go", ".mod", ".sum"}]
+    files = [f for f in folder.iterdir() if f.suffix in {".go", ".mod", ".sum", ".txt"}]
     return paths.digest_of_files(folder, files)
 
 
 def _digest(module: GoModule, name: str) -> str:
     """The key of one binary: the sources and checksums, and how it is built."""
-    how = [module.commands[name], module.tags, module.cgo, module.stamps, GO_FLAGS]
+    how: list[object] = [module.commands[name], module.tags, module.cgo, module.stamps, GO_FLAGS]
+    how += module.patches.items()
     return paths.digest_of(_module_digest(module.name), json.dumps(how), platform.machine())
 
 
@@ -175,7 +195,7 @@ def _build_module(
             left = [c for c in commands if not (work / output_name(module, c)).exists()]
             number = before + min(len(commands) - len(left) + 1, len(commands))
             what = " ".join(left or commands)
-            return f"[{number}/{total}] {what} {module.version}, {len(compiled)} packages,"
+            return f"[{number}/{total}] {what} {module.release}, {len(compiled)} packages,"
 
         if progress:
             with ticking(label):
@@ -200,7 +220,7 @@ def _compile(module: GoModule, commands: list[str], work: Path, compiled: list[s
                 compiled.append(line.strip())
     if process.returncode != 0:
         last = "\n".join(f"  {line}" for line in said[-10:])
-        raise ToolchainError(f"the build of {module.name} {module.version} failed:\n{last}")
+        raise ToolchainError(f"the build of {module.name} {module.release} failed:\n{last}")
 
 
 def _place(made: Path, target: Path) -> None:

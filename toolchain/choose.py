@@ -1,4 +1,5 @@
-"""Which pulumi, helm, kubectl and plugins to use: installed, else downloaded, else made here.
+"""Which pulumi, helm, kubectl and plugins to use: installed, else downloaded, else built here,
+else a stand-in.
 
 Deciding is apart from doing: the functions here look and reason, tools.py builds and installs.
 """
@@ -12,9 +13,11 @@ from typing import Any
 
 from toolchain import download, installed
 from toolchain.installed import Found
-from toolchain.versions import go_modules, parse, pins, requirement_version
+from toolchain.versions import builder_of, parse, pins, requirement_version
 
 INSTALLED, DOWNLOAD, BUILD, STANDIN = "installed", "downloaded", "built here", "stand-in"
+#: Of these kinds are the plugins that lie in a PULUMI_HOME of our own.
+OURS = (BUILD, STANDIN)
 LANGUAGE_HOST = "pulumi-language-python"
 
 
@@ -78,8 +81,9 @@ def command(name: str, found: list[Found], reached: bool) -> Choice:
     reason = "; ".join(refused) or "none is installed"
     if reached:
         return Choice(name, DOWNLOAD, table["download"], reason)
-    module = next(m for m in go_modules().values() if name in m.commands)
-    version = module.version.removeprefix("v")
+    module = builder_of(name)
+    assert module is not None
+    version = module.release.removeprefix("v")
     return Choice(name, BUILD, version, f"{reason}; no download, {host_of(name)} is out of reach")
 
 
@@ -101,7 +105,13 @@ def plugin(name: str, asked: str, ambient: list[Found], cached: list[Found], got
         kind = DOWNLOAD if got else INSTALLED
         return Choice(name, kind, dotted(one.version), "; ".join([why, *refused]), str(one.path))
     reason = "; ".join(refused) or "none is installed"
-    return Choice(name, STANDIN, asked, f"{reason}; no download, get.pulumi.com is out of reach")
+    kind = STANDIN if builder_of(plugin_command(name)) is None else BUILD
+    return Choice(name, kind, asked, f"{reason}; no download, get.pulumi.com is out of reach")
+
+
+def plugin_command(name: str) -> str:
+    """The executable of a resource plugin."""
+    return f"pulumi-resource-{name}"
 
 
 def language_host(pulumi: Path, ambient: list[Path]) -> Choice:

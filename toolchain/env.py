@@ -71,7 +71,7 @@ def changes(base: Mapping[str, str] = os.environ) -> dict[str, str]:
     }
     if home is not None:
         result["PULUMI_HOME"] = home
-        # The engine would otherwise try the internet for what the stand-ins stand in for.
+        # The engine would otherwise try the internet for what lies in that home.
         result["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
     return result
 

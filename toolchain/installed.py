@@ -43,7 +43,7 @@ def path_folders(environment: Mapping[str, str]) -> list[Path]:
 
 
 def user_pulumi_home(environment: Mapping[str, str]) -> Path:
-    """The user's PULUMI_HOME (by default ~/.pulumi), never the stand-ins' one in the cache."""
+    """The user's PULUMI_HOME (by default ~/.pulumi), never ours in the cache."""
     home = environment.get("PULUMI_HOME")
     if home and not Path(home).is_relative_to(paths.cache_dir()):
         return Path(home)

@@ -1,9 +1,9 @@
-"""A PULUMI_HOME of their own for the stand-in plugins (standins/), in the cache.
+"""A PULUMI_HOME of our own, in the cache, for plugins that are built here or stand-ins (standins/).
 
 It is laid out as an official one: bin/ has the CLI and its language host side by side, plugins/
 what `pulumi plugin install --file` put there, Pulumi's documented way without internet access. The
-sources are copied in, so that a plugin does not change under a running engine, nor vanish with the
-checkout that made it.
+stand-ins' sources are copied in, so that a plugin does not change under a running engine, nor
+vanish with the checkout that made it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import json
 import os
 import shutil
 import subprocess
-import tarfile
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from toolchain import paths
@@ -39,24 +39,40 @@ def sources() -> list[Path]:
     ]
 
 
-def location(venv: Path, pulumi: Path, plugins: dict[str, str], cli: bool, language: bool) -> Path:
+def location(
+    venv: Path,
+    pulumi: Path,
+    plugins: Mapping[str, str],
+    built: Mapping[str, Path],
+    cli: bool,
+    language: bool,
+) -> Path:
     """CACHE/pulumi-home/<digest12>: the key is all that goes into it. Arguments as for `make`."""
-    what = json.dumps([str(venv), str(pulumi), plugins, cli, language, LAUNCHER])
+    files = {name: str(file) for name, file in built.items()}
+    what = json.dumps([str(venv), str(pulumi), dict(plugins), files, cli, language, LAUNCHER])
     digest = paths.digest_of(paths.digest_of_files(SOURCES, sources()), what)
     return paths.cache_dir() / "pulumi-home" / digest[:12]
 
 
-def make(venv: Path, pulumi: Path, plugins: dict[str, str], cli: bool, language: bool) -> Path:
+def make(
+    venv: Path,
+    pulumi: Path,
+    plugins: Mapping[str, str],
+    built: Mapping[str, Path],
+    cli: bool,
+    language: bool,
+) -> Path:
     """Make the PULUMI_HOME if it is not there, and return it.
 
     venv: the environment whose Python runs the stand-ins. pulumi: the CLI that installs them.
-    plugins: resource stand-ins, name to version. cli: the CLI was built here and belongs into
-    bin/. language: the language host is a stand-in too.
+    plugins: resource plugins, name to version. built: the executables of those that are no
+    stand-ins. cli: the CLI was built here and belongs into bin/. language: the language host is a
+    stand-in too.
     """
-    home = location(venv, pulumi, plugins, cli, language)
+    home = location(venv, pulumi, plugins, built, cli, language)
     if home.exists():
         return home
-    with lock(f"pulumi-home-{home.name}", "the stand-in plugins"):
+    with lock(f"pulumi-home-{home.name}", "the plugins"):
         if home.exists():
             return home
         home.parent.mkdir(parents=True, exist_ok=True)
@@ -71,8 +87,8 @@ def make(venv: Path, pulumi: Path, plugins: dict[str, str], cli: bool, language:
                 _write_launcher(fresh / "bin" / "pulumi-language-python", launcher)
                 _copy_sources(fresh / "bin" / "standins")
             for name, version in plugins.items():
-                archive = _package(name, venv, Path(folder))
-                _install(pulumi, fresh, name, version, archive)
+                content = built.get(name) or _standin(name, venv, Path(folder))
+                _install(pulumi, fresh, name, version, content)
             fresh.rename(home)
     return home
 
@@ -94,23 +110,19 @@ def _copy_sources(to: Path) -> None:
         shutil.copyfile(file, target)
 
 
-def _package(name: str, venv: Path, folder: Path) -> Path:
-    """A plugin's tarball as the CLI takes it: the executable at its root, its sources beside it."""
+def _standin(name: str, venv: Path, folder: Path) -> Path:
+    """A stand-in's folder as the CLI takes it: the executable, and its sources beside it."""
     content = folder / name
     _copy_sources(content / "standins")
     launcher = launcher_text(f"plugin pulumi-resource-{name}", name, venv)
     _write_launcher(content / f"pulumi-resource-{name}", launcher)
-    archive = folder / f"{name}.tar.gz"
-    with tarfile.open(archive, "w:gz") as tar:
-        for entry in sorted(content.iterdir()):
-            tar.add(entry, entry.name)
-    return archive
+    return content
 
 
-def _install(pulumi: Path, home: Path, name: str, version: str, archive: Path) -> None:
+def _install(pulumi: Path, home: Path, name: str, version: str, content: Path) -> None:
     settings = {**os.environ, "PULUMI_HOME": str(home), "PULUMI_SKIP_UPDATE_CHECK": "true"}
     done = subprocess.run(
-        [str(pulumi), "plugin", "install", "resource", name, version, "--file", str(archive)],
+        [str(pulumi), "plugin", "install", "resource", name, version, "--file", str(content)],
         env=settings,
         capture_output=True,
         text=True,
@@ -118,4 +130,4 @@ def _install(pulumi: Path, home: Path, name: str, version: str, archive: Path) -
     )
     if done.returncode != 0:
         said = (done.stderr.strip() or done.stdout.strip()).replace("\n", " ")
-        raise ToolchainError(f"installing the stand-in plugin {name} {version} failed: {said}")
+        raise ToolchainError(f"installing the plugin {name} {version} failed: {said}")

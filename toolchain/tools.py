@@ -15,7 +15,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from toolchain import builds, choose, debian, download, env, installed, paths, plugin_home, venv
-from toolchain.choose import BUILD, DOWNLOAD, LANGUAGE_HOST, STANDIN, Choice
+from toolchain.choose import (
+    BUILD,
+    DOWNLOAD,
+    LANGUAGE_HOST,
+    OURS,
+    STANDIN,
+    Choice,
+    plugin_command,
+)
 from toolchain.errors import ToolchainError
 from toolchain.installed import Found
 from toolchain.locks import lock
@@ -41,7 +49,7 @@ def run(local: bool = False, fresh: bool = False) -> None:
             _debian_packages()
             _choose_and_make(stamp, venv.make(), local)
     if local:
-        builds.build()
+        builds.build(_for_local())
     chosen = [Choice(**fields) for fields in env.chosen()["choices"]]
     names = [f"{choice.title} ({choice.kind})" for choice in chosen]
     print(f"tools: ready in {elapsed(time.monotonic() - start)}: {', '.join(names)}")
@@ -55,11 +63,13 @@ def _choose_and_make(stamp: str, environment: Path, local: bool) -> None:
     host = choose.language_host(Path(cli.path), installed.executables(LANGUAGE_HOST, _folders()))
     everything = [*commands, *plugins, host]
     home = None
-    if any(choice.kind == STANDIN for choice in everything):
+    ours = [choice for choice in plugins if choice.kind in OURS]
+    if ours or host.kind == STANDIN:
         home = plugin_home.make(
             environment,
             Path(cli.path),
-            {choice.name: choice.version for choice in plugins if choice.kind == STANDIN},
+            {choice.name: choice.version for choice in ours},
+            {choice.name: Path(choice.path) for choice in ours if choice.kind == BUILD},
             cli=cli.kind == BUILD,
             language=host.kind == STANDIN,
         )
@@ -75,14 +85,12 @@ def _choose_and_make(stamp: str, environment: Path, local: bool) -> None:
 
 
 def _in_home(choice: Choice, home: Path) -> Choice:
-    """The choice with its place in the stand-ins' PULUMI_HOME, where it belongs there."""
-    if choice.name == LANGUAGE_HOST and choice.kind == STANDIN:
-        return choice.at(home / "bin" / LANGUAGE_HOST)
-    if choice.name == "pulumi" and choice.kind == BUILD:
-        return choice.at(home / "bin" / "pulumi")
-    if choice.kind == STANDIN:
+    """The choice with its place in the PULUMI_HOME of our own, where it belongs there."""
+    if choice.kind in OURS and choice.name in ("pulumi", LANGUAGE_HOST):
+        return choice.at(home / "bin" / choice.name)
+    if choice.kind in OURS and choice.name in choose.plugin_versions():
         folder = home / "plugins" / f"resource-{choice.name}-v{choice.version}"
-        return choice.at(folder / f"pulumi-resource-{choice.name}")
+        return choice.at(folder / plugin_command(choice.name))
     return choice
 
 
@@ -101,8 +109,13 @@ def _commands(local: bool) -> list[Choice]:
     to_build = [c.name for c in choices if c.kind == BUILD]
     if to_build:
         # All that is to be built in one go, so that "3 of 9" counts to the end of the wait.
-        builds.build(builds.names() if local else to_build)
+        builds.build([*_for_local(), *to_build] if local else to_build)
     return [c.at(builds.location(c.name)) if c.kind == BUILD else c for c in choices]
+
+
+def _for_local() -> list[str]:
+    """What the local cloud has to have built; the user's own CLI and plugins do as well as ours."""
+    return [name for name in builds.names() if not name.startswith("pulumi")]
 
 
 def _downloaded(choice: Choice) -> Choice:
@@ -122,11 +135,13 @@ def _plugins(pulumi: Path, python: Path) -> list[Choice]:
     for name, version in choose.plugin_versions().items():
         ambient = [
             Found(path, installed.plugin_version(python, path))
-            for path in installed.executables(f"pulumi-resource-{name}", _folders())
+            for path in installed.executables(plugin_command(name), _folders())
         ]
         choice = choose.plugin(name, version, ambient, installed.plugins(home, name), False)
-        if choice.kind == STANDIN and _install_official(pulumi, home, name, version):
+        if choice.kind in OURS and _install_official(pulumi, home, name, version):
             choice = choose.plugin(name, version, ambient, installed.plugins(home, name), True)
+        if choice.kind == BUILD:
+            choice = choice.at(builds.binary(plugin_command(name)))
         choices.append(choice)
     return choices
 
@@ -154,9 +169,9 @@ def _links(choices: list[Choice], home: Path | None) -> dict[str, Path]:
             if choice.name != LANGUAGE_HOST or choice.kind == STANDIN:
                 links[choice.name] = Path(choice.path)
             continue
-        executable = f"pulumi-resource-{choice.name}"
+        executable = plugin_command(choice.name)
         ambient = installed.executables(executable, _folders())
-        elsewhere = choice.kind != STANDIN and home is not None
+        elsewhere = choice.kind not in OURS and home is not None
         other_version = choice.version != plugins[choice.name]
         if (str(ambient[0]) != choice.path) if ambient else (elsewhere or other_version):
             links[executable] = Path(choice.path)
@@ -208,7 +223,7 @@ def _stamp(environment: Mapping[str, str]) -> str:
     own += [paths.CHECKOUT / name for name in venv.REQUIREMENTS]
     folders = installed.path_folders(environment)
     home = installed.user_pulumi_home(environment)
-    names = [*WATCHED, *(f"pulumi-resource-{name}" for name in pins()["plugins"])]
+    names = [*WATCHED, *map(plugin_command, pins()["plugins"])]
     there = [p for name in names for p in installed.executables(name, [*folders, home / "bin"])]
     facts = [(str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in there]
     cached = sorted(str(p) for p in (home / "plugins").glob("resource-*"))

@@ -22,6 +22,8 @@ class GoModule:
     tags: list[str] = field(default_factory=list)
     cgo: bool = False
     stamps: dict[str, str] = field(default_factory=dict)  #: variable -> value
+    release: str = ""  #: what the commands say they are: `version`, unless that is a commit
+    patches: dict[str, str] = field(default_factory=dict)  #: upstream's file -> another for it
 
 
 @cache
@@ -32,7 +34,7 @@ def pins() -> dict[str, Any]:
 
 @cache
 def go_modules() -> dict[str, GoModule]:
-    """The tables [go.*] by name, `{version}` and `{minor}` in their stamps filled in."""
+    """The tables [go.*] by name, `{version}`, `{minor}` and `{release}` in their stamps filled in."""
     return {name: _module(name, table) for name, table in pins()["go"].items()}
 
 
@@ -53,13 +55,19 @@ def at(command: str, version: str) -> str:
 
 
 def _module(name: str, table: dict[str, Any]) -> GoModule:
-    version = table["version"]
+    version, release = table["version"], table.get("release", table["version"])
     minor = version.split(".")[1]
     stamps = {
-        variable: value.format(version=version, minor=minor)
+        variable: value.format(version=version, minor=minor, release=release)
         for variable, value in table.get("stamps", {}).items()
     }
-    return GoModule(**{**table, "name": name, "stamps": stamps})
+    return GoModule(**{**table, "name": name, "release": release, "stamps": stamps})
+
+
+def builder_of(command: str) -> GoModule | None:
+    """The module whose build makes a command, if one does."""
+    modules = (*go_modules().values(), *releases().values())
+    return next((module for module in modules if command in module.commands), None)
 
 
 def requirement_version(package: str) -> str:

@@ -1,14 +1,19 @@
-"""NetworkStack: a VPC with DNS, one public subnet, a security group that opens only what is needed.
+"""NetworkStack: a VPC with DNS, one public subnet, security groups that open only what is needed.
 
             internet gateway
                    |
-VPC ── route table ── public subnet ── security group ── nodes, shared file system
+VPC ── route table ── public subnet ── security groups ── nodes, shared file system
+
+Nodes and the file system are in one group, the control plane in a second one besides: it alone is
+reached from outside, and workers through it.
 """
 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TypedDict
 
 import pulumi
@@ -17,29 +22,38 @@ import pulumi_aws as aws
 from components.settings import NetworkSettings, SettingsError
 
 
+class Group(StrEnum):
+    """A security group, by who is in it."""
+
+    NODES = "nodes"  # all of them, and the shared file system
+    CONTROL_PLANE = "control plane"
+
+
 @dataclass(frozen=True)
 class Opening:
-    """Who may send what to a member of the security group.
-
-    `source` is an IPv4 range, or None for the other members of the group.
-    """
+    """Who may send what to a member of a security group: an IPv4 range, or a group's members."""
 
     name: str
     protocol: str  # "tcp" or "udp"
     port: int
-    source: str | None
+    source: Group | str
+    to: Group
     reason: str
 
 
 def openings(operator_cidr: str) -> list[Opening]:
     """Every way into a node; what is not here is closed."""
+    operator, first, all_ = operator_cidr, Group.CONTROL_PLANE, Group.NODES
     return [
-        Opening("operator-ssh", "tcp", 22, operator_cidr, "SSH for the operator"),
-        Opening("operator-api", "tcp", 6443, operator_cidr, "Kubernetes API for the operator"),
-        Opening("nodes-api", "tcp", 6443, None, "Kubernetes API between nodes"),
-        Opening("nodes-kubelet", "tcp", 10250, None, "kubelet, for the API and metrics-server"),
-        Opening("nodes-vxlan", "udp", 8472, None, "flannel: the traffic between pods"),
-        Opening("nodes-nfs", "tcp", 2049, None, "the shared file system"),
+        Opening("operator-ssh", "tcp", 22, operator, first, "SSH for the operator"),
+        Opening("operator-api", "tcp", 6443, operator, first, "Kubernetes API for the operator"),
+        Opening("control-plane-ssh", "tcp", 22, first, all_, "SSH that leads on to workers"),
+        Opening("nodes-api", "tcp", 6443, all_, all_, "Kubernetes API between nodes"),
+        Opening(
+            "nodes-kubelet", "tcp", 10250, all_, all_, "kubelet, for the API and metrics-server"
+        ),
+        Opening("nodes-vxlan", "udp", 8472, all_, all_, "flannel: the traffic between pods"),
+        Opening("nodes-nfs", "tcp", 2049, all_, all_, "the shared file system"),
     ]
 
 
@@ -56,6 +70,7 @@ class NetworkOutputs(TypedDict):
     internetGatewayId: pulumi.Output[str]
     subnetId: pulumi.Output[str]
     securityGroupId: pulumi.Output[str]
+    controlPlaneGroupId: pulumi.Output[str]
 
 
 @dataclass
@@ -69,13 +84,15 @@ class NetworkArgs:
 class NetworkStack(pulumi.ComponentResource):
     """The network of one cluster.
 
-    Outputs: vpc_id, internet_gateway_id, subnet_id, security_group_id.
+    Outputs: vpc_id, internet_gateway_id, subnet_id, security_group_id (of all nodes and the file
+    system), control_plane_group_id.
     """
 
     vpc_id: pulumi.Output[str]
     internet_gateway_id: pulumi.Output[str]
     subnet_id: pulumi.Output[str]
     security_group_id: pulumi.Output[str]
+    control_plane_group_id: pulumi.Output[str]
 
     def __init__(
         self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None
@@ -100,7 +117,15 @@ class NetworkStack(pulumi.ComponentResource):
             opts=self._child,
         )
         subnet, way_out = self._create_public_subnet(vpc, gateway, args)
-        group, rules = self._create_security_group(vpc, args)
+        groups = {
+            Group.NODES: self._create_group(
+                f"{name}-nodes", vpc, "Nodes of the Kubernetes cluster"
+            ),
+            Group.CONTROL_PLANE: self._create_group(
+                f"{name}-control-plane-group", vpc, "What is reached from outside"
+            ),
+        }
+        rules = self._create_rules(groups, args)
 
         def stays(cidr: str) -> None:
             if cidr != args.settings.cidr:
@@ -110,15 +135,17 @@ class NetworkStack(pulumi.ComponentResource):
         vpc.cidr_block.apply(stays)
         self.vpc_id = vpc.id
         self.internet_gateway_id = gateway.id
-        # Whoever uses the subnet or the group needs the way out and the rules as well; an id that
+        # Whoever uses the subnet or a group needs the way out and the rules as well; an id that
         # is known only when they exist says so without a word about it elsewhere.
         self.subnet_id = _after(subnet.id, way_out)
-        self.security_group_id = _after(group.id, rules)
+        self.security_group_id = _after(groups[Group.NODES].id, rules)
+        self.control_plane_group_id = _after(groups[Group.CONTROL_PLANE].id, rules)
         outputs: NetworkOutputs = {
             "vpcId": self.vpc_id,
             "internetGatewayId": self.internet_gateway_id,
             "subnetId": self.subnet_id,
             "securityGroupId": self.security_group_id,
+            "controlPlaneGroupId": self.control_plane_group_id,
         }
         self.register_outputs(dict(outputs))
 
@@ -159,38 +186,38 @@ class NetworkStack(pulumi.ComponentResource):
         )
         return subnet, [default_route, association]
 
-    def _create_security_group(
-        self, vpc: aws.ec2.Vpc, args: NetworkArgs
-    ) -> tuple[aws.ec2.SecurityGroup, list[pulumi.CustomResource]]:
-        """The group of all nodes, and its rules."""
+    def _create_group(self, name: str, vpc: aws.ec2.Vpc, description: str) -> aws.ec2.SecurityGroup:
+        return aws.ec2.SecurityGroup(
+            name, vpc_id=vpc.id, description=description, tags={"Name": name}, opts=self._child
+        )
+
+    def _create_rules(
+        self, groups: Mapping[Group, aws.ec2.SecurityGroup], args: NetworkArgs
+    ) -> list[pulumi.CustomResource]:
+        """What may come into the groups, and that their members may call out."""
         operator_cidr = args.settings.operator_cidr
         assert operator_cidr is not None, "Settings asks for it wherever a network is made"
-        group = aws.ec2.SecurityGroup(
-            f"{self._name}-nodes",
-            vpc_id=vpc.id,
-            description="Nodes of the Kubernetes cluster",
-            tags={"Name": f"{self._name}-nodes"},
-            opts=self._child,
-        )
-        rules: list[pulumi.CustomResource] = [
-            aws.vpc.SecurityGroupIngressRule(
-                f"{self._name}-from-{opening.name}",
-                security_group_id=group.id,
-                ip_protocol=opening.protocol,
-                from_port=opening.port,
-                to_port=opening.port,
-                cidr_ipv4=opening.source,
-                referenced_security_group_id=None if opening.source else group.id,
-                description=opening.reason,
-                tags={"Name": f"{self._name}-from-{opening.name}"},
-                opts=self._child,
+        rules: list[pulumi.CustomResource] = []
+        for opening in openings(operator_cidr):
+            of_group = isinstance(opening.source, Group)
+            rules.append(
+                aws.vpc.SecurityGroupIngressRule(
+                    f"{self._name}-from-{opening.name}",
+                    security_group_id=groups[opening.to].id,
+                    ip_protocol=opening.protocol,
+                    from_port=opening.port,
+                    to_port=opening.port,
+                    cidr_ipv4=None if of_group else opening.source,
+                    referenced_security_group_id=groups[opening.source].id if of_group else None,
+                    description=opening.reason,
+                    tags={"Name": f"{self._name}-from-{opening.name}"},
+                    opts=self._child,
+                )
             )
-            for opening in openings(operator_cidr)
-        ]
         rules.append(
             aws.vpc.SecurityGroupEgressRule(
                 f"{self._name}-to-anywhere",
-                security_group_id=group.id,
+                security_group_id=groups[Group.NODES].id,
                 ip_protocol="-1",
                 cidr_ipv4="0.0.0.0/0",
                 description="Packages and images; answers need no rule",
@@ -198,7 +225,7 @@ class NetworkStack(pulumi.ComponentResource):
                 opts=self._child,
             )
         )
-        return group, rules
+        return rules
 
 
 def _after(value: pulumi.Output[str], resources: list[pulumi.CustomResource]) -> pulumi.Output[str]:

@@ -1,13 +1,16 @@
 """KubeNodes: the key pair and the EC2 instances, one record a node.
 
 The first node is the control plane and has an Elastic IP, so that its address outlives a stop; the
-others are workers. All run the same Debian 13 image.
+others are workers, reached through it by private addresses, which stay as well. All run the same
+Debian 13 image.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypedDict
 
 import pulumi
@@ -18,6 +21,7 @@ from components.aws.network import NetworkStack
 from components.engine.fixed import fixed
 from components.node import Machine, Node
 from components.settings import NodesSettings, SettingsError
+from submission.programs import body_of
 
 # Debian's own account; its images are the same on AWS and on the local cloud.
 _DEBIAN_OWNER = "136693071363"
@@ -32,13 +36,7 @@ _LEAST_MEMORY_MIB = 2048
 # Debian's images rewrite /etc/hosts at every boot, and with it the control plane's name.
 _USER_DATA = "#cloud-config\nmanage_etc_hosts: false\n"
 
-# Prints the private key, then the public key; nothing stays on the disk.
-_MAKE_KEY = """set -eu
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-ssh-keygen -q -t ed25519 -N '' -C tinderbox -f "$folder/key"
-cat "$folder/key" "$folder/key.pub"
-"""
+_MAKE_KEY = Path(__file__).parents[1] / "scripts" / "make_key.sh"
 
 
 def check_instance_type(type_: str, vcpus: int, memory_mib: int, architectures: list[str]) -> None:
@@ -167,7 +165,7 @@ class KubeNodes(pulumi.ComponentResource):
         """Made once, kept as a secret in the state, so that a teammate's update has it as well."""
         made = command.local.Command(
             f"{self._name}-key",
-            create=_MAKE_KEY,
+            create=body_of(_MAKE_KEY),
             logging=command.local.Logging.NONE,
             add_previous_output_in_env=False,
             opts=pulumi.ResourceOptions(parent=self, additional_secret_outputs=["stdout"]),
@@ -198,7 +196,7 @@ class KubeNodes(pulumi.ComponentResource):
         address = aws.ec2.Eip(
             f"{name}-address", domain="vpc", tags={"Name": name}, opts=self._child
         )
-        instance = self._create_instance(name)
+        instance = self._create_instance(name, [self._args.network.control_plane_group_id])
         association = aws.ec2.EipAssociation(
             f"{name}-address-of-instance",
             allocation_id=address.id,
@@ -207,24 +205,39 @@ class KubeNodes(pulumi.ComponentResource):
         )
         # Known when it leads to the instance, not before.
         reachable = pulumi.Output.all(address.public_ip, association.id).apply(lambda all_: all_[0])
-        return self._node(name, "control plane", instance, reachable)
+        connection = command.remote.ConnectionArgs(host=reachable, **self._login())
+        return self._node(name, "control plane", instance, reachable, connection)
 
     def _create_worker(self, number: int) -> Node:
         name = f"{self._name}-worker-{number}"
         instance = self._create_instance(name, spot=self._args.settings.spot)
-        return self._node(name, "worker", instance, instance.public_ip)
+        connection = command.remote.ConnectionArgs(
+            host=instance.private_ip,
+            proxy=command.remote.ProxyConnectionArgs(
+                host=self.control_plane.address, **self._login()
+            ),
+            **self._login(),
+        )
+        return self._node(name, "worker", instance, instance.public_ip, connection)
+
+    def _login(self) -> dict[str, Any]:
+        """What every connection has, to the control plane and from there."""
+        return {
+            "user": LOGIN_USER,
+            "private_key": self._private_key,
+            # As often as it takes; how long that may be is each step's timeout.
+            "dial_error_limit": -1,
+            "per_dial_timeout": 10,
+        }
 
     def _node(
-        self, name: str, role: str, instance: aws.ec2.Instance, address: pulumi.Output[str]
+        self,
+        name: str,
+        role: str,
+        instance: aws.ec2.Instance,
+        address: pulumi.Output[str],
+        connection: command.remote.ConnectionArgs,
     ) -> Node:
-        connection = command.remote.ConnectionArgs(
-            host=address,
-            user=LOGIN_USER,
-            private_key=self._private_key,
-            # As often as it takes; how long that may be is each step's timeout.
-            dial_error_limit=-1,
-            per_dial_timeout=10,
-        )
         return Node(
             name,
             role,
@@ -244,8 +257,13 @@ class KubeNodes(pulumi.ComponentResource):
             raise SettingsError("network.zone", self._args.zone, wanted)
         return zone
 
-    def _create_instance(self, name: str, *, spot: bool = False) -> aws.ec2.Instance:
-        """spot: AWS may take it back; so not for the control plane, which would be the cluster."""
+    def _create_instance(
+        self, name: str, groups: Sequence[pulumi.Input[str]] = (), *, spot: bool = False
+    ) -> aws.ec2.Instance:
+        """groups: besides that of all nodes.
+
+        spot: AWS may take it back; so not for the control plane, which would be the cluster.
+        """
         settings = self._args.settings
         market = aws.ec2.InstanceInstanceMarketOptionsArgs(market_type="spot")
         return aws.ec2.Instance(
@@ -253,7 +271,7 @@ class KubeNodes(pulumi.ComponentResource):
             ami=self._args.machine.ami,
             instance_type=self._args.machine.instance_type,
             subnet_id=self._args.network.subnet_id,
-            vpc_security_group_ids=[self._args.network.security_group_id],
+            vpc_security_group_ids=[self._args.network.security_group_id, *groups],
             key_name=self._key_pair.key_name,
             user_data=_USER_DATA,
             instance_market_options=market if spot else None,

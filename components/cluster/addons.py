@@ -64,13 +64,13 @@ class ClusterAddons(pulumi.ComponentResource):
             _METRICS_SERVER,
             namespace="kube-system",
             values={
-                # Kubelets prove who they are by certificates of the cluster's CA.
                 "image": {"tag": "v0.9.0"},
                 "defaultArgs": [
                     "--cert-dir=/tmp",
                     "--kubelet-preferred-address-types=InternalIP",
                     "--kubelet-use-node-status-port",
                     "--metric-resolution=15s",
+                    # Kubelets prove who they are by certificates of the cluster's CA.
                     f"--kubelet-certificate-authority={_CLUSTER_CA}",
                 ],
             },

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import copy
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 import pulumi
 import pulumi_command as command
 
 from patience import factor
 
+_Connection = TypeVar(
+    "_Connection", command.remote.ConnectionArgs, command.remote.ProxyConnectionArgs
+)
 # Seconds that the command plugin gives an attempt where nothing is said.
 _DIAL = 15
 
@@ -51,14 +54,16 @@ def _stretch(
     return pulumi.ResourceTransformationResult(props, opts)
 
 
-def _longer_dial(
-    connection: command.remote.ConnectionArgs, times: int
-) -> command.remote.ConnectionArgs:
+def _longer_dial(connection: _Connection, times: int) -> _Connection:
     """The same connection, of all the node's steps, with more time for each attempt."""
     longer = copy.copy(connection)
     longer.per_dial_timeout = pulumi.Output.from_input(connection.per_dial_timeout).apply(
         lambda seconds: (seconds or _DIAL) * times
     )
+    if isinstance(longer, command.remote.ConnectionArgs) and longer.proxy is not None:
+        longer.proxy = pulumi.Output.from_input(longer.proxy).apply(
+            lambda known: _longer_dial(known, times)
+        )
     return longer
 
 

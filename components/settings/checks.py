@@ -12,7 +12,7 @@ from pathlib import Path
 
 from components.settings.errors import PROJECT, SettingsError
 from components.settings.groups import Groups
-from components.settings.room import _require_room
+from components.settings.pod_ranges import require_pod_ranges
 from submission.place import SHARED_PATH
 
 _RANGES = ("network.cidr", "cluster.podCidr", "cluster.serviceCidr")
@@ -175,5 +175,5 @@ ACROSS = (
         _of_own_cluster(partial(_require_disjoint, *pair), *pair)
         for pair in itertools.combinations(_RANGES, 2)
     ),
-    _of_own_cluster(_require_room, "nodes.count", "cluster.podCidr"),
+    _of_own_cluster(require_pod_ranges, "nodes.count", "cluster.podCidr"),
 )

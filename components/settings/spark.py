@@ -73,7 +73,7 @@ class WordCountSettings(Group):
         "README.md",
         description="the text: a file or a folder here, or below `/srv/shared` on the volume",
     )
-    # It goes through a shell, too.
+    # It goes into a line of JSON as it stands (scripts/read_log.sh).
     output: (
         Annotated[
             str, text("s3a://BUCKET/FOLDER, or not set", r"s3a://[a-z0-9][-\w.+=@:/]*[-\w.+=@]")

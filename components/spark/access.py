@@ -53,13 +53,9 @@ class SparkAccess(pulumi.ComponentResource):
         inside = args.cluster.options(parent=self)
         rbac = kubernetes.rbac.v1
         metadata = kubernetes.meta.v1.ObjectMetaArgs(name=name, namespace=args.namespace)
-        kubernetes.core.v1.ServiceAccount(
-            f"{name}-account",
-            metadata=metadata,
-            # Its pods get its token, also those that others than this program make (spark-submit
-            # from outside, an operator): only drivers have this account.
-            opts=inside,
-        )
+        # Its pods get its token, also those that others than this program make (spark-submit from
+        # outside, an operator): only drivers have this account.
+        kubernetes.core.v1.ServiceAccount(f"{name}-account", metadata=metadata, opts=inside)
         rbac.Role(
             f"{name}-role",
             metadata=metadata,

@@ -21,7 +21,7 @@ _CLASSES = {
 
 
 class SparkQueues(pulumi.ComponentResource):
-    """The two classes; Role.priority_class names one of them."""
+    """The two classes; SparkPodSpec.priority_class names one of them."""
 
     def __init__(
         self, name: str, cluster: Cluster, opts: pulumi.ResourceOptions | None = None

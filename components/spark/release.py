@@ -124,7 +124,9 @@ class SparkRelease(pulumi.ComponentResource):
         return [
             kubernetes.core.v1.Secret(
                 "spark-s3",
-                metadata={"name": self.place.s3_secret, "namespace": self.namespace},
+                metadata=kubernetes.meta.v1.ObjectMetaArgs(
+                    name=self.place.s3_secret, namespace=self.namespace
+                ),
                 string_data={
                     "AWS_ACCESS_KEY_ID": pulumi.Output.secret(s3.access_key),
                     "AWS_SECRET_ACCESS_KEY": pulumi.Output.secret(s3.secret_key),

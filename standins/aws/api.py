@@ -74,9 +74,7 @@ class Api:
                 self._session = boto3.Session(
                     aws_access_key_id=self._config.get("accessKey"),
                     aws_secret_access_key=self._config.get("secretKey"),
-                    aws_session_token=self._config.get("token"),
                     region_name=self._config.get("region"),
-                    profile_name=self._config.get("profile"),
                 )
             if not self._session.region_name:
                 raise StandinError("no region: set aws:region (or AWS_REGION)")
@@ -85,7 +83,7 @@ class Api:
                 endpoint = endpoints.get(service) or endpoint
             if endpoint:
                 _check_reachable(endpoint)
-            attempts = {"max_attempts": self._config.get("maxRetries") or 10, "mode": "standard"}
+            attempts = {"max_attempts": 10, "mode": "standard"}
             self._clients[service] = self._session.client(
                 service,
                 endpoint_url=endpoint,

@@ -14,9 +14,9 @@ class FileSystem(AwsResource):
 
     token = "aws:efs/fileSystem:FileSystem"
     tag_kind = "file-system"
-    inputs = frozenset({"creationToken", "encrypted", "performanceMode", "tags", "throughputMode"})
+    inputs = frozenset({"encrypted", "tags"})
     defaults = {"throughputMode": "bursting"}
-    force_new = frozenset({"creationToken", "encrypted", "performanceMode"})
+    force_new = frozenset({"creationToken", "encrypted"})
     outputs = frozenset(
         {
             "arn",
@@ -36,18 +36,16 @@ class FileSystem(AwsResource):
         inputs, failures = super().check(call)
         kept = call.old_inputs.get("creationToken")
         # With the same token a create that was repeated finds its own file system.
-        inputs.setdefault("creationToken", kept or unique_name(call))
+        inputs["creationToken"] = kept or unique_name(call)
         return inputs, failures
 
     def make(self, call: Call) -> str:
         wanted = call.inputs
-        options = {"PerformanceMode": wanted.get("performanceMode")}
-        options["Encrypted"] = wanted.get("encrypted")
         made = self.provider.api.efs.create_file_system(
             CreationToken=wanted["creationToken"],
             ThroughputMode=wanted["throughputMode"],
+            Encrypted=bool(wanted.get("encrypted")),
             Tags=to_tag_list(wanted.get("tagsAll") or {}),
-            **{name: value for name, value in options.items() if value is not None},
         )
         return made["FileSystemId"]
 
@@ -57,12 +55,6 @@ class FileSystem(AwsResource):
             return True if found and found["LifeCycleState"] == "available" else None
 
         call.wait_for(f"{resource_id} to be available", available, 600.0)
-
-    def change(self, call: Call) -> None:
-        if call.state.get("throughputMode") != call.inputs["throughputMode"]:
-            self.provider.api.efs.update_file_system(
-                FileSystemId=call.id, ThroughputMode=call.inputs["throughputMode"]
-            )
 
     def describe(self, call: Call, resource_id: str) -> dict[str, Any] | None:
         found = self._found(resource_id)
@@ -119,9 +111,9 @@ class MountTarget(AwsResource):
     """A file system's address in one subnet."""
 
     token = "aws:efs/mountTarget:MountTarget"
-    inputs = frozenset({"fileSystemId", "ipAddress", "securityGroups", "subnetId"})
-    required = frozenset({"fileSystemId", "subnetId"})
-    force_new = frozenset({"fileSystemId", "ipAddress", "subnetId"})
+    inputs = frozenset({"fileSystemId", "securityGroups", "subnetId"})
+    required = inputs
+    force_new = frozenset({"fileSystemId", "subnetId"})
     unordered = frozenset({"securityGroups"})
     outputs = frozenset(
         {
@@ -138,14 +130,10 @@ class MountTarget(AwsResource):
     )
 
     def make(self, call: Call) -> str:
-        options = {
-            "IpAddress": call.inputs.get("ipAddress"),
-            "SecurityGroups": call.inputs.get("securityGroups"),
-        }
         made = self.provider.api.efs.create_mount_target(
             FileSystemId=call.inputs["fileSystemId"],
             SubnetId=call.inputs["subnetId"],
-            **{name: value for name, value in options.items() if value},
+            SecurityGroups=call.inputs["securityGroups"],
         )
         return made["MountTargetId"]
 
@@ -157,8 +145,8 @@ class MountTarget(AwsResource):
         call.wait_for(f"{resource_id} to be available", available, 1800.0)
 
     def change(self, call: Call) -> None:
-        groups = call.inputs.get("securityGroups")
-        if groups and groups != call.state.get("securityGroups"):
+        groups = call.inputs["securityGroups"]
+        if groups != call.state.get("securityGroups"):
             self.provider.api.efs.modify_mount_target_security_groups(
                 MountTargetId=call.id, SecurityGroups=groups
             )

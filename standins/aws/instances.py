@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
-from standins.aws.api import error_code
 from standins.aws.resource import AwsResource, from_tag_list, to_tag_list
-from standins.base import Call, Diff, StandinError, replaced_by
+from standins.base import Call, StandinError
 
 _STARTED = 600.0
 _STOPPED = 600.0
@@ -23,18 +21,10 @@ _METADATA = {
 _DISK = {
     "deleteOnTermination": "DeleteOnTermination",
     "encrypted": "Encrypted",
-    "iops": "Iops",
-    "kmsKeyId": "KmsKeyId",
-    "throughput": "Throughput",
     "volumeSize": "VolumeSize",
     "volumeType": "VolumeType",
 }
-_SPOT = {
-    "instanceInterruptionBehavior": "InstanceInterruptionBehavior",
-    "maxPrice": "MaxPrice",
-    "spotInstanceType": "SpotInstanceType",
-    "validUntil": "ValidUntil",
-}
+_MARKET = {"marketType": "MarketType"}
 
 
 class Instance(AwsResource):
@@ -45,35 +35,27 @@ class Instance(AwsResource):
     inputs = frozenset(
         {
             "ami",
-            "associatePublicIpAddress",
-            "availabilityZone",
             "instanceMarketOptions",
             "instanceType",
             "keyName",
             "metadataOptions",
-            "privateIp",
             "rootBlockDevice",
-            "sourceDestCheck",
             "subnetId",
             "tags",
             "userData",
-            "userDataReplaceOnChange",
             "vpcSecurityGroupIds",
         }
     )
-    required = frozenset({"ami", "instanceType"})
+    required = inputs - {"instanceMarketOptions", "tags"}
+    # Of the official plugin's, for the state's sake.
     defaults = {"sourceDestCheck": True, "userDataReplaceOnChange": False}
     unordered = frozenset({"vpcSecurityGroupIds"})
     force_new = frozenset(
         {
             "ami",
-            "associatePublicIpAddress",
-            "availabilityZone",
             "instanceMarketOptions",
             "keyName",
-            "privateIp",
             "rootBlockDevice.encrypted",
-            "rootBlockDevice.kmsKeyId",
             "subnetId",
         }
     )
@@ -99,57 +81,31 @@ class Instance(AwsResource):
         }
     )
 
-    def diff(self, call: Call) -> Diff:
-        diff = super().diff(call)
-        if call.inputs.get("userDataReplaceOnChange") is True:
-            diff.replace |= replaced_by(diff.paths, {"userData"})
-        return diff
-
     def make(self, call: Call) -> str:
         wanted = call.inputs
+        disk = _translated(wanted["rootBlockDevice"], _DISK)
+        device = self._root_device(wanted["ami"])
         request: dict[str, Any] = {
             "ImageId": wanted["ami"],
             "InstanceType": wanted["instanceType"],
             "MinCount": 1,
             "MaxCount": 1,
+            "SubnetId": wanted["subnetId"],
+            "SecurityGroupIds": wanted["vpcSecurityGroupIds"],
+            "KeyName": wanted["keyName"],
+            "UserData": wanted["userData"],  # boto3 encodes it
+            "MetadataOptions": _translated(wanted["metadataOptions"], _METADATA),
+            "BlockDeviceMappings": [{"DeviceName": device, "Ebs": disk}],
             "TagSpecifications": self.tag_specifications(call),
-            **self._placement(wanted),
         }
-        if wanted.get("keyName"):
-            request["KeyName"] = wanted["keyName"]
-        if wanted.get("userData"):
-            request["UserData"] = wanted["userData"]  # boto3 encodes it
-        if wanted.get("metadataOptions"):
-            request["MetadataOptions"] = _translated(wanted["metadataOptions"], _METADATA)
         if wanted.get("instanceMarketOptions"):
-            request["InstanceMarketOptions"] = _market(wanted["instanceMarketOptions"])
-        if wanted.get("rootBlockDevice"):
-            disk = _translated(wanted["rootBlockDevice"], _DISK)
-            device = self._root_device(wanted["ami"])
-            request["BlockDeviceMappings"] = [{"DeviceName": device, "Ebs": disk}]
-            if self.provider.default_tags:
-                tags = to_tag_list(self.provider.default_tags)
-                request["TagSpecifications"].append({"ResourceType": "volume", "Tags": tags})
+            market = _translated(wanted["instanceMarketOptions"], _MARKET)
+            request["InstanceMarketOptions"] = market
+        if self.provider.default_tags:
+            tags = to_tag_list(self.provider.default_tags)
+            request["TagSpecifications"].append({"ResourceType": "volume", "Tags": tags})
         made = self.provider.api.ec2.run_instances(**request)
         return made["Instances"][0]["InstanceId"]
-
-    def _placement(self, wanted: dict[str, Any]) -> dict[str, Any]:
-        """Where it goes, and which addresses and groups it gets."""
-        placement: dict[str, Any] = {}
-        if wanted.get("availabilityZone"):
-            placement["Placement"] = {"AvailabilityZone": wanted["availabilityZone"]}
-        card: dict[str, Any] = {}
-        if wanted.get("subnetId"):
-            card["SubnetId"] = wanted["subnetId"]
-        if wanted.get("privateIp"):
-            card["PrivateIpAddress"] = wanted["privateIp"]
-        groups = wanted.get("vpcSecurityGroupIds") or []
-        public = wanted.get("associatePublicIpAddress")
-        if public is None:
-            return {**placement, **card, **({"SecurityGroupIds": groups} if groups else {})}
-        # Only a network interface's own request says whether it gets a public address.
-        card |= {"DeviceIndex": 0, "AssociatePublicIpAddress": public}
-        return {**placement, "NetworkInterfaces": [{**card, "Groups": groups}]}
 
     def _root_device(self, image: str) -> str:
         images = self.provider.api.ec2.describe_images(ImageIds=[image])["Images"]
@@ -158,11 +114,7 @@ class Instance(AwsResource):
         return images[0].get("RootDeviceName") or "/dev/xvda"
 
     def settle(self, call: Call, resource_id: str) -> None:
-        ec2 = self.provider.api.ec2
-        found = self._wait_for_state(call, resource_id, "running", _STARTED)
-        wanted = call.inputs["sourceDestCheck"]
-        if found.get("SourceDestCheck", True) != wanted:
-            ec2.modify_instance_attribute(InstanceId=resource_id, SourceDestCheck={"Value": wanted})
+        self._wait_for_state(call, resource_id, "running", _STARTED)
 
     def _wait_for_state(
         self, call: Call, resource_id: str, state: str, limit: float
@@ -239,62 +191,15 @@ class Instance(AwsResource):
         return None
 
     def change(self, call: Call) -> None:
-        ec2 = self.provider.api.ec2
-        old, new = call.state, call.inputs
-        groups = new.get("vpcSecurityGroupIds")
-        if groups and sorted(groups) != sorted(old.get("vpcSecurityGroupIds") or []):
-            ec2.modify_instance_attribute(InstanceId=call.id, Groups=groups)
-        options = new.get("metadataOptions") or {}
-        if any((old.get("metadataOptions") or {}).get(k) != v for k, v in options.items()):
-            ec2.modify_instance_metadata_options(
-                InstanceId=call.id, **_translated(options, _METADATA)
-            )
-        self._change_disk(call)
-        stopped: dict[str, Any] = {}
-        if old.get("instanceType") != new["instanceType"]:
-            stopped["InstanceType"] = {"Value": new["instanceType"]}
-        if (call.old_inputs.get("userData") or "") != (new.get("userData") or ""):
-            stopped["UserData"] = {"Value": (new.get("userData") or "").encode()}
-        if stopped:
-            self._change_stopped(call, stopped)
-
-    def _change_disk(self, call: Call) -> None:
-        old = call.state.get("rootBlockDevice") or {}
-        new = call.inputs.get("rootBlockDevice") or {}
-        changed = {k: v for k, v in new.items() if v is not None and old.get(k) != v}
-        keep = changed.pop("deleteOnTermination", None)
-        if keep is not None:
-            disk = {"DeviceName": old["deviceName"], "Ebs": {"DeleteOnTermination": keep}}
+        """Other groups. The rest either makes it anew, or the program keeps it as it is."""
+        old, new = call.old_inputs, call.inputs
+        for name in sorted(self.inputs - {"tags", "vpcSecurityGroupIds"}):
+            if old.get(name) != new.get(name):
+                raise StandinError(self.provider.refusal(f"another {name} of an instance"))
+        if sorted(new["vpcSecurityGroupIds"]) != sorted(call.state["vpcSecurityGroupIds"]):
             self.provider.api.ec2.modify_instance_attribute(
-                InstanceId=call.id, BlockDeviceMappings=[disk]
+                InstanceId=call.id, Groups=new["vpcSecurityGroupIds"]
             )
-        if changed:
-            names = {**_DISK, "volumeSize": "Size"}
-            self.provider.api.ec2.modify_volume(
-                VolumeId=old["volumeId"], **_translated(changed, names)
-            )
-
-    def _change_stopped(self, call: Call, attributes: dict[str, Any]) -> None:
-        """Change what EC2 changes only while the instance is stopped, and start it again."""
-        ec2 = self.provider.api.ec2
-        ec2.stop_instances(InstanceIds=[call.id])
-        try:
-            self._wait_for_state(call, call.id, "stopped", _STOPPED)
-            for name, value in attributes.items():
-                self._modify(call.id, name, value)
-        finally:
-            ec2.start_instances(InstanceIds=[call.id])
-
-    def _modify(self, instance: str, name: str, value: dict[str, Any]) -> None:
-        modify = self.provider.api.ec2.modify_instance_attribute
-        try:
-            modify(InstanceId=instance, **{name: value})
-        except Exception as error:
-            if error_code(error) != "InvalidUserData.Malformed":
-                raise
-            # boto3 has encoded it, as EC2 wants; moto wants what it decodes to be encoded again.
-            encoded = {"Value": base64.b64encode(value["Value"])}
-            modify(InstanceId=instance, **{name: encoded})
 
     def remove(self, call: Call) -> None:
         self.provider.api.ec2.terminate_instances(InstanceIds=[call.id])
@@ -312,10 +217,3 @@ def _translated(properties: dict[str, Any], names: dict[str, str]) -> dict[str, 
     if unknown:
         raise StandinError(f"stand-in of pulumi-aws: no such option here: {', '.join(unknown)}")
     return {names[k]: v for k, v in properties.items() if v is not None}
-
-
-def _market(options: dict[str, Any]) -> dict[str, Any]:
-    request: dict[str, Any] = {"MarketType": options.get("marketType") or "spot"}
-    if options.get("spotOptions"):
-        request["SpotOptions"] = _translated(options["spotOptions"], _SPOT)
-    return request

@@ -14,7 +14,7 @@ class KeyPair(AwsResource):
     token = "aws:ec2/keyPair:KeyPair"
     tag_kind = "key-pair"
     auto_name = "keyName"
-    inputs = frozenset({"keyName", "publicKey", "tags"})
+    inputs = frozenset({"publicKey", "tags"})
     required = frozenset({"publicKey"})
     force_new = frozenset({"keyName", "publicKey"})
     outputs = frozenset({"arn", "fingerprint", "keyPairId", "keyType"})

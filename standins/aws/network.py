@@ -13,9 +13,7 @@ class Vpc(AwsResource):
 
     token = "aws:ec2/vpc:Vpc"
     tag_kind = "vpc"
-    inputs = frozenset(
-        {"cidrBlock", "enableDnsHostnames", "enableDnsSupport", "instanceTenancy", "tags"}
-    )
+    inputs = frozenset({"cidrBlock", "enableDnsHostnames", "enableDnsSupport", "tags"})
     required = frozenset({"cidrBlock"})
     defaults = {"enableDnsSupport": True, "instanceTenancy": "default"}
     force_new = frozenset({"cidrBlock", "instanceTenancy"})
@@ -154,13 +152,10 @@ class Subnet(AwsResource):
 
     token = "aws:ec2/subnet:Subnet"
     tag_kind = "subnet"
-    inputs = frozenset(
-        {"availabilityZone", "availabilityZoneId", "cidrBlock", "mapPublicIpOnLaunch"}
-        | {"tags", "vpcId"}
-    )
-    required = frozenset({"cidrBlock", "vpcId"})
+    inputs = frozenset({"availabilityZone", "cidrBlock", "mapPublicIpOnLaunch", "tags", "vpcId"})
+    required = frozenset({"availabilityZone", "cidrBlock", "vpcId"})
     defaults = {"mapPublicIpOnLaunch": False}
-    force_new = frozenset({"availabilityZone", "availabilityZoneId", "cidrBlock", "vpcId"})
+    force_new = frozenset({"availabilityZone", "cidrBlock", "vpcId"})
     outputs = frozenset(
         {
             "arn",
@@ -172,19 +167,11 @@ class Subnet(AwsResource):
     )
 
     def make(self, call: Call) -> str:
-        zone = {
-            key: call.inputs[name]
-            for key, name in (
-                ("AvailabilityZone", "availabilityZone"),
-                ("AvailabilityZoneId", "availabilityZoneId"),
-            )
-            if call.inputs.get(name)
-        }
         made = self.provider.api.ec2.create_subnet(
             VpcId=call.inputs["vpcId"],
             CidrBlock=call.inputs["cidrBlock"],
+            AvailabilityZone=call.inputs["availabilityZone"],
             TagSpecifications=self.tag_specifications(call),
-            **zone,
         )
         return made["Subnet"]["SubnetId"]
 

@@ -16,7 +16,7 @@ from standins.aws.security import SecurityGroup, SecurityGroupEgressRule, Securi
 from standins.base import Call, Failure
 
 # Of `endpoints`, these services count; a stand-in has no business with others.
-_SERVICES = ("ec2", "efs", "iam", "sts")
+_SERVICES = ("ec2", "efs", "sts")
 
 
 class AwsProvider(AwsAccount):
@@ -26,15 +26,11 @@ class AwsProvider(AwsAccount):
         "accessKey": str,
         "defaultTags": dict,
         "endpoints": list,
-        "maxRetries": int,
-        "profile": str,
         "region": str,
         "secretKey": str,
         "skipCredentialsValidation": bool,
         "skipMetadataApiCheck": bool,
         "skipRegionValidation": bool,
-        "skipRequestingAccountId": bool,
-        "token": str,
     }
     # What a provider made lies in its region: another region is another set of resources.
     replacing_config = frozenset({"region"})

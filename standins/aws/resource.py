@@ -40,7 +40,7 @@ class AwsResource(ResourceHandler):
     provider: AwsAccount
     # Whether the resource has tags, and AWS's word for its kind in a TagSpecification.
     tag_kind: ClassVar[str] = ""
-    # The property that gets an automatic name where the program gives none.
+    # The property that gets an automatic name.
     auto_name: ClassVar[str] = ""
     # Lists whose order means nothing.
     unordered: ClassVar[frozenset[str]] = frozenset()
@@ -74,16 +74,11 @@ class AwsResource(ResourceHandler):
         elif self.tag_kind:
             merged = {**self.provider.default_tags, **(inputs.get("tags") or {})}
             inputs["tagsAll"] = merged
-        if self.auto_name and inputs.get(self.auto_name) is None:
+        if self.auto_name:
             kept = call.old_inputs.get(self.auto_name)
-            automatic = self.auto_name in (call.old_inputs.get("__defaults") or [])
-            inputs[self.auto_name] = kept if kept and automatic else unique_name(call)
+            inputs[self.auto_name] = kept or unique_name(call)
             inputs["__defaults"] = [self.auto_name]
         return inputs, failures
-
-    def delete_before_replace(self, call: Call) -> bool:
-        # A name that the program chose can't be had twice; an automatic one is new each time.
-        return bool(self.auto_name) and self.auto_name not in (call.inputs.get("__defaults") or [])
 
     def diff(self, call: Call) -> Diff:
         for name in self.unordered:

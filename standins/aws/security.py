@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from standins.aws.api import is_gone
 from standins.aws.resource import AwsResource, from_tag_list
-from standins.base import UNKNOWN, Call, Failure
+from standins.base import Call, Failure
 
 
 class SecurityGroup(AwsResource):
@@ -15,27 +15,17 @@ class SecurityGroup(AwsResource):
     token = "aws:ec2/securityGroup:SecurityGroup"
     tag_kind = "security-group"
     auto_name = "name"
-    inputs = frozenset({"description", "name", "tags", "vpcId"})
-    defaults = {"description": "Managed by Pulumi"}
+    inputs = frozenset({"description", "tags", "vpcId"})
+    required = frozenset({"description", "vpcId"})
     force_new = frozenset({"description", "name", "vpcId"})
     outputs = frozenset({"arn", "ownerId", "vpcId"})
 
-    def check(self, call: Call) -> tuple[dict[str, Any], list[Failure]]:
-        inputs, failures = super().check(call)
-        name = inputs.get("name")
-        if name is not UNKNOWN and str(name).startswith("sg-"):
-            failures.append(
-                Failure("name", f"invalid value for name (cannot begin with sg-): {name}")
-            )
-        return inputs, failures
-
     def make(self, call: Call) -> str:
-        vpc = {"VpcId": call.inputs["vpcId"]} if call.inputs.get("vpcId") else {}
         made = self.provider.api.ec2.create_security_group(
             GroupName=call.inputs["name"],
             Description=call.inputs["description"],
+            VpcId=call.inputs["vpcId"],
             TagSpecifications=self.tag_specifications(call),
-            **vpc,
         )
         return made["GroupId"]
 
@@ -85,11 +75,9 @@ class _Rule(AwsResource):
     inputs = frozenset(
         {
             "cidrIpv4",
-            "cidrIpv6",
             "description",
             "fromPort",
             "ipProtocol",
-            "prefixListId",
             "referencedSecurityGroupId",
             "securityGroupId",
             "tags",
@@ -102,7 +90,7 @@ class _Rule(AwsResource):
 
     def check(self, call: Call) -> tuple[dict[str, Any], list[Failure]]:
         inputs, failures = super().check(call)
-        peers = ("cidrIpv4", "cidrIpv6", "prefixListId", "referencedSecurityGroupId")
+        peers = ("cidrIpv4", "referencedSecurityGroupId")
         given = [name for name in peers if inputs.get(name) is not None]
         if len(given) != 1:
             failures.append(
@@ -146,13 +134,11 @@ class _Rule(AwsResource):
         return {
             "arn": self.provider.api.arn(f"security-group-rule/{resource_id}"),
             "cidrIpv4": rule.get("CidrIpv4"),
-            "cidrIpv6": rule.get("CidrIpv6"),
             # moto tells none for rules with a group as peer: then what was set is taken to hold.
             "description": rule.get("Description", known.get("description")),
             # For all protocols AWS says -1 where the program says nothing.
             "fromPort": None if everything else rule.get("FromPort"),
             "ipProtocol": rule["IpProtocol"],
-            "prefixListId": rule.get("PrefixListId"),
             "referencedSecurityGroupId": peer.get("GroupId"),
             "securityGroupId": rule["GroupId"],
             "securityGroupRuleId": resource_id,
@@ -193,10 +179,6 @@ def _permission(inputs: dict[str, Any]) -> dict[str, Any]:
     permission = {"IpProtocol": inputs["ipProtocol"], **_ports(inputs)}
     if inputs.get("cidrIpv4") is not None:
         permission["IpRanges"] = [{"CidrIp": inputs["cidrIpv4"], **about}]
-    elif inputs.get("cidrIpv6") is not None:
-        permission["Ipv6Ranges"] = [{"CidrIpv6": inputs["cidrIpv6"], **about}]
-    elif inputs.get("prefixListId") is not None:
-        permission["PrefixListIds"] = [{"PrefixListId": inputs["prefixListId"], **about}]
     else:
         group = inputs["referencedSecurityGroupId"]
         permission["UserIdGroupPairs"] = [{"GroupId": group, **about}]
@@ -207,9 +189,7 @@ def _rule(inputs: dict[str, Any]) -> dict[str, Any]:
     """The rule as ModifySecurityGroupRules takes it."""
     names = {
         "cidrIpv4": "CidrIpv4",
-        "cidrIpv6": "CidrIpv6",
         "description": "Description",
-        "prefixListId": "PrefixListId",
         "referencedSecurityGroupId": "ReferencedGroupId",
     }
     given = {key: inputs[name] for name, key in names.items() if inputs.get(name) is not None}

@@ -158,8 +158,38 @@ def _identity(settings: dict[str, Any]) -> tuple[Any, ...]:
 
 
 async def _dial(call: Call, settings: dict[str, Any]) -> asyncssh.SSHClientConnection:
-    """A new connection, tried until it is there or `dialErrorLimit` (-1: none) errors are past."""
-    tunnel = await _dial(call, settings["proxy"]) if settings.get("proxy") else None
+    """A new connection, tried until it is there or `dialErrorLimit` (-1: none) errors are past.
+
+    A proxy is dialled once, by its own limit. From there only the way to the host is tried again:
+    the official plugin repeats a login that has failed on the same, dead connection.
+    """
+    proxy = settings.get("proxy")
+    if proxy is None:
+        return await _dial_from(call, settings, None)
+    tunnel = await _dial(call, {**_DEFAULTS, **proxy})
+    try:
+        made = await _dial_from(call, settings, tunnel)
+    except BaseException:
+        tunnel.abort()
+        raise
+    EventLoop.submit(_close_after(made, tunnel))
+    return made
+
+
+async def _close_after(
+    connection: asyncssh.SSHClientConnection, tunnel: asyncssh.SSHClientConnection
+) -> None:
+    """A tunnel is of one connection, and goes with it."""
+    await connection.wait_closed()
+    tunnel.close()
+
+
+async def _dial_from(
+    call: Call, settings: dict[str, Any], tunnel: asyncssh.SSHClientConnection | None
+) -> asyncssh.SSHClientConnection:
+    """By way of the tunnel, if there is one."""
+    import asyncssh
+
     host, limit = settings["host"], settings["dialErrorLimit"]
     options = _options(settings)
     wait, errors, started = _FIRST_WAIT, 0, time.monotonic()
@@ -169,7 +199,8 @@ async def _dial(call: Call, settings: dict[str, Any]) -> asyncssh.SSHClientConne
             return await _connect(settings, options, tunnel)
         except Exception as error:
             errors += 1
-            if -1 < limit < errors:
+            no_way = isinstance(error, (asyncssh.ChannelOpenError, TimeoutError))
+            if (-1 < limit < errors) or (tunnel is not None and not no_way):
                 raise StandinError(
                     f"can't connect to {settings['user']}@{host}:{settings['port']} "
                     f"after {errors} attempts in {time.monotonic() - started:.0f} s: "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shlex
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -12,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from console.cluster import connect
 from console.stack import ROOT, Stack
-from console.status import kubeconfig
 
 SPACES = [" ", "  ", "\t", "\n", "\r\n", "\u00a0", "\u2003", "\u3000"]
 
@@ -87,7 +88,7 @@ class Up:
 
     def kubectl(self, *arguments: str, check: bool = True) -> str:
         """What kubectl prints."""
-        with kubeconfig(self.stack) as config:
+        with connect(self.stack).kubeconfig() as config:
             done = subprocess.run(
                 ["kubectl", "--kubeconfig", config, *arguments],
                 env=self.stack.env,
@@ -109,9 +110,15 @@ class Up:
     def ssh(self, node: dict[str, Any], command: str) -> subprocess.CompletedProcess[str]:
         """Runs a command on a node of the output `nodes`, as the operator could by hand."""
         key = ROOT / ".tinderbox" / "local" / "id_ed25519"
-        options = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
+        ssh = ["ssh", "-q", "-i", str(key), "-o", "StrictHostKeyChecking=no"]
+        ssh += ["-o", "UserKnownHostsFile=/dev/null"]
+        entrance = f"admin@{self.outputs()['nodes'][0]['publicIp']}"
+        host, through = entrance, []
+        if node["role"] == "worker":
+            host = f"admin@{node['privateIp']}"
+            through = ["-o", f"ProxyCommand={shlex.join([*ssh, '-W', '%h:%p', entrance])}"]
         return subprocess.run(
-            ["ssh", "-q", "-i", str(key), *options, f"admin@{node['publicIp']}", command],
+            [*ssh, *through, host, command],
             capture_output=True,
             text=True,
             timeout=120,

@@ -140,11 +140,13 @@ def test_inventory_lists_what_was_made(up: Up):
     ]
 
 
-def test_security_group_holds_from_outside(up: Up):
+def test_security_groups_hold_from_outside(up: Up):
     """kubelet's port answers between nodes (metrics-server shows it), and not from outside."""
     import socket
 
-    worker = next(node for node in up.outputs()["nodes"] if node["role"] == "worker")
-    with pytest.raises(OSError):
-        socket.create_connection((worker["publicIp"], 10250), timeout=3)
-    socket.create_connection((worker["publicIp"], 22), timeout=3).close()
+    control_plane, worker, *_ = (node["publicIp"] for node in up.outputs()["nodes"])
+    for address, port in ((control_plane, 10250), (worker, 10250), (worker, 22), (worker, 6443)):
+        with pytest.raises(OSError):
+            socket.create_connection((address, port), timeout=3)
+    for port in (22, 6443):
+        socket.create_connection((control_plane, port), timeout=3).close()

@@ -23,7 +23,7 @@ def test_a_text_that_is_not_there_is_one_line_and_no_second_try(up: Up):
     up.stack.prepare("/srv/shared/no/such/text")
     printed = up.make("up", fails=True)
     assert "PodFailurePolicy" in printed
-    assert "Error: wordcount: /srv/shared/no/such/text: there is no such file" in printed
+    assert "wordcount: /srv/shared/no/such/text: there is no such file" in printed
     # The one before it stays until another has succeeded.
     jobs = up.get("jobs", "-n", "spark", "-l", "app=wordcount")["items"]
     assert [job["status"]["failed"] for job in jobs if "failed" in job["status"]] == [1]

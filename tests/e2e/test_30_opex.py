@@ -13,24 +13,23 @@ from typing import Any
 
 import pytest
 
-from console import opex
+from console.cluster import connect
+from console.costs import Use
+from console.costs import use_of as use_by_engine
 from console.stack import ROOT
-from console.status import kubeconfig
+from console.verbs import opex
 from tests.e2e.conftest import Up
 
 OPEX = ("-n", "opex", "-l", "app.kubernetes.io/name=opex")
 WAIT = 150  # the engine makes a report every minute
 
 
-def use_of(up: Up, namespace: str) -> opex.Use:
+def use_of(up: Up, namespace: str) -> Use:
     """What the engine has of a namespace; waited for as `make opex` does."""
     output = up.outputs()["opex"]
-    with kubeconfig(up.stack) as config:
-        read = opex.reader(up.stack, config, output)
-        rate = output["hourlyRate"]
-        return opex.wait_for(
-            output["engine"], lambda: opex.use_of(namespace, output["engine"], read, rate)
-        )
+    read, rate = opex.reader(connect(up.stack), output), output["hourlyRate"]
+    engine = output["engine"]
+    return opex.wait_for(engine, lambda: use_by_engine(namespace, engine, read, rate))
 
 
 def pod(up: Up) -> dict[str, Any]:

@@ -74,11 +74,11 @@ def test_without_a_node_to_log_in_to_the_same_is_read_from_the_log(
         for owner in pod["metadata"]["ownerReferences"]
         if pod["metadata"]["name"] == usage["run"]
     }
-    script = wordcount._READ_LOG.format(namespace="spark", job=job, runs=wordcount._RUNS)
     config = up.stack.outputs(secrets=True)["kubeconfig"]
+    where = {"NAMESPACE": "spark", "JOB": job, "RUNS": wordcount._RUNS}
     done = subprocess.run(
-        ["/bin/bash", "-euo", "pipefail", "-c", script],
-        env={**up.stack.env, "KUBECONFIG_TEXT": config},
+        ["bash", wordcount._READ_LOG],
+        env={**up.stack.env, "KUBECONFIG_TEXT": config, **where},
         stdout=subprocess.PIPE,
         text=True,
         check=True,

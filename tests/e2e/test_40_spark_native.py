@@ -46,7 +46,7 @@ time.sleep(600)
 
 def submit(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """What `make submit` calls."""
-    command = [".venv/bin/python", "-m", "console.submit", *map(str, arguments)]
+    command = [".venv/bin/python", "-m", "console", "submit", *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     print(done.stdout, done.stderr)
     return done
@@ -119,7 +119,16 @@ def test_a_failing_drivers_exit_code_is_the_commands(up: Up, tmp_path: Path, mod
 def test_ctrl_c_ends_driver_and_executors(up: Up, tmp_path: Path):
     script = tmp_path / "holds.py"
     script.write_text(HOLDS)
-    command = [".venv/bin/python", "-m", "console.submit", "--master", "kubernetes", *SMALL, script]
+    command = [
+        ".venv/bin/python",
+        "-m",
+        "console",
+        "submit",
+        "--master",
+        "kubernetes",
+        *SMALL,
+        script,
+    ]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

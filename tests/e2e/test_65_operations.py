@@ -21,14 +21,14 @@ from typing import Any
 import pytest
 
 from console.stack import ROOT
-from submission.application import DRIVER, Application, Role
+from submission.application import DRIVER, Application, SparkPodSpec
 from submission.manifests import manifests
 from submission.place import KUBERNETES, Place
 from submission.resolve import resolve
 from tests.e2e.conftest import Up
 
 SLOW = str(ROOT / "tests" / "apps" / "slow.py")
-SMALL = Role(cores=1, memory_mib=512, overhead_mib=384, cpu_request="200m")
+SMALL = SparkPodSpec(cores=1, memory_mib=512, overhead_mib=384, cpu_request="200m")
 API = "/api/v1/namespaces/spark"
 
 

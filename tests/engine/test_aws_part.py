@@ -113,13 +113,19 @@ def test_only_the_operator_gets_in_from_outside(aws_part):
     groups = aws_part.describe_security_groups(
         Filters=[{"Name": "tag:tinderbox:stack", "Values": [STACK]}]
     )["SecurityGroups"]
-    assert len(groups) == 1
     from_outside = {
-        (rule["FromPort"], source["CidrIp"])
-        for rule in groups[0]["IpPermissions"]
+        (group["GroupId"], rule["FromPort"], source["CidrIp"])
+        for group in groups
+        for rule in group["IpPermissions"]
         for source in rule["IpRanges"]
     }
-    assert from_outside == {(22, "198.18.0.1/32"), (6443, "198.18.0.1/32")}
+    (entrance,) = {group for group, *_ in from_outside}
+    assert from_outside == {(entrance, 22, "198.18.0.1/32"), (entrance, 6443, "198.18.0.1/32")}
+    found = aws_part.describe_instances(
+        Filters=[{"Name": "instance.group-id", "Values": [entrance]}]
+    )["Reservations"]
+    (instance,) = [one for reservation in found for one in reservation["Instances"]]
+    assert _name("control-plane") in {tag["Value"] for tag in instance["Tags"]}
 
 
 def test_the_private_key_is_encrypted_in_the_state(aws_engine, aws_part):

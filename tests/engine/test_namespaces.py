@@ -15,7 +15,7 @@ import yaml
 from kubernetes import client, config
 
 from components.engine.leftovers import free_volume
-from submission.application import Application, Role
+from submission.application import Application, SparkPodSpec
 from submission.manifests import manifests
 from submission.place import Place
 from submission.resolve import resolve
@@ -100,7 +100,7 @@ def test_an_applications_pod_is_taken_and_counted(core: tuple[Engine, Any]) -> N
         name="pi",
         app="local:///opt/spark/examples/src/main/python/pi.py",
         master="kubernetes",
-        driver=Role(cpu_request="100m", priority_class="batch"),
+        driver=SparkPodSpec(cpu_request="100m", priority_class="batch"),
         init_containers=({"name": "unsaid", "image": "example.com/none:1"},),
     )
     template = manifests(resolve(app, place(engine))).job["spec"]["template"]
@@ -144,7 +144,8 @@ def leave_pending(api: Any, name: str, status: str) -> None:
 def revisions(api: Any, name: str) -> dict[str, str]:
     """The revisions of a release, and their status."""
     found = api.list_namespaced_secret(name, label_selector=f"owner=helm,name={name}").items
-    return {item.metadata.labels["version"]: item.metadata.labels["status"] for item in found}
+    said = {int(item.metadata.labels["version"]): item.metadata.labels["status"] for item in found}
+    return {str(version): said[version] for version in sorted(said)}
 
 
 @pytest.mark.parametrize("status", ["pending-upgrade", "pending-rollback"])
@@ -160,6 +161,23 @@ def test_a_release_that_a_killed_update_left_half_done_is_upgraded(
     assert left in done.stdout
     after = revisions(api, "team")
     assert after == {**dict.fromkeys(before, "superseded"), str(len(before) + 1): "deployed"}
+
+
+def test_a_release_whose_first_installation_was_killed_is_installed(
+    core: tuple[Engine, Any],
+) -> None:
+    """The state knows nothing of it, and what it had made by then is there."""
+    engine, api = core
+    leave_pending(api, "team", "pending-install")
+    *before, last = revisions(api, "team")
+    for version in before:
+        api.delete_namespaced_secret(f"sh.helm.release.v1.team.v{version}", "team")
+    (urn,) = [r["urn"] for r in engine.state() if r["type"] == "kubernetes:helm.sh/v3:Release"]
+    engine.pulumi("state", "delete", urn, "--yes")
+    done = engine.pulumi("up", "--yes", "--skip-preview")
+    assert f"an update was killed in revision {last} (pending-install)" in done.stdout
+    assert revisions(api, "team") == {"1": "deployed"}
+    assert {step["op"] for step in engine.preview()} <= {"same"}
 
 
 def test_a_claim_that_was_deleted_gets_its_volume_back(core: tuple[Engine, Any]) -> None:

@@ -21,8 +21,10 @@ import yaml
 from kubernetes import client, config
 
 from components.spark.access import RULES
-from console import submit
-from console.stack import ROOT
+from console.__main__ import main
+from console.cluster import Cluster
+from console.stack import ROOT, ConsoleError
+from console.verbs import submit
 from submission.application import Application
 from submission.manifests import manifests
 from submission.resolve import resolve
@@ -63,6 +65,17 @@ def api(server: kube_api.KubeApi) -> client.ApiClient:
     # A pod needs its account; the controllers make the other one a moment later.
     within(30, lambda: "default" in account_names(core))
     return made
+
+
+def test_lists_are_told_as_the_api_server_has_them_for_people(api, server):
+    """With the console's own client: columns of the server, and what is refused in its words."""
+    cluster = Cluster(server.kubeconfig)
+    columns, rows = cluster.table(f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts")
+    assert columns[:2] == ["Namespace", "Name"]
+    assert [NAMESPACE, "spark"] in [row[:2] for row in rows]
+    assert cluster.get("/readyz") == "ok"
+    with pytest.raises(ConsoleError, match='^pods "nope" not found$'):
+        cluster.json(f"/api/v1/namespaces/{NAMESPACE}/pods/nope")
 
 
 def account_names(core: Any) -> set[str]:
@@ -127,7 +140,7 @@ def ends(api: client.ApiClient, code: int, why: str = "", **more: Any) -> str:
 def run(api, monkeypatch) -> Callable[..., int]:
     """submit's main, with the test's cluster for that of a stack."""
     monkeypatch.setattr(submit, "connect", lambda stack, namespace: (api, PLACE))
-    return lambda *arguments: submit.main([*map(str, arguments)])
+    return lambda *arguments: main(["submit", *map(str, arguments)])
 
 
 @pytest.mark.parametrize("code", [0, 3])
@@ -230,10 +243,11 @@ def test_ctrl_c_takes_all_away(api, server, script, tmp_path):
         "import os, sys, yaml\n"
         "from kubernetes import config\n"
         "from submission.place import Place\n"
-        "from console import submit\n"
+        "from console.__main__ import main\n"
+        "from console.verbs import submit\n"
         "api = config.new_client_from_config_dict(yaml.safe_load(os.environ['CONFIG']))\n"
         f"submit.connect = lambda stack, namespace: (api, {PLACE!r})\n"
-        f"sys.exit(submit.main([{str(script)!r}]))\n"
+        f"sys.exit(main(['submit', {str(script)!r}]))\n"
     )
     env = {**os.environ, "CONFIG": server.kubeconfig, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([sys.executable, program], env=env)

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from console import submit
-from console.__main__ import parser, run, words
+from console.__main__ import main
 from console.stack import ConsoleError
+from console.verb import words
+from console.verbs import submit
 from tests.unit.plan import ROOT
 
 # In place of Python: notes how it was called.
@@ -80,23 +81,25 @@ def make(tmp_path: Path) -> Made:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_arrives_as_it_was_written(make: Made, name: str) -> None:
     for call in (lambda: make("up", f"INPUT={name}"), lambda: make("up", INPUT=name)):
-        assert call()[0] == ["-m", "console", "--stack=local", f"--input={name}", "up"]
+        assert call()[0] == ["-m", "console", "up", "--stack=local", f"--input={name}"]
 
 
 @pytest.mark.parametrize(
     ("target", "arguments"),
     [
-        ("up STACK", "-m console --stack=X --input= up"),
-        ("destroy STACK", "-m console --stack=X destroy"),
-        ("usage RUN", "-m console --stack=local --run=X usage"),
-        ("submit APP", "-m console --stack=local --app=X --arguments= --options= submit"),
+        ("up STACK", "-m console up --stack=X --input="),
+        ("destroy STACK", "-m console destroy --stack=X"),
+        ("stop STACK", "-m console stop --stack=X"),
+        ("start STACK", "-m console start --stack=X"),
+        ("usage RUN", "-m console usage --stack=local --run=X"),
+        ("submit APP", "-m console submit --stack=local --options= --arguments= -- X"),
         (
             "submit ARGS",
-            "-m console --stack=local --app=spark_jobs/pi.py --arguments=X --options= submit",
+            "-m console submit --stack=local --options= --arguments=X -- spark_jobs/pi.py",
         ),
-        ("image NAME", "-m console.image --registry= -- X "),
-        ("image CONTEXT", "-m console.image --registry= --  X"),
-        ("image REGISTRY", "-m console.image --registry=X --  "),
+        ("image NAME", "-m console image --registry= -- X "),
+        ("image CONTEXT", "-m console image --registry= --  X"),
+        ("image REGISTRY", "-m console image --registry=X --  "),
         ("jars NAME", "-m toolchain jars --packages= -- X"),
         ("jars PACKAGES", "-m toolchain jars --packages=X -- s3"),
     ],
@@ -119,20 +122,19 @@ def test_python_starts_whatever_the_shell_has_for_it(make: Made, name: str) -> N
 
 
 def test_jobs_of_make_do_not_overtake_each_other(make: Made) -> None:
-    assert make("up", MAKEFLAGS="-j8")[0][-1] == "up"
+    assert make("up", MAKEFLAGS="-j8")[0][2] == "up"
 
 
 # ---- what the console makes of it
 
 
 def test_arguments_are_told_apart_and_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    called: list[list[str]] = []
-    monkeypatch.setattr(submit, "main", lambda argv: called.append(argv) or 7)
-    options: Any = parser().parse_args(
-        ["--app=-x.py", "--arguments=1 'a b' $(touch x) * -- -v", "--options=--name n", "submit"]
-    )
-    assert run(options) == 7
-    told = submit.parser().parse_args(called[0])
+    called: list[Any] = []
+    monkeypatch.setattr(submit, "submit", lambda told: called.append(told) or 7)
+    arguments = ["--stack=dev", "--options=--name n", "--arguments=1 'a b' $(touch x) * -- -v"]
+    assert main(["submit", *arguments, "--", "-x.py"]) == 7
+    (told,) = called
+    assert told.stack == "dev"
     assert (told.name, told.app) == ("n", "-x.py")
     assert told.arguments == ["1", "a b", "$(touch", "x)", "*", "--", "-v"]
 

@@ -47,8 +47,8 @@ def test_how_many_there_are_of_each(count):
         "aws:ec2/routeTable:RouteTable": 1,
         "aws:ec2/route:Route": 1,
         "aws:ec2/routeTableAssociation:RouteTableAssociation": 1,
-        "aws:ec2/securityGroup:SecurityGroup": 1,
-        "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": 6,
+        "aws:ec2/securityGroup:SecurityGroup": 2,
+        "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": 7,
         "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": 1,
         "aws:ec2/keyPair:KeyPair": 1,
         "aws:ec2/eip:Eip": 1,
@@ -152,7 +152,9 @@ def test_limits_are_stretched_by_one_factor_and_nothing_else_is_other(monkeypatc
     for before in once.of("command:remote:Command"):
         after = thrice.one(before.name, before.type).inputs
         assert after["stdin"] == "export PATIENCE=3\n" + before.inputs["stdin"]
-        assert after["connection"]["perDialTimeout"] == 30
+        longer = after["connection"]
+        for connection in (longer, longer.get("proxy", longer)):
+            assert connection["perDialTimeout"] == 30
     for before in once.of("kubernetes:helm.sh/v3:Release"):
         after = thrice.one(before.name, before.type).inputs
         values = {**before.inputs["values"]}

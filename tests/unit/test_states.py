@@ -45,8 +45,17 @@ def test_every_resource_is_found_again(now: dict[str, Plan], kind: str, state: P
     assert set(before) - known == set()
 
 
+# Workers are reached through the control plane: it gets a group of its own, with the ways in from
+# outside. Groups of an instance are changed in place; a rule of another group is another rule.
+MEANT = {
+    "tinderbox-test-control-plane": {"vpcSecurityGroupIds"},
+    "tinderbox-test-from-operator-api": {"securityGroupId"},
+    "tinderbox-test-from-operator-ssh": {"securityGroupId"},
+}
+
+
 @pytest.mark.parametrize("state", STATES, ids=lambda path: path.stem)
-def test_nothing_of_aws_changes(now: dict[str, Plan], state: Path) -> None:
+def test_nothing_of_aws_changes_that_is_not_meant_to(now: dict[str, Plan], state: Path) -> None:
     plan = now["own"]
     inputs = {(made.type, made.name): made.inputs for made in plan.made}
     changed = {}
@@ -61,4 +70,4 @@ def test_nothing_of_aws_changes(now: dict[str, Plan], state: Path) -> None:
             one for one in kinds if before.get(one) != inputs[key].get(one) and one not in ignored
         }:
             changed[name] = differ
-    assert changed == {}
+    assert changed == MEANT

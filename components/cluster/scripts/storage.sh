@@ -22,6 +22,7 @@ if ! mountpoint -q "$shared"; then
     apt_get update
     apt_get install -y nfs-common
   }
+  # nofail: logins don't wait for it after a start, and the next step may be there by then.
   put "/etc/systemd/system/$unit" <<END
 [Unit]
 Description=Shared file system of the cluster
@@ -30,7 +31,7 @@ Description=Shared file system of the cluster
 What=$FILE_SYSTEM:/
 Where=$shared
 Type=nfs4
-Options=nfsvers=4.1,hard,noresvport,rsize=1048576,wsize=1048576,timeo=600,retrans=2,_netdev
+Options=nfsvers=4.1,hard,noresvport,rsize=1048576,wsize=1048576,timeo=600,retrans=2,_netdev,nofail
 
 [Install]
 WantedBy=multi-user.target

@@ -1,4 +1,4 @@
-"""NetworkStack: one public subnet, and a security group that opens just what is needed."""
+"""NetworkStack: one public subnet, and security groups that open just what is needed."""
 
 from __future__ import annotations
 
@@ -6,29 +6,31 @@ import ipaddress
 
 import pytest
 
-from components.aws.network import openings, public_subnet
+from components.aws.network import Group, openings, public_subnet
 from tests.unit.plan import planned
 
+NODES, ENTRANCE = "tinderbox-test-nodes-id", "tinderbox-test-control-plane-group-id"
 OPERATOR = "198.18.0.1/32"
 INGRESS = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 EGRESS = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"
 
 
 def test_just_these_ways_lead_into_a_node():
-    group = "tinderbox-test-nodes-id"
     rules = [rule.inputs for rule in planned().of(INGRESS)]
     assert {
-        (rule["ipProtocol"], rule["fromPort"], rule["toPort"], source(rule)) for rule in rules
+        (rule["securityGroupId"], rule["ipProtocol"], rule["fromPort"], source(rule))
+        for rule in rules
     } == {
-        ("tcp", 22, 22, OPERATOR),
-        ("tcp", 6443, 6443, OPERATOR),
-        ("tcp", 6443, 6443, group),  # API
-        ("tcp", 10250, 10250, group),  # kubelet
-        ("udp", 8472, 8472, group),  # flannel
-        ("tcp", 2049, 2049, group),  # NFS
+        (ENTRANCE, "tcp", 22, OPERATOR),
+        (ENTRANCE, "tcp", 6443, OPERATOR),
+        (NODES, "tcp", 22, ENTRANCE),  # no node but the control plane gets into another
+        (NODES, "tcp", 6443, NODES),  # API
+        (NODES, "tcp", 10250, NODES),  # kubelet
+        (NODES, "udp", 8472, NODES),  # flannel
+        (NODES, "tcp", 2049, NODES),  # NFS
     }
-    assert len(rules) == 6
-    assert {rule["securityGroupId"] for rule in rules} == {group}
+    assert len(rules) == 7
+    assert all(rule["fromPort"] == rule["toPort"] for rule in rules)
 
 
 def source(rule: dict) -> str:
@@ -38,17 +40,23 @@ def source(rule: dict) -> str:
     return rule.get("cidrIpv4") or rule["referencedSecurityGroupId"]
 
 
-def test_the_group_itself_opens_nothing():
-    group = planned().one("nodes", "aws:ec2/securityGroup:SecurityGroup").inputs
-    assert "ingress" not in group
-    assert "egress" not in group
+def test_the_groups_themselves_open_nothing():
+    groups = planned().of("aws:ec2/securityGroup:SecurityGroup")
+    assert len(groups) == 2
+    for group in groups:
+        assert not {"ingress", "egress"} & set(group.inputs)
 
 
-def test_ssh_and_the_api_are_opened_to_the_operators_range_only():
-    ranges = {opening.source for opening in openings("192.0.2.0/28") if opening.source}
-    assert ranges == {"192.0.2.0/28"}
-    to_operator = [opening.port for opening in openings("192.0.2.0/28") if opening.source]
-    assert sorted(to_operator) == [22, 6443]
+def test_only_the_control_plane_is_opened_and_to_the_operators_range_only():
+    outside = [
+        (opening.to, opening.port, opening.source)
+        for opening in openings("192.0.2.0/28")
+        if not isinstance(opening.source, Group)
+    ]
+    assert sorted(outside) == [
+        (Group.CONTROL_PLANE, 22, "192.0.2.0/28"),
+        (Group.CONTROL_PLANE, 6443, "192.0.2.0/28"),
+    ]
 
 
 def test_every_way_in_says_what_it_is_for():
@@ -58,6 +66,7 @@ def test_every_way_in_says_what_it_is_for():
 
 def test_nodes_may_call_out():
     (rule,) = planned().of(EGRESS)
+    assert rule.inputs["securityGroupId"] == NODES
     assert (rule.inputs["ipProtocol"], rule.inputs["cidrIpv4"]) == ("-1", "0.0.0.0/0")
 
 
@@ -101,5 +110,6 @@ def test_another_zone_does_not_move_a_network_that_stands():
 def test_machines_wait_for_the_way_out_and_the_rules():
     """Else a first boot could find no network, or a destroy take the route away under a node."""
     needed = {"default-route", "routes-of-subnet", "to-anywhere", "from-operator-ssh"}
+    needed.add("from-control-plane-ssh")
     for machine in ("control-plane", "worker-1", "mount-target"):
         assert needed <= planned().waits_for(machine)

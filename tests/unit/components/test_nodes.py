@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from components.aws.nodes import _MAKE_KEY, check_instance_type
+from components.aws.nodes import check_instance_type
 from components.settings import SettingsError
 from tests.unit.plan import T3_MEDIUM, Plan, plan, planned
 
@@ -74,10 +76,13 @@ def test_metadata_needs_a_token_and_does_not_reach_pods():
         }
 
 
-def test_every_node_is_in_the_subnet_and_the_group_with_the_key():
+def test_every_node_is_in_the_subnet_and_its_groups_with_the_key():
     for instance in planned().of(INSTANCE):
         assert instance.inputs["subnetId"] == "tinderbox-test-subnet-id"
-        assert instance.inputs["vpcSecurityGroupIds"] == ["tinderbox-test-nodes-id"]
+        groups = ["tinderbox-test-nodes-id"]
+        if instance.name == "tinderbox-test-control-plane":
+            groups.append("tinderbox-test-control-plane-group-id")
+        assert instance.inputs["vpcSecurityGroupIds"] == groups
         assert "associatePublicIpAddress" not in instance.inputs  # the subnet sees to it
 
 
@@ -125,6 +130,13 @@ def test_neither_key_command_is_logged():
         assert planned().one(name, "command:local:Command").inputs["logging"] == "none"
 
 
+def test_no_stack_that_there_is_gets_another_key():
+    """Its nodes would all be replaced: the text is the one that is in their states."""
+    create = planned().one("key", "command:local:Command").inputs["create"]
+    known = "5c33a67c14e03078634d54e5e17b3e36d504560e98c965a7111f1bea8a4c1519"
+    assert hashlib.sha256(create.encode()).hexdigest() == known
+
+
 def test_the_key_file_is_for_its_owner_only(tmp_path):
     create = planned().one("key-file").inputs["create"]
     subprocess.run(["sh", "-c", create], cwd=tmp_path, input=b"PRIVATE\n", check=True)
@@ -138,7 +150,8 @@ def test_the_key_file_is_for_its_owner_only(tmp_path):
 
 def test_a_key_is_made_and_nothing_of_it_stays(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    made = subprocess.run(["sh", "-c", _MAKE_KEY], capture_output=True, text=True, check=True)
+    create = planned().one("key", "command:local:Command").inputs["create"]
+    made = subprocess.run(["sh", "-c", create], capture_output=True, text=True, check=True)
     *private, public = made.stdout.strip().splitlines()
     assert private[0] == "-----BEGIN OPENSSH PRIVATE KEY-----"
     assert private[-1] == "-----END OPENSSH PRIVATE KEY-----"
@@ -147,12 +160,30 @@ def test_a_key_is_made_and_nothing_of_it_stays(tmp_path, monkeypatch):
 
 
 def test_a_connection_tries_as_long_as_the_step_may_take():
-    for name, user in (("control-plane-ready", "198.18.1.1"), ("worker-1-ready", "198.18.1.7")):
-        connection = planned().one(name).inputs["connection"]
-        assert connection["host"] == user
+    to_control_plane = planned().one("control-plane-ready").inputs["connection"]
+    to_worker = planned().one("worker-1-ready").inputs["connection"]
+    for connection in (to_control_plane, to_worker, to_worker["proxy"]):
         assert connection["user"] == "admin"
         assert connection["dialErrorLimit"] == -1
         assert connection["privateKey"] == "PRIVATE\nKEY\n"
+
+
+def test_workers_are_reached_through_the_control_plane_by_addresses_that_stay():
+    """So a worker that was stopped and started, with another public address, needs nothing."""
+    made = planned()
+    steps = [step for step in made.made if "connection" in step.inputs]
+    for step in steps:
+        connection = step.inputs["connection"]
+        if "proxy" not in connection:
+            assert connection["host"] == "198.18.1.1", step.name
+            continue
+        assert step.name.startswith("tinderbox-test-worker-")
+        assert connection["host"] == "10.42.0.7"
+        assert connection["proxy"]["host"] == "198.18.1.1"
+        assert "control-plane-address-of-instance" in made.waits_for(step.name)
+    through = [step.name for step in steps if "proxy" in step.inputs["connection"]]
+    assert len(through) == 2 * len(("ready", "packages", "containerd", "storage", "join"))
+    assert "198.18.1.7" not in json.dumps([step.inputs for step in steps])
 
 
 def test_the_control_plane_is_reached_once_its_address_leads_there():

@@ -7,6 +7,7 @@ import gzip
 import http.server
 import json
 import threading
+from argparse import Namespace
 from typing import Any
 
 import pulumi
@@ -17,8 +18,8 @@ from components.settings import Settings, SettingsError, document, packages
 from components.settings.effective import Setting, effective
 from components.settings.errors import SECRETS
 from components.settings.groups import keys, kind_of
-from console import settings as shown
 from console.stack import ConsoleError, Stack, read_settings
+from console.verbs import settings as shown
 from tests.unit.plan import EXISTING, MINIMAL, ROOT, Plan, plan
 
 KUBECONFIG: str = EXISTING["cluster"]["kubeconfig"]
@@ -270,11 +271,11 @@ def test_the_effective_settings_and_where_they_come_from():
     assert rows["spark.history"] == Setting("spark.history", "true", "default")
     assert rows["aws.region"].value == rows["cluster"].value == "(secret)"
     assert rows["s3"].wrong == "must be an object"
-    assert "s3cr3t" not in shown.table(list(rows.values()))
+    assert "s3cr3t" not in shown.effective_table(list(rows.values()))
 
 
 def test_make_settings_shows_the_shipped_stack(capsys):
-    shown.show(Stack("dev"))
+    shown.run(Namespace(stack="dev"))
     table = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["nodes.count", "3", "Pulumi.dev.yaml"] in table
     assert ["nodes.diskGiB", "20", "default"] in table
@@ -292,5 +293,5 @@ def test_make_settings_names_what_is_wrong(tmp_path, monkeypatch, capsys):
     file.write_text(yaml.safe_dump({"config": {"tinderbox:nodes": {"count": "many"}}}))
     monkeypatch.setattr(Stack, "config_file", file)
     with pytest.raises(ConsoleError, match=r"^nodes\.count: not right"):
-        shown.show(Stack("dev"))
+        shown.run(Namespace(stack="dev"))
     assert "must be a whole number" in capsys.readouterr().out

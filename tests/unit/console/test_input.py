@@ -7,8 +7,8 @@ import os
 import pytest
 
 from console import stack
-from console.__main__ import up
 from console.stack import ROOT, ConsoleError, Stack, find_input
+from console.verbs.up import up
 from localcloud import cloud
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from console import opex
-from console.opex import NotYet, Use, table, use_by_namespace, use_of, wait_for
+from console.costs import NotYet, Use, use_by_namespace, use_of
 from console.stack import ConsoleError
+from console.verbs import opex
+from console.verbs.opex import costs, wait_for
 
 REPORT, ANALYTICS = "kube-resource-report", "kube-opex-analytics"
 MONTH = 24 * 30.4375
@@ -188,9 +189,16 @@ def test_the_first_data_is_waited_for_and_each_reason_said_once(clock, capsys):
     assert wait_for(REPORT, ask) == use
     assert len(clock) == 3 and min(clock) >= 5
     assert capsys.readouterr().out.splitlines() == [
-        "waiting (at most 3 minutes): no report",
-        "waiting (at most 3 minutes): no use",
+        "waiting for the first data (0 of at most 180 s): no report",
+        "waiting for the first data (10 of at most 180 s): no use",
     ]
+
+
+def test_what_is_waited_for_long_shows_that_it_lives(clock, capsys):
+    with pytest.raises(ConsoleError):
+        wait_for(ANALYTICS, answers(NotYet("no trends")))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) >= 1200 // 15 and lines[1].endswith("(15 of at most 1200 s): no trends")
 
 
 @pytest.mark.parametrize(("engine", "minutes"), [(REPORT, 3), (ANALYTICS, 20)])
@@ -211,16 +219,16 @@ def test_a_price_that_is_missing_is_not_waited_for(clock):
 
 def test_the_dearest_namespace_is_first_and_all_are_summed_up():
     found = {"a": Use(0.25, 2**20, 0.001), "spark": Use(1.5, 2**30, 0.01)}
-    assert table(found).splitlines() == [
-        "namespace    cores      MiB   USD/hour  USD/month",
-        "spark        1.500     1024    0.01000       7.30",
-        "a            0.250        1    0.00100       0.73",
-        "all          1.750     1025    0.01100       8.04",
+    assert costs(found).splitlines() == [
+        "namespace  cores   MiB  USD/hour  USD/month",
+        "spark      1.500  1024   0.01000       7.30",
+        "a          0.250     1   0.00100       0.73",
+        "all        1.750  1025   0.01100       8.04",
     ]
 
 
 def test_no_cost_is_shown_as_none():
-    assert table({"a": Use(1, 2**20, None)}).splitlines()[1].split() == [
+    assert costs({"a": Use(1, 2**20, None)}).splitlines()[1].split() == [
         "a",
         "1.000",
         "1",

@@ -8,8 +8,9 @@ import pytest
 from rich.cells import cell_len
 
 from components.settings.effective import Setting
-from console import settings, timings
+from console import timings
 from console.report import fitted, top_words
+from console.verbs import settings
 
 
 def result(*top: tuple[str, int], **more: Any) -> dict[str, Any]:
@@ -90,4 +91,7 @@ def test_what_the_count_had_to_say():
 
 def test_settings_of_others_are_shown_and_not_sent():
     row = Setting("spark.image", "a\x1b[2Jb", "Pulumi.dev.yaml")
-    assert settings.table([row]) == r"spark.image  a\x1b[2Jb  Pulumi.dev.yaml"
+    assert settings.effective_table([row]).splitlines() == [
+        r"key          value      from",
+        r"spark.image  a\x1b[2Jb  Pulumi.dev.yaml",
+    ]

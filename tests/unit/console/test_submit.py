@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from console import submit
+from console import __main__, run
 from console.stack import ConsoleError
+from console.verbs import submit
 from submission.application import Application
 from submission.errors import ApplicationError
 from tests.place import PLACE
@@ -16,7 +17,7 @@ from tests.place import PLACE
 
 def described(*arguments: str) -> Application:
     """The application of a command line."""
-    return submit.describe(submit.parser().parse_args(list(arguments)))
+    return submit.describe(submit.VERB.parser("submit").parse_args(list(arguments)))
 
 
 @pytest.mark.parametrize(
@@ -120,9 +121,9 @@ def test_a_stack_without_spark_says_what_makes_it(monkeypatch, capsys):
             return {"kubeconfig": "x"}
 
     monkeypatch.setattr(submit, "Stack", Stack)
-    assert submit.main(["spark_jobs/pi.py"]) == 1
+    assert __main__.main(["submit", "spark_jobs/pi.py"]) == 1
     assert capsys.readouterr().err == "submit: there is no stack local; `make up` makes one\n"
-    assert submit.main(["--stack", "half", "spark_jobs/pi.py"]) == 1
+    assert __main__.main(["submit", "--stack", "half", "spark_jobs/pi.py"]) == 1
     assert "has no Spark; `make up` brings it" in capsys.readouterr().err
 
 
@@ -131,7 +132,7 @@ def test_a_file_that_is_not_there_is_said_before_the_stack_is_asked(capsys, monk
         raise ConsoleError("the stack was asked")
 
     monkeypatch.setattr(submit, "connect", connect)
-    assert submit.main(["no/such.py"]) == 1
+    assert __main__.main(["submit", "no/such.py"]) == 1
     assert "no/such.py can't be read: No such file" in capsys.readouterr().err
 
 
@@ -149,15 +150,15 @@ class Core:
 
 def test_the_time_that_an_upload_takes_is_not_waited_away(monkeypatch, tmp_path):
     now = [0.0]
-    monkeypatch.setattr(submit.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(submit.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(run.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(run.time, "sleep", lambda seconds: None)
     state = client.V1ContainerState(running=client.V1ContainerStateRunning())
     receiver = client.V1ContainerStatus(
         name="files", state=state, image="", image_id="", ready=False, restart_count=0
     )
     waiting = {"phase": "Pending", "init_container_statuses": [receiver]}
     application = Application("pi", "local:///opt/pi.py")
-    run = submit.Run(client.ApiClient(), PLACE, application)
-    run.core = Core(waiting, {"phase": "Pending"}, {"phase": "Running"})
-    monkeypatch.setattr(run, "_upload", lambda pod: now.__setitem__(0, now[0] + 1000))
-    assert run.wait_for_pod(300) == "pod"
+    job = run.Run(client.ApiClient(), PLACE, application)
+    job.core = Core(waiting, {"phase": "Pending"}, {"phase": "Running"})
+    monkeypatch.setattr(job, "_upload", lambda pod: now.__setitem__(0, now[0] + 1000))
+    assert job.wait_for_pod(300) == "pod"

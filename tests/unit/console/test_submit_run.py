@@ -14,7 +14,8 @@ import cluster_driver
 import pytest
 from kubernetes import client
 
-from console import submit
+from console import __main__, run
+from console.verbs import submit
 from tests.place import PLACE
 from tests.unit.kube_server import Kube, serving
 from tests.unit.kubelet import SECOND
@@ -49,11 +50,11 @@ def here(url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """submit's main in this process, without a moment's wait."""
     api = client.ApiClient(client.Configuration(host=url))
     monkeypatch.setattr(submit, "connect", lambda stack, namespace: (api, PLACE))
-    monkeypatch.setattr(submit, "enter", lambda local: None)
+    monkeypatch.setattr(__main__, "enter", lambda local: None)
     monkeypatch.setattr(terminal, "_prepare", lambda: None)
-    monkeypatch.setattr(submit, "_LOOK_EVERY", 0.0)
+    monkeypatch.setattr(run, "_LOOK_EVERY", 0.0)
     monkeypatch.setattr(cluster_driver, "LOOK_EVERY", 0.0)
-    return lambda *arguments: submit.main([*arguments, "spark_jobs/pi.py"])
+    return lambda *arguments: __main__.main(["submit", *arguments, "spark_jobs/pi.py"])
 
 
 BREAKS = [
@@ -93,7 +94,7 @@ def test_a_driver_outlives_an_api_that_is_away_for_a_while(here, kube, capfdbina
     kube.end(0)
     assert here() == 0
     assert capfdbinary.readouterr().out == kube.kubelet.text
-    monkeypatch.setattr(submit, "_BACK_WITHIN", -1.0)
+    monkeypatch.setattr(run, "_BACK_WITHIN", -1.0)
     kube.away = 3
     assert here() == 1
     assert b"submit: starting\n" in capfdbinary.readouterr().err
@@ -106,7 +107,7 @@ def test_a_job_that_can_not_be_taken_away_is_said(here, kube, capfdbinary, monke
 
     answer = kube.answer
     monkeypatch.setattr(kube, "answer", refused)
-    monkeypatch.setattr(submit, "_GONE_WITHIN", 0.2)
+    monkeypatch.setattr(run, "_GONE_WITHIN", 0.2)
     kube.end(0)
     assert here() == 0
     (name,) = kube.jobs
@@ -117,11 +118,12 @@ def test_a_job_that_can_not_be_taken_away_is_said(here, kube, capfdbinary, monke
 PROGRAM = """
 import os, sys
 from kubernetes import client
-from console import submit
+from console.__main__ import main
+from console.verbs import submit
 from tests.place import PLACE
 api = client.ApiClient(client.Configuration(host=sys.argv.pop(1)))
 submit.connect = lambda stack, namespace: (api, PLACE)
-sys.exit(submit.main(["spark_jobs/pi.py"]))
+sys.exit(main(["submit", "spark_jobs/pi.py"]))
 """
 
 

@@ -12,8 +12,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from console import report, usage
-from console.stack import ConsoleError
+from console import picture, report
+from console.stack import ROOT, ConsoleError
+from console.verbs import usage
 
 
 def executor(id_: str, **more: Any) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def told(*executors: dict[str, Any], usd: float | None = 0.0005) -> dict[str, An
     }
 
 
-def samples(*processes: str) -> usage.Samples:
+def samples(*processes: str) -> picture.Samples:
     """Ten seconds of each."""
     return {
         name: [{"at": 100.0 + s, "cpu": 1.5 * s, "memory": s << 26} for s in range(10)]
@@ -48,7 +49,7 @@ def samples(*processes: str) -> usage.Samples:
 
 
 def test_a_row_for_each_process() -> None:
-    head, driver, first, second = usage.table(told(executor("0"), executor("1"))).splitlines()
+    head, driver, first, second = usage.processes(told(executor("0"), executor("1"))).splitlines()
     assert " ".join(head.split()) == (
         "process cores s tasks task CPU s all CPU s peak cores peak MiB"
     )
@@ -70,7 +71,7 @@ def test_what_was_used_in_words() -> None:
 @pytest.mark.parametrize("executors", [1, 2, 40])
 def test_the_picture_has_every_process_over_the_whole_run(tmp_path: Path, executors: int) -> None:
     names = ["driver", *(f"executor {number}" for number in range(executors))]
-    figure = usage.draw(told(), samples(*names))
+    figure = picture.draw(told(), samples(*names))
     cpu, memory = figure.axes
     for axes, unit in ((cpu, "cores"), (memory, "MiB")):
         assert unit in axes.get_ylabel()
@@ -81,13 +82,13 @@ def test_the_picture_has_every_process_over_the_whole_run(tmp_path: Path, execut
     assert "pi" in cpu.get_title(loc="left")
     (legend,) = figure.legends or [None]
     assert (legend is None) == (executors == 40)
-    png, svg = usage.save(figure, tmp_path / "app-1")
+    png, svg = picture.save(figure, tmp_path / "app-1")
     assert png.read_bytes().startswith(b"\x89PNG") and png.stat().st_size > 10_000
     assert ElementTree.parse(svg).getroot().tag.endswith("svg")
 
 
 def test_executors_stand_in_the_order_of_their_numbers() -> None:
-    figure = usage.draw(told(), samples("executor 10", "executor 9", "driver"))
+    figure = picture.draw(told(), samples("executor 10", "executor 9", "driver"))
     assert [line.get_label() for line in figure.axes[0].lines] == [
         "driver",
         "executor 9",
@@ -97,12 +98,12 @@ def test_executors_stand_in_the_order_of_their_numbers() -> None:
 
 def test_without_samples_there_is_no_picture() -> None:
     with pytest.raises(ConsoleError, match="app-1 was not sampled"):
-        usage.draw(told(), {})
+        picture.draw(told(), {})
 
 
 def bash(folder: Path, *run: str) -> subprocess.CompletedProcess[str]:
     """What reads the volume, in the master's pod."""
-    command = ["bash", "-euc", usage._READ, str(folder), *run]
+    command = usage.command(*run or [None], folder=str(folder))
     return subprocess.run(command, capture_output=True, text=True)
 
 
@@ -120,5 +121,5 @@ def test_the_latest_run_is_read_unless_another_is_named(tmp_path: Path) -> None:
 
 
 def test_nothing_but_the_picture_waits_for_matplotlib() -> None:
-    check = "import sys, console.__main__; assert 'matplotlib' not in sys.modules"
-    subprocess.run([sys.executable, "-c", check], check=True, cwd=Path(usage.ROOT))
+    check = "import sys, console.verbs.usage; assert 'matplotlib' not in sys.modules"
+    subprocess.run([sys.executable, "-c", check], check=True, cwd=ROOT)

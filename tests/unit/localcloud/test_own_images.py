@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from console import image
+from console.__main__ import main
+from console.verbs import image
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_the_tag_is_the_contents(context: Path) -> None:
 
 
 def test_an_image_for_a_registry_is_built_and_pushed(context, engine, capfd) -> None:
-    assert image.main(["mine", str(context), "--registry", "docker.io/me/"]) == 0
+    assert main(["image", "mine", str(context), "--registry", "docker.io/me/"]) == 0
     reference = f"docker.io/me/mine:{image.tag_of(context)}"
     assert capfd.readouterr().out == f"{reference}\n"
     build, push = engine.read_text().splitlines()
@@ -50,17 +51,17 @@ def test_an_image_for_a_registry_is_built_and_pushed(context, engine, capfd) -> 
 
 def test_a_build_that_fails_is_not_pushed(context, engine, capfd, monkeypatch) -> None:
     monkeypatch.setenv("FAIL", "build")
-    assert image.main(["mine", str(context), "--registry", "docker.io/me"]) == 1
+    assert main(["image", "mine", str(context), "--registry", "docker.io/me"]) == 1
     assert capfd.readouterr().err == "image: podman build failed (exit code 1)\n"
     assert len(engine.read_text().splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", ["", "Mine", "a/b", "-x", "a b"])
 def test_what_is_no_name_is_refused(context: Path, name: str, capfd) -> None:
-    assert image.main(["--registry", "r.test", "--", name, str(context)]) == 1
+    assert main(["image", "--registry", "r.test", "--", name, str(context)]) == 1
     assert "is no image's name" in capfd.readouterr().err
 
 
 def test_a_context_must_be_there(tmp_path: Path, capfd) -> None:
-    assert image.main(["mine", str(tmp_path / "none"), "--registry", "r.test"]) == 1
+    assert main(["image", "mine", str(tmp_path / "none"), "--registry", "r.test"]) == 1
     assert "must be a folder" in capfd.readouterr().err

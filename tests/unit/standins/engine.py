@@ -42,7 +42,6 @@ class DiffResult:
 
     paths: dict[str, str]
     replaces: list[str]
-    delete_before_replace: bool
     changes: bool
 
 
@@ -115,7 +114,6 @@ class Engine:
         return DiffResult(
             {path: kinds.Name(item.kind) for path, item in answer.detailedDiff.items()},
             list(answer.replaces),
-            answer.deleteBeforeReplace,
             answer.changes == provider_pb2.DiffResponse.DIFF_SOME,
         )
 

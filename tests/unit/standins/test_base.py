@@ -49,12 +49,8 @@ class Box(ResourceHandler):
     inputs = frozenset({"behave", "label", "nested", "password", "size"})
     required = frozenset({"label"})
     outputs = frozenset({"serial"})
-    secret_outputs = frozenset({"token"})
     force_new = frozenset({"label", "nested.deep"})
     defaults = {"size": 1}
-
-    def delete_before_replace(self, call: Call) -> bool:
-        return call.inputs["label"] == "fixed"
 
     def create(self, call: Call) -> tuple[str, dict[str, Any]]:
         behave = call.inputs.get("behave")
@@ -68,7 +64,7 @@ class Box(ResourceHandler):
             call.wait_for("a day", lambda: None, 60.0)
         call.log("made")
         call.status("working")
-        return "id-1", {**call.inputs, "serial": 1, "token": "t", "gone": None}
+        return "id-1", {**call.inputs, "serial": 1, "gone": None}
 
     def update(self, call: Call) -> dict[str, Any]:
         return {**call.inputs, "serial": call.state["serial"] + 1}
@@ -189,7 +185,7 @@ def test_other_types_functions_and_settings_are_refused_by_name(engine: Engine) 
     assert "configuration toy:speed" in engine.check_config({"speed": 1, "place": "x"})[0][1]
 
 
-def test_diff_says_what_replaces_and_in_which_order(engine: Engine) -> None:
+def test_diff_says_what_replaces(engine: Engine) -> None:
     old = {"label": "a", "size": 1, "nested": {"deep": 1, "flat": 1}}
     found = engine.diff(TOKEN, old, {"label": "a", "size": 2, "nested": {"deep": 2, "flat": 2}})
     assert found.paths == {
@@ -197,8 +193,7 @@ def test_diff_says_what_replaces_and_in_which_order(engine: Engine) -> None:
         "nested.deep": "UPDATE_REPLACE",
         "nested.flat": "UPDATE",
     }
-    assert (found.replaces, found.delete_before_replace) == (["nested"], False)
-    assert engine.diff(TOKEN, old, {**old, "label": "fixed"}).delete_before_replace
+    assert found.replaces == ["nested"]
     unknown = engine.diff(TOKEN, old, {**old, "label": UNKNOWN})
     assert unknown.paths == {"label": "UPDATE_REPLACE"}
 
@@ -221,7 +216,7 @@ def test_create_update_delete(engine: Engine) -> None:
     inputs = {"label": "a", "password": Secret("p")}
     resource_id, outputs = engine.create(TOKEN, inputs)
     assert resource_id == "id-1"
-    assert outputs == {**inputs, "serial": 1, "token": Secret("t")}
+    assert outputs == {**inputs, "serial": 1}
     changed = engine.update(TOKEN, resource_id, inputs, outputs, {**inputs, "size": 2})
     assert changed == {**inputs, "size": 2, "serial": 2}
     engine.delete(TOKEN, resource_id, inputs, changed)
@@ -334,8 +329,8 @@ PLUGIN = """
 import sys
 sys.path.insert(0, {root!r})
 from tests.unit.standins.test_base import Toy
-from standins.base import serve
-serve(Toy())
+from standins.server import run
+run(Toy())
 """
 
 

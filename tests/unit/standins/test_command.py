@@ -236,7 +236,6 @@ def test_triggers_replace_and_all_else_updates(engine: Engine, command: Any) -> 
     assert found.paths == {"create": "UPDATE", "delete": "UPDATE", "stdin": "ADD"}
     found = engine.diff(token, old, {**old, "triggers": [UNKNOWN]})
     assert (found.paths, found.replaces) == ({"triggers[0]": "UPDATE_REPLACE"}, ["triggers"])
-    assert not found.delete_before_replace
 
 
 def test_preview_runs_nothing_and_knows_no_output(
@@ -485,6 +484,81 @@ def test_a_proxy_leads_to_the_host(engine: Engine, server: Server) -> None:
         through = server.connection(proxy=proxy.connection())
         _, _, outputs = engine.make(REMOTE, connection=through, create="echo through")
         assert (outputs["stdout"], proxy.connections) == ("through", 1)
+        engine.make(REMOTE, connection=through, create="true")
+        assert proxy.connections == 1  # it is kept with the connection that it leads to
+
+
+def test_a_proxy_has_defaults_of_its_own_and_is_as_secret(engine: Engine) -> None:
+    checked, failures = engine.check(
+        REMOTE, {"connection": {"host": "h", "proxy": {"host": UNKNOWN, "privateKey": "k"}}}
+    )
+    assert failures == []
+    assert isinstance(checked["connection"], Secret)
+    assert checked["connection"].value["proxy"] == {
+        **{"host": UNKNOWN, "privateKey": "k", "port": 22, "user": "root"},
+        **{"dialErrorLimit": 10, "perDialTimeout": 15},
+    }
+
+
+def test_a_proxy_and_the_way_from_it_are_tried_as_often_as_each_says(engine: Engine) -> None:
+    with ssh_server() as server, ssh_server() as proxy:
+        nobody = {"host": "127.0.0.1", "port": a_free_port()}
+        no_proxy = server.connection(dialErrorLimit=-1, proxy={**nobody, "dialErrorLimit": 2})
+        checked, _ = engine.check(REMOTE, {"connection": no_proxy, "create": "true"})
+        with pytest.raises(Failed, match=f"root@127.0.0.1:{nobody['port']} after 3 attempts"):
+            engine.create(REMOTE, checked)
+        no_host = {**nobody, "dialErrorLimit": 2, "proxy": proxy.connection(dialErrorLimit=-1)}
+        checked, _ = engine.check(REMOTE, {"connection": no_host, "create": "true"})
+        with pytest.raises(Failed, match=f"root@127.0.0.1:{nobody['port']} after 3 attempts"):
+            engine.create(REMOTE, checked)
+        assert (server.connections, proxy.connections) == (0, 1)
+        until(lambda: not proxy.live)  # and nothing of it stays
+
+
+def test_a_login_that_fails_behind_a_proxy_is_not_tried_again(engine: Engine) -> None:
+    """The official plugin tries it on the connection that has failed, so it can't come right."""
+    with ssh_server() as server, ssh_server() as proxy:
+        wrong = server.connection(dialErrorLimit=-1, proxy=proxy.connection())
+        wrong["privateKey"] = proxy.private_key
+        checked, _ = engine.check(REMOTE, {"connection": wrong, "create": "true"})
+        with pytest.raises(Failed, match="after 1 attempts .*Permission denied"):
+            engine.create(REMOTE, checked)
+
+
+def test_a_connection_that_is_done_with_takes_its_tunnel_along(engine: Engine) -> None:
+    with ssh_server() as server, ssh_server() as proxy:
+        through = server.connection(proxy=proxy.connection())
+        engine.make(REMOTE, connection=through, create="true")
+        assert len(proxy.live) == 1
+        server.drop_connections()
+        until(lambda: not proxy.live)
+
+
+def test_a_host_that_comes_up_later_is_reached_through_the_proxy(engine: Engine) -> None:
+    with ssh_server() as proxy, ssh_server() as server:
+        later, opened = a_free_port(), threading.Event()
+        through = {**server.connection(dialErrorLimit=-1), "port": later}
+        through["proxy"] = proxy.connection()
+        checked, _ = engine.check(REMOTE, {"connection": through, "create": "echo up"})
+
+        def open_the_way() -> None:
+            time.sleep(0.5)
+            opened.set()
+            with socket.create_server(("127.0.0.1", later)) as listener:
+                near, _ = listener.accept()
+                far = socket.create_connection(("127.0.0.1", server.port))
+                for source, target in ((near, far), (far, near)):
+                    threading.Thread(target=pass_on, args=(source, target), daemon=True).start()
+
+        threading.Thread(target=open_the_way, daemon=True).start()
+        assert engine.create(REMOTE, checked)[1]["stdout"] == "up"
+        assert opened.is_set()
+
+
+def pass_on(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
 
 
 def test_environment_needs_a_server_that_takes_it(engine: Engine, server: Server) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from submission import measuring
-from submission.application import Application, Role, literally
+from submission.application import Application, SparkPodSpec, literally
 from submission.check import check
 from submission.errors import ApplicationError
 from submission.manifests import LARGEST_BY_CONFIGMAP, Manifests, manifests
@@ -148,7 +148,7 @@ def test_all_of_sparks_pods_have_a_locale_and_tell_why_they_ended():
         container = spec["containers"][0]
         assert {"name": "LC_ALL", "value": "C.UTF-8"} in container["env"]
         assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
-    own = dataclasses.replace(PI, driver=Role(env={"LC_ALL": "de_DE.UTF-8"}))
+    own = dataclasses.replace(PI, driver=SparkPodSpec(env={"LC_ALL": "de_DE.UTF-8"}))
     (container,) = pod(manifests(resolve(own, PLACE)))["containers"]
     locales = [item["value"] for item in container["env"] if item["name"] == "LC_ALL"]
     assert locales == ["de_DE.UTF-8"]
@@ -181,8 +181,8 @@ def test_the_users_properties_win():
 def test_sizes_become_properties_and_the_drivers_limit():
     app = dataclasses.replace(
         PI,
-        driver=Role(memory_mib=1000, overhead_mib=500),
-        executor=Role(cores=2, memory_mib=700),
+        driver=SparkPodSpec(memory_mib=1000, overhead_mib=500),
+        executor=SparkPodSpec(cores=2, memory_mib=700),
         instances=3,
     )
     made = manifests(resolve(app, PLACE))
@@ -226,14 +226,14 @@ def test_in_cluster_mode_the_jobs_pod_submits_and_the_driver_has_one_of_its_own(
         NATIVE,
         deploy_mode="cluster",
         arguments=(literally("$(POD)"), "$(POD)"),
-        driver=Role(image="d:1", memory_mib=600, labels={"team": "x"}, cpu_request="50m"),
+        driver=SparkPodSpec(image="d:1", memory_mib=600, labels={"team": "x"}, cpu_request="50m"),
     )
     made = manifests(resolve(app, PLACE))
     (container,) = pod(made)["containers"]
     assert container["image"] == "host/spark:1"  # it needs Python, whatever the driver's has
     assert container["command"][5:] == [  # behind first_executor.py
         "python3",
-        "/opt/tinderbox/app/cluster_driver.py",
+        "/opt/tinderbox/usage/cluster_driver.py",
         "/opt/tinderbox/app/driver-pod.json",
         "$(POD)-driver",
         "--",
@@ -310,8 +310,10 @@ def test_driver_and_executors_have_each_their_own():
     toleration = {"key": "gpu", "operator": "Exists"}
     app = dataclasses.replace(
         NATIVE,
-        driver=Role(image="d:1", node_selector={"disk": "ssd"}, secret_env={"TOKEN": "mine:key"}),
-        executor=Role(
+        driver=SparkPodSpec(
+            image="d:1", node_selector={"disk": "ssd"}, secret_env={"TOKEN": "mine:key"}
+        ),
+        executor=SparkPodSpec(
             image="e:1",
             labels={"team": "x"},
             annotations={"why": "test"},
@@ -402,7 +404,9 @@ def test_larger_files_are_waited_for_where_somebody_brings_them(tmp_path):
 def test_a_reference_to_no_secrets_key():
     with pytest.raises(ApplicationError, match="write SECRET:KEY"):
         manifests(
-            resolve(dataclasses.replace(PI, driver=Role(secret_env={"TOKEN": "mine"})), PLACE)
+            resolve(
+                dataclasses.replace(PI, driver=SparkPodSpec(secret_env={"TOKEN": "mine"})), PLACE
+            )
         )
 
 
@@ -411,10 +415,11 @@ def test_the_jobs_pod_looks_for_the_first_executor(mode):
     app = dataclasses.replace(NATIVE, start_within=45, deploy_mode=mode)
     made = manifests(resolve(app, PLACE))
     command = pod(made)["containers"][0]["command"]
-    program = "/opt/tinderbox/app/first_executor.py"
+    program = "/opt/tinderbox/usage/first_executor.py"
     assert command[:5] == ["python3", program, "--within", "45", "--"]
     assert command[-1] == "/opt/spark/bin/spark-submit"
-    assert made.files and "first_executor.py" in made.files["data"]
+    programs = next(v for v in pod(made)["volumes"] if v["name"] == "usage")
+    assert programs["configMap"]["name"] == PLACE.usage_config
 
 
 def test_a_standalone_driver_is_left_alone():
@@ -424,7 +429,7 @@ def test_a_standalone_driver_is_left_alone():
 
 def test_drivers_pods_tell_where_their_metrics_are():
     made = manifests(
-        resolve(dataclasses.replace(PI, driver=Role(annotations={"why": "test"})), PLACE)
+        resolve(dataclasses.replace(PI, driver=SparkPodSpec(annotations={"why": "test"})), PLACE)
     )
     assert made.job["spec"]["template"]["metadata"]["annotations"] == {
         "prometheus.io/scrape": "true",

@@ -1,4 +1,4 @@
-"""programs/cluster_driver.py: the Job's pod ends as the driver that it submitted."""
+"""charts/spark/files/cluster_driver.py: the Job's pod ends as the driver that it submitted."""
 
 from __future__ import annotations
 

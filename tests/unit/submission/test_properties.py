@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from submission.application import Application, Role
+from submission.application import Application, SparkPodSpec
 from submission.manifests import manifests
 from submission.properties import with_properties
 from submission.resolve import resolve
@@ -27,8 +27,10 @@ CONF = {
 
 
 def test_they_become_the_drivers_role():
-    role = with_properties(Role(labels={"team": "b", "x": "y"}, memory_mib=700), "driver", CONF)
-    assert role == Role(
+    spec = with_properties(
+        SparkPodSpec(labels={"team": "b", "x": "y"}, memory_mib=700), "driver", CONF
+    )
+    assert spec == SparkPodSpec(
         memory_mib=700,
         labels={"team": "a", "x": "y"},
         annotations={"why": "test"},
@@ -41,7 +43,7 @@ def test_they_become_the_drivers_role():
         cpu_request="250m",
         cpu_limit="750m",
     )
-    assert with_properties(Role(cores=1), "driver", {}) == Role(cores=1)
+    assert with_properties(SparkPodSpec(cores=1), "driver", {}) == SparkPodSpec(cores=1)
 
 
 def test_and_reach_its_pod_in_client_mode():
@@ -70,8 +72,8 @@ def test_r_by_the_official_image_of_that_tag():
         name="frame",
         app="local:///opt/spark/examples/src/main/r/dataframe.R",
         master="kubernetes",
-        driver=Role(image=r),
-        executor=Role(image=r),
+        driver=SparkPodSpec(image=r),
+        executor=SparkPodSpec(image=r),
     )
     (driver,) = manifests(resolve(app, PLACE)).job["spec"]["template"]["spec"]["containers"]
     assert driver["image"] == r
@@ -79,6 +81,6 @@ def test_r_by_the_official_image_of_that_tag():
     assert f"spark.kubernetes.executor.container.image={r}" in driver["args"]
     assert driver["args"][-1] == app.app
     place = dataclasses.replace(PLACE, image=r)
-    apart = dataclasses.replace(app, driver=Role(), executor=Role())
+    apart = dataclasses.replace(app, driver=SparkPodSpec(), executor=SparkPodSpec())
     (driver,) = manifests(resolve(apart, place)).job["spec"]["template"]["spec"]["containers"]
     assert driver["image"] == r

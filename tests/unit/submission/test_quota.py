@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from submission.application import Application, Role
+from submission.application import Application, SparkPodSpec
 from submission.errors import ApplicationError
 from submission.place import Place
 from submission.quota import require_quota
@@ -19,7 +19,7 @@ APP = Application(
     app="local:///pi.py",
     master="kubernetes",
     instances=3,
-    executor=Role(cores=2, memory_mib=1024, overhead_mib=512),
+    executor=SparkPodSpec(cores=2, memory_mib=1024, overhead_mib=512),
 )
 
 

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from submission.application import Application, Role
+from submission.application import Application, SparkPodSpec
 from submission.errors import ApplicationError
 from submission.manifests import Manifests, manifests
 from submission.properties import _TYPES
 from submission.quota import require_quota
 from submission.resolve import Resolved, resolve
 from submission.room import require_room
-from submission.sizes import NOTHING, Amount, Pod, Room, requested
+from submission.sizes import NOTHING, Allocatable, Amount, Pod, requested
 from tests.place import PLACE
 
 K8S = "spark.kubernetes."
@@ -60,7 +60,7 @@ VENDORS = {
     f"spark.{pods}.resource.gpu.vendor": st.just("nvidia.com") for pods in ("driver", "executor")
 }
 ROLES = st.builds(
-    Role,
+    SparkPodSpec,
     cores=st.none() | st.integers(1, 8),
     memory_mib=st.none() | st.integers(500, 4000),
     overhead_mib=st.integers(0, 2000),
@@ -157,12 +157,12 @@ def test_what_is_checked_is_what_the_pods_ask_for(application):
 def test_room_and_quota_end_where_the_pods_do(application):
     resolved = resolvable(application)
     pods = rendered(resolved)
-    rooms = [Room(amount, where) for amount, where in pods]
-    require_room(resolved, rooms)
+    nodes = [Allocatable(amount, where) for amount, where in pods]
+    require_room(resolved, nodes)
     # With a MiB less for the largest, there is a pod without a node.
-    largest = max(rooms, key=lambda room: (room.has.memory_mib, room.has.cores))
-    less = [room for room in rooms if room is not largest]
-    less.append(Room(largest.has - Amount(0, 1), largest.labels))
+    largest = max(nodes, key=lambda node: (node.has.memory_mib, node.has.cores))
+    less = [node for node in nodes if node is not largest]
+    less.append(Allocatable(largest.has - Amount(0, 1), largest.labels))
     with pytest.raises(ApplicationError, match="no node"):
         require_room(resolved, less)
     executor, count = resolved.executor_pod, resolved.executors

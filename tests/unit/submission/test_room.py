@@ -6,16 +6,16 @@ import dataclasses
 
 import pytest
 
-from submission.application import Role
+from submission.application import SparkPodSpec
 from submission.errors import ApplicationError
 from submission.manifests import manifests
 from submission.resolve import resolve
 from submission.room import require_room
-from submission.sizes import Amount, Room
+from submission.sizes import Allocatable, Amount
 from tests.place import PLACE
 from tests.unit.submission.test_application import NATIVE, PI
 
-NODES = [Room(Amount(2, 3800), {"disk": "ssd"}), Room(Amount(4, 2000))]
+NODES = [Allocatable(Amount(2, 3800), {"disk": "ssd"}), Allocatable(Amount(4, 2000))]
 
 
 def with_conf(application, **conf):
@@ -29,9 +29,11 @@ def with_conf(application, **conf):
     "application",
     [
         NATIVE,
-        dataclasses.replace(NATIVE, executor=Role(cores=1, memory_mib=3256)),  # and 544 beside
-        dataclasses.replace(NATIVE, executor=Role(cores=9, cpu_request="200m")),
-        dataclasses.replace(NATIVE, executor=Role(node_selector={"disk": "ssd"})),
+        dataclasses.replace(
+            NATIVE, executor=SparkPodSpec(cores=1, memory_mib=3256)
+        ),  # and 544 beside
+        dataclasses.replace(NATIVE, executor=SparkPodSpec(cores=9, cpu_request="200m")),
+        dataclasses.replace(NATIVE, executor=SparkPodSpec(node_selector={"disk": "ssd"})),
         with_conf(NATIVE, spark_executor_memory="3g"),
         PI,
         with_conf(PI, spark_executor_memory="1g", spark_executor_cores="2"),
@@ -45,11 +47,14 @@ def test_what_fits(application):
     ("application", "said"),
     [
         (
-            dataclasses.replace(NATIVE, executor=Role(memory_mib=3257)),
+            dataclasses.replace(NATIVE, executor=SparkPodSpec(memory_mib=3257)),
             "an executor of 1.01 CPU and 3801 MiB fits on no node: the largest has 2 CPU and 3800",
         ),
         # Either alone has a node.
-        (dataclasses.replace(NATIVE, executor=Role(cores=4, memory_mib=2000)), "fits on no node"),
+        (
+            dataclasses.replace(NATIVE, executor=SparkPodSpec(cores=4, memory_mib=2000)),
+            "fits on no node",
+        ),
         (with_conf(NATIVE, spark_executor_memory="100g"), "102944 MiB fits on no node"),
         (with_conf(NATIVE, spark_executor_memoryOverhead="4g"), "fits on no node"),
         (
@@ -59,11 +64,13 @@ def test_what_fits(application):
             "5664 MiB fits on no node",
         ),
         (
-            dataclasses.replace(NATIVE, executor=Role(node_selector={"disk": "tape"})),
+            dataclasses.replace(NATIVE, executor=SparkPodSpec(node_selector={"disk": "tape"})),
             "an executor fits on no node: none has the label disk=tape",
         ),
         (
-            dataclasses.replace(NATIVE, deploy_mode="cluster", driver=Role(memory_mib=8192)),
+            dataclasses.replace(
+                NATIVE, deploy_mode="cluster", driver=SparkPodSpec(memory_mib=8192)
+            ),
             "the driver of .* fits on no node",
         ),
         (with_conf(PI, spark_driver_memory="4g"), "the driver of .* 4864 MiB fits on no node"),
@@ -120,7 +127,7 @@ def test_what_a_user_asks_for_the_driver_is_reserved():
         found = pod["containers"][0]["resources"]
         return found["requests"]["memory"], found["limits"]["memory"]
 
-    driver = Role(overhead_mib=100)
+    driver = SparkPodSpec(overhead_mib=100)
     assert resources(dataclasses.replace(PI, driver=driver)) == ("512Mi", "868Mi")
     asked = dataclasses.replace(PI, driver=driver, conf={"spark.driver.memory": "1g"})
     assert resources(asked) == ("1124Mi", "1124Mi")
@@ -131,7 +138,7 @@ def test_what_a_user_asks_for_the_driver_is_reserved():
 
 
 def test_nodes_that_nobody_knows_of_refuse_nothing():
-    require_room(resolve(dataclasses.replace(NATIVE, executor=Role(cores=99)), PLACE), None)
+    require_room(resolve(dataclasses.replace(NATIVE, executor=SparkPodSpec(cores=99)), PLACE), None)
 
 
 def test_nodes_that_all_have_taints_take_nothing():

@@ -118,6 +118,29 @@ def test_two_at_once_wait_for_each_other_and_say_so(fake_go, tmp_path, monkeypat
     assert len(fake_go.read_text().splitlines()) == 1
 
 
+def test_a_module_is_built_with_files_of_ours_in_it(fake_go, tmp_path, monkeypatch):
+    module = go_modules()["pulumi-kubernetes"]
+    theirs, into = tmp_path / "theirs", tmp_path / "into"
+    into.mkdir()
+    made = {file: own for file, own in module.patches.items() if file.endswith("-embed.json")}
+    for file in {*module.patches, *made.values()} - made.keys():
+        (theirs / file).parent.mkdir(parents=True, exist_ok=True)
+        (theirs / file).write_text(f"their {file}")
+        (theirs / file).chmod(0o444)
+        (theirs / file).parent.chmod(0o555)
+    monkeypatch.setattr(builds, "module_dir", lambda name: theirs)
+    line = builds.command_line(module, list(module.commands), into)
+
+    pinned = (builds.source(module) / "go.mod").read_text()
+    replaced = f"\nreplace {module.module} => {into / 'upstream'}\n"
+    assert Path(line[line.index("-modfile") + 1]).read_text() == pinned + replaced
+    for file, own in module.patches.items():
+        ours = f"their {own}" if file in made else (builds.source(module) / own).read_text()
+        assert (into / "upstream" / file).read_text() == ours
+    assert len(made) == 2 and len(module.patches) == 3
+    assert "-modfile" not in builds.command_line(go_modules()["etcd"], ["etcd"], into)
+
+
 def test_progress_counts_to_the_end(fake_go):
     done = subprocess.run(
         [sys.executable, "-m", "toolchain", "build", "etcd", "ctr", "pause"],

@@ -161,6 +161,31 @@ def test_a_plugin_that_can_not_be_started_is_not_trusted(tmp_path):
     assert installed.plugin_version(Path(sys.executable), path) is None
 
 
+def test_a_plugin_that_can_be_built_is_no_stand_in():
+    choice = choose.plugin("kubernetes", "4.25.0", [], [], False)
+    assert (choice.kind, choice.version) == (BUILD, "4.25.0")
+    there = [Found(Path("/h/pulumi-resource-kubernetes"), (4, 34, 2))]
+    choice = choose.plugin("kubernetes", "4.25.0", [], there, False)
+    assert (choice.kind, choice.version) == (INSTALLED, "4.34.2")
+    assert choose.plugin("kubernetes", "4.25.0", [], there, True).kind == DOWNLOAD
+
+
+def test_what_is_built_or_a_stand_in_lies_in_a_home_of_our_own(tmp_path):
+    places = {
+        Choice("kubernetes", BUILD, "4.25.0", "", "/b/k"): "plugins/resource-kubernetes-v4.25.0",
+        Choice("aws", STANDIN, "7.51.1", ""): "plugins/resource-aws-v7.51.1",
+        Choice("pulumi", BUILD, "3.250.0", "", "/b/pulumi"): "bin",
+        Choice(choose.LANGUAGE_HOST, STANDIN, "", ""): "bin",
+    }
+    for choice, folder in places.items():
+        assert Path(tools._in_home(choice, tmp_path).path).parent == tmp_path / folder
+    for other in (
+        Choice("helm", BUILD, "3.22.0", "", "/b/helm"),
+        Choice("aws", INSTALLED, "7", "", "/a"),
+    ):
+        assert tools._in_home(other, tmp_path) == other
+
+
 def test_the_language_host_beside_the_cli_comes_first(tmp_path):
     pulumi = script(tmp_path / "pulumi")
     assert choose.language_host(pulumi, []).kind == STANDIN
@@ -178,8 +203,8 @@ def test_links_hold_what_the_engine_would_not_find_by_itself(user, tmp_path):
     assert "pulumi-resource-aws" in tools._links([cli, exact], tmp_path)
     # One on PATH that does not fit would win over the choice, were that not linked before it.
     script(tmp_path / "bin" / "pulumi-resource-kubernetes")
-    standin = Choice("kubernetes", STANDIN, "4.34.2", "", "/standins/k")
-    assert "pulumi-resource-kubernetes" in tools._links([cli, standin], tmp_path)
+    built = Choice("kubernetes", BUILD, "4.25.0", "", "/home/k")
+    assert "pulumi-resource-kubernetes" in tools._links([cli, built], tmp_path)
 
 
 def test_links_replace_what_was_there(tmp_path, monkeypatch):

@@ -116,15 +116,19 @@ def test_an_environment_that_was_cut_short_is_not_ready(tmp_path):
     assert not venv.ready(tmp_path)
 
 
-def test_stand_ins_are_installed_by_the_cli_and_run_from_their_own_copy(tmp_path, monkeypatch):
-    """With a fake CLI that unpacks what it is given, as `pulumi plugin install --file` does."""
+def test_plugins_are_installed_by_the_cli_and_stand_ins_run_from_their_own_copy(
+    tmp_path, monkeypatch
+):
+    """With a fake CLI that copies a folder or a file, as `pulumi plugin install --file` does."""
     cache = tmp_path / "cache"
     monkeypatch.setenv("TINDERBOX_CACHE", str(cache))
     cli = cache / "build" / "pulumi"
     cli.parent.mkdir(parents=True)
     cli.write_text(
         '#!/bin/sh\nfolder="$PULUMI_HOME/plugins/resource-$4-v$5"\n'
-        'mkdir -p "$folder"\ntar -xzf "$7" -C "$folder"\n'
+        'mkdir -p "$folder"\n'
+        '[ ! -d "$7" ] || exec cp -r "$7/." "$folder"\n'
+        'cp "$7" "$folder/pulumi-resource-$4"\n'
     )
     cli.chmod(0o755)
     standins = tmp_path / "standins"
@@ -137,7 +141,12 @@ def test_stand_ins_are_installed_by_the_cli_and_run_from_their_own_copy(tmp_path
     (venv_folder / "bin").mkdir(parents=True)
     (venv_folder / "bin" / "python").symlink_to(sys.executable)
 
-    home = plugin_home.make(venv_folder, cli, {"demo": "1.2.3"}, cli=True, language=True)
+    built = tmp_path / "built"
+    built.write_text("an executable")
+    plugins, files = {"demo": "1.2.3", "real": "4.5.6"}, {"real": built}
+    home = plugin_home.make(venv_folder, cli, plugins, files, cli=True, language=True)
+    real = home / "plugins" / "resource-real-v4.5.6" / "pulumi-resource-real"
+    assert real.read_text() == "an executable"
     plugin = home / "plugins" / "resource-demo-v1.2.3" / "pulumi-resource-demo"
     said = subprocess.run([plugin, "127.0.0.1:1"], capture_output=True, text=True, check=True)
     assert said.stdout == "demo ['127.0.0.1:1']\n"
@@ -147,7 +156,7 @@ def test_stand_ins_are_installed_by_the_cli_and_run_from_their_own_copy(tmp_path
     assert [p.name for p in home.parent.iterdir()] == [home.name]
 
     (standins / "demo" / "__main__.py").write_text("print('other')\n")
-    assert plugin_home.location(venv_folder, cli, {"demo": "1.2.3"}, True, True) != home
+    assert plugin_home.location(venv_folder, cli, plugins, files, True, True) != home
 
 
 def test_a_stand_in_that_the_cli_refuses_leaves_no_home(tmp_path, monkeypatch):
@@ -156,7 +165,7 @@ def test_a_stand_in_that_the_cli_refuses_leaves_no_home(tmp_path, monkeypatch):
     cli.write_text("#!/bin/sh\necho 'no such\nplugin' >&2\nexit 1\n")
     cli.chmod(0o755)
     with pytest.raises(ToolchainError, match="plugin aws 7.51.1 failed: no such plugin"):
-        plugin_home.make(tmp_path, cli, {"aws": "7.51.1"}, cli=False, language=False)
+        plugin_home.make(tmp_path, cli, {"aws": "7.51.1"}, {}, cli=False, language=False)
     assert list((tmp_path / "cache" / "pulumi-home").iterdir()) == []
 
 

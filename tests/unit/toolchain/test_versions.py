@@ -66,6 +66,12 @@ def test_stamps_have_their_version_filled_in():
     assert stamps["k8s.io/component-base/version.gitMinor"] == "36"
     newer = versions.releases()["kubernetes-next"]
     assert newer.stamps["k8s.io/component-base/version.gitVersion"] == newer.version
+    assert list(versions.go_modules()["pulumi-kubernetes"].stamps.values()) == ["4.25.0"]
+
+
+def test_the_plugin_that_is_built_is_of_its_sdks_release():
+    release = versions.go_modules()["pulumi-kubernetes"].release
+    assert release == versions.requirement_version("pulumi-kubernetes")
 
 
 def test_plugins_are_asked_for_in_the_versions_of_the_sdks():

@@ -1,0 +1,270 @@
+"""One application in a cluster: from its Job's creation until it is gone.
+
+The manifests are those of submission/manifests.py, as in the Pulumi program. What the application
+prints goes to stdout as it comes, what this program has to say to stderr.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import urllib3
+from cluster_driver import Log, LogError, follow_log
+from kubernetes import client
+from kubernetes.client.exceptions import ApiException
+
+from console.cluster import run_in_pod
+from console.stack import ConsoleError
+from console.waiting import Wait
+from submission.application import Application
+from submission.conf import DRIVER_CONTAINER
+from submission.files import FILES_PATH
+from submission.manifests import DONE, RECEIVER, manifests
+from submission.place import Place
+from submission.programs import script
+from submission.resolve import resolve
+from submission.sizes import Allocatable, requested
+from toolchain import terminal
+
+# Seconds between two looks at what has not started or not ended yet.
+_LOOK_EVERY = 1.0
+# Seconds until all of an application is gone; that the API may be away, as when the control plane
+# starts anew; and without a byte of the log, after which the connection may be gone.
+_GONE_WITHIN, _BACK_WITHIN, _QUIET_WITHIN = 60.0, 120.0, 60.0
+# Seconds until one file must be there.
+_UPLOADS_WITHIN = 600.0
+# Taints with these effects keep pods off a node.
+_KEEPS_OFF = ("NoSchedule", "NoExecute")
+
+
+def say(text: str) -> None:
+    """One line on stderr."""
+    terminal.complain(f"submit: {terminal.shown(text)}")
+
+
+class OutputError(ConsoleError):
+    """stdout takes no more."""
+
+
+def show(piece: bytes) -> None:
+    """Bytes of the log, as they are. Raises OutputError, or BrokenPipeError where nobody reads."""
+    if sys.stdout is None:
+        raise OutputError("stdout is closed")
+    try:
+        sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        terminal.forget(sys.stdout)
+        raise OutputError(f"stdout takes no more of the log: {error.strerror}") from error
+
+
+class Run:
+    """One application in a cluster, from its Job's creation until it is gone."""
+
+    def __init__(self, api: client.ApiClient, place: Place, application: Application) -> None:
+        # The client's own types have None for whatever the API's schema does not require.
+        self.core: Any = client.CoreV1Api(api)
+        self.batch: Any = client.BatchV1Api(api)
+        self.application = application
+        self.place = place
+        self.namespace = place.namespace
+        self.name = f"{application.name}-{secrets.token_hex(3)}"
+        self.resolved = resolve(application, place)
+        self.manifests = manifests(self.resolved, run=self.name, can_upload=True)
+
+    def nodes(self) -> list[Allocatable] | None:
+        """What each node has that pods may come to; None where this can't be told.
+
+        A user may not look, or there is no node yet: a cluster may grow from none.
+        """
+        try:
+            known = self.core.list_node().items
+        except ApiException as error:
+            if error.status == 403:
+                return None
+            raise
+        if not known:
+            return None
+        nodes = []
+        for node in known:
+            keeps_off = [taint for taint in node.spec.taints or [] if taint.effect in _KEEPS_OFF]
+            # Which toleration is for which taint, the scheduler knows best.
+            tolerates = self.application.executor.tolerations
+            if any(taint.key not in {item.get("key") for item in tolerates} for taint in keeps_off):
+                continue
+            nodes.append(
+                Allocatable(requested(node.status.allocatable), node.metadata.labels or {})
+            )
+        return nodes
+
+    def create(self) -> None:
+        """Makes the Job and its files; these belong to the Job and go with it."""
+        files = self.manifests.files
+        if files is not None:
+            self.core.create_namespaced_config_map(self.namespace, files)
+        try:
+            job = {**self.manifests.job}
+            job["metadata"] = {**job["metadata"], "name": self.name}
+            uid = self.batch.create_namespaced_job(self.namespace, job).metadata.uid
+            if files is not None:
+                owner = {"apiVersion": "batch/v1", "kind": "Job", "name": self.name, "uid": uid}
+                self.core.patch_namespaced_config_map(
+                    files["metadata"]["name"],
+                    self.namespace,
+                    {"metadata": {"ownerReferences": [owner]}},
+                )
+        except BaseException:
+            if files is not None:
+                self.core.delete_namespaced_config_map(files["metadata"]["name"], self.namespace)
+            raise
+
+    def wait_for_pod(self, seconds: float) -> str:
+        """The name of the Job's pod, once it runs or has run.
+
+        Raises ConsoleError with the reason, in Kubernetes' own words, where it does not start.
+        """
+        wait, reason, uploaded = Wait("the driver's pod", seconds, say), None, False
+        while True:
+            pods = self.core.list_namespaced_pod(
+                self.namespace, label_selector=f"batch.kubernetes.io/job-name={self.name}"
+            ).items
+            if pods and pods[0].status.phase != "Pending":
+                return pods[0].metadata.name
+            if pods and not uploaded and _is_waiting_for_files(pods[0]):
+                self._upload(pods[0].metadata.name)
+                uploaded = True
+                wait = Wait("the driver's pod", seconds, say)  # however long that took
+            reason = (_waits_for(pods[0]) if pods else self._refused()) or reason
+            wait.tell(reason)
+            if wait.is_over():
+                raise ConsoleError(
+                    f"no driver after {seconds:.0f} s: {reason or 'no reason known'}"
+                )
+            time.sleep(_LOOK_EVERY)
+
+    def _upload(self, pod: str) -> None:
+        """Brings the files that are too large for a ConfigMap."""
+        files = self.manifests.uploads
+        say(f"bringing {sum(map(len, files.values())):,} bytes to the driver's pod")
+        for name, content in files.items():
+            target = f"{FILES_PATH}/{name}"
+            receive = ["sh", "-c", script("receive.sh"), "receive", target, str(len(content))]
+            self._run(pod, receive, content)
+        self._run(pod, ["touch", f"{FILES_PATH}/{DONE}"])
+
+    def _run(self, pod: str, command: list[str], input_: bytes = b"") -> None:
+        api = self.core.api_client
+        where = (api, self.namespace, pod)
+        try:
+            run_in_pod(*where, command, _UPLOADS_WITHIN, container=RECEIVER, input_=input_)
+        except ConsoleError as error:
+            raise ConsoleError(f"the files did not get to pod {pod}: {error}") from error
+
+    def _refused(self) -> str | None:
+        """Why the Job has no pod: a quota, a policy."""
+        events = self.core.list_namespaced_event(
+            self.namespace, field_selector=f"involvedObject.name={self.name},type=Warning"
+        ).items
+        return events[-1].message if events else None
+
+    def follow(self, pod: str) -> int:
+        """Shows the driver's log until it ends; its exit code. Raises OutputError."""
+        return follow_log(
+            Log(show, say), lambda since: self._log(pod, since), lambda: self._exit_code(pod)
+        )
+
+    def _log(self, pod: str, since: str | None) -> Iterator[bytes]:
+        """The pieces of the driver's log, each line with its time, until the reply ends."""
+        query = {"container": DRIVER_CONTAINER, "follow": "true", "timestamps": "true"}
+        api = self.core.api_client
+        request = api.param_serialize(
+            method="GET",
+            resource_path="/api/v1/namespaces/{namespace}/pods/{name}/log",
+            path_params={"namespace": self.namespace, "name": pod},
+            # The client's own method has no sinceTime.
+            query_params=[*query.items(), *([("sinceTime", since)] if since else [])],
+            auth_settings=["BearerToken"],
+        )
+        try:
+            reply = api.call_api(*request, _request_timeout=(10, _QUIET_WITHIN)).response
+            if reply.status != 200:
+                raise LogError(f"the API answers {reply.status} for the driver's log")
+            while piece := reply.read1(65536):
+                yield piece
+        except urllib3.exceptions.HTTPError as error:
+            # Nothing for a while: the answer's first byte comes with the first of the log.
+            if isinstance(getattr(error, "reason", error), urllib3.exceptions.ReadTimeoutError):
+                say(f"the driver runs; its log has had nothing new for {_QUIET_WITHIN:.0f} s")
+                return
+            raise LogError(f"the driver's log broke off: {error}") from error
+
+    def _exit_code(self, name: str) -> int | None:
+        status = self._status(name)
+        for container in status.container_statuses or []:
+            ended = container.state.terminated
+            if container.name == DRIVER_CONTAINER and ended:
+                if ended.reason not in (None, "Completed", "Error"):
+                    say(f"the driver ended: {ended.reason}")
+                # Of several lines it is but the log's end, which was shown.
+                if ended.exit_code and len((why := ended.message or "").splitlines()) == 1:
+                    say(f"the driver failed: {why.strip()}")
+                return ended.exit_code
+        if status.phase == "Failed":
+            raise ConsoleError(f"pod {name} failed: {status.reason}: {status.message}")
+        return None
+
+    def _status(self, name: str) -> Any:
+        """A pod's; waits for an API that is away for a while."""
+        end = time.monotonic() + _BACK_WITHIN
+        while True:
+            try:
+                return self.core.read_namespaced_pod(name, self.namespace).status
+            except ApiException as error:
+                if error.status == 404:
+                    raise ConsoleError(f"pod {name} is gone before its end was seen") from None
+                if (error.status or 0) < 500 or time.monotonic() > end:
+                    raise
+            except urllib3.exceptions.HTTPError:
+                if time.monotonic() > end:
+                    raise
+            time.sleep(_LOOK_EVERY)
+
+    def delete(self) -> None:
+        """Takes the Job away, and all that belongs to it; waits until its pods are gone."""
+        wait = Wait("its pods to end", _GONE_WITHIN, say)
+        while not wait.is_over():
+            try:
+                self.batch.delete_namespaced_job(
+                    self.name, self.namespace, propagation_policy="Foreground"
+                )
+            except ApiException as error:
+                if error.status == 404:
+                    return
+            except urllib3.exceptions.HTTPError:
+                pass  # an API that is away for a moment
+            wait.tell()
+            time.sleep(_LOOK_EVERY)
+        say(f"job {self.name} may run on: kubectl delete job -n {self.namespace} {self.name}")
+
+
+def _is_waiting_for_files(pod: Any) -> bool:
+    statuses = pod.status.init_container_statuses or []
+    return any(status.name == RECEIVER and status.state.running for status in statuses)
+
+
+def _waits_for(pod: Any) -> str | None:
+    """Why a pod does not run yet, in the scheduler's or the kubelet's words."""
+    for condition in pod.status.conditions or []:
+        if condition.type == "PodScheduled" and condition.status == "False":
+            return condition.message
+    for container in pod.status.container_statuses or []:
+        waiting = container.state.waiting
+        if waiting and waiting.reason not in ("ContainerCreating", "PodInitializing"):
+            return f"{waiting.reason}: {waiting.message or ''}"
+    return None

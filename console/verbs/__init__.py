@@ -1,0 +1,1 @@
+"""A file a verb: its help and options, and what it does."""

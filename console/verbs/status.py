@@ -1,0 +1,53 @@
+"""`make status`: the machines, the nodes and pods, Spark, the last result."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from console import nodes, report
+from console.cluster import SPARK_MASTER, connect, require_stack
+from console.stack import ConsoleError, Stack
+from console.tables import table
+from console.verb import Verb
+
+
+def run(options: argparse.Namespace) -> None:
+    """Prints all of it. Raises ConsoleError where there is nothing to show."""
+    stack = Stack(options.stack)
+    if stack.is_local:
+        from localcloud import status
+
+        state = status.status()
+        if not state["running"]:
+            raise ConsoleError("there is no local cloud that answers; `make up` makes one")
+        print(status.table(state), end="\n\n")
+    require_stack(stack)
+    if said := nodes.stopped(stack):
+        print(said)
+        return
+    cluster = connect(stack)
+    for listed in ("nodes", "pods"):
+        print(table(*cluster.table(f"/api/v1/{listed}")), end="\n\n", flush=True)
+    print(spark(cluster.json(SPARK_MASTER)))
+    result = stack.outputs().get("wordCount")
+    if result:
+        print(f"\n{report.top_words(result)}")
+
+
+def spark(master: dict[str, Any]) -> str:
+    """One line from the Spark master's own JSON."""
+    alive = [worker for worker in master["workers"] if worker["state"] == "ALIVE"]
+    return (
+        f"Spark at {master['url']}: {len(alive)} of {len(master['workers'])} workers alive,"
+        f" {master['coresused']} of {master['cores']} cores in use,"
+        f" {len(master['activeapps'])} applications running, {len(master['completedapps'])} done"
+    )
+
+
+VERB = Verb(
+    what="Machines, nodes, pods, Spark, and the last result.",
+    examples=("", "--stack dev"),
+    run=run,
+    shows=True,
+)

@@ -1,0 +1,220 @@
+"""`make submit`: runs one application in the stack's cluster, and ends as it ended.
+
+Ctrl-C takes all away, as does whatever else ends this program before the application: SIGTERM, a
+closed terminal or pipe.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+from kubernetes import client
+
+from console.cluster import Cluster, require_stack, said_in_one_line
+from console.run import OutputError, Run, say
+from console.stack import ConsoleError, Stack
+from console.verb import Verb, words
+from submission.application import CLIENT, CLUSTER, DRIVER, Application, SparkPodSpec, literally
+from submission.check import check
+from submission.errors import ApplicationError
+from submission.files import read_files
+from submission.place import STANDALONE, Place
+from submission.quota import require_quota
+from submission.room import require_room
+from submission.units import mebibytes, whole
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Its own, called as spark-submit calls them."""
+    parser.add_argument("--master", default=STANDALONE, help="standalone, kubernetes or a URL")
+    parser.add_argument("--deploy-mode", default=CLIENT, help=f"{CLIENT} or {CLUSTER}")
+    parser.add_argument("--name", help="of the application; else the file's")
+    parser.add_argument("--class", dest="main_class", help="of a jar")
+    parser.add_argument("--conf", action="append", default=[], metavar="PROPERTY=VALUE")
+    for option, what in (
+        ("--py-files", "Python modules and archives of them"),
+        ("--files", "files for the executors' working folders"),
+        ("--jars", "jars for driver and executors"),
+        ("--archives", "archives for the executors' working folders, as FILE#FOLDER"),
+    ):
+        parser.add_argument(option, type=_names, default=(), metavar="A,B", help=what)
+    parser.add_argument("--num-executors", type=int, metavar="N")
+    parser.add_argument("--executor-cores", type=int, metavar="N")
+    parser.add_argument("--executor-memory", metavar="512m")
+    parser.add_argument("--driver-memory", metavar="512m")
+    parser.add_argument("--namespace", metavar="NAME", help="one of the setting `namespaces`")
+    parser.add_argument("--priority-class", metavar="NAME", help="batch or interactive")
+    parser.add_argument(
+        "--toleration",
+        action="append",
+        default=[],
+        type=_toleration,
+        metavar="KEY[=VALUE][:EFFECT]",
+        help="of a taint, for driver and executors",
+    )
+    parser.add_argument(
+        "--start-within",
+        type=int,
+        metavar="SECONDS",
+        default=Application.start_within,
+        help="seconds until the first executor runs (of its own pods)",
+    )
+    parser.add_argument("--image", help="of driver and executors, instead of the stack's")
+    parser.add_argument(
+        "--wait", type=int, default=300, help="seconds that it may take until the driver runs"
+    )
+    parser.add_argument("--keep", action="store_true", help="leave the finished Job to look at")
+    parser.add_argument(
+        "app", metavar="APP", help="a file here, local://, http(s)://, s3a:// or hdfs://"
+    )
+    parser.add_argument("arguments", metavar="ARGUMENTS", nargs=argparse.REMAINDER)
+    made = parser.add_argument_group("as make has them, in one word each")
+    made.add_argument("--options", default="", metavar="WORDS", help="more of the above")
+    made.add_argument("--arguments", dest="more", default="", metavar="WORDS", help="of APP")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.split(",") if name)
+
+
+def _toleration(text: str) -> dict[str, str]:
+    """As kubectl writes taints."""
+    found = re.fullmatch(r"([^=:\s]+)(?:=([^=:\s]*))?(?::([A-Za-z]+))?", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text} is none: write KEY[=VALUE][:EFFECT]")
+    key, value, effect = found.groups()
+    toleration = {"key": key, "operator": "Exists" if value is None else "Equal"}
+    if value is not None:
+        toleration["value"] = value
+    return toleration if effect is None else toleration | {"effect": effect}
+
+
+def as_given(options: argparse.Namespace) -> argparse.Namespace:
+    """The options with those in them that came in one word."""
+    given = words("OPTIONS", options.options)
+    more = words("ARGS", options.more)
+    if not given and not more:
+        return options
+    made = VERB.parser("submit").parse_args([*given, "--", options.app])
+    made.stack = options.stack
+    made.arguments += [*options.arguments, *more]
+    return made
+
+
+def describe(options: argparse.Namespace) -> Application:
+    """The application that the command line tells of. Raises ApplicationError."""
+    conf: dict[str, str] = {}
+    for pair in options.conf:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ApplicationError(f"--conf {pair}: write spark.PROPERTY=VALUE")
+        conf[key] = value
+    whole("--wait", str(options.wait), 1)
+    both: dict[str, Any] = {
+        "image": options.image,
+        "tolerations": tuple(options.toleration),
+        "priority_class": options.priority_class,
+    }
+    application = Application(
+        name=options.name or _name_of(options.app),
+        app=options.app,
+        arguments=tuple(map(literally, options.arguments)),
+        main_class=options.main_class,
+        master=options.master,
+        deploy_mode=options.deploy_mode,
+        conf=conf,
+        files=options.files,
+        py_files=options.py_files,
+        jars=options.jars,
+        archives=options.archives,
+        instances=options.num_executors,
+        driver=dataclasses.replace(
+            DRIVER, memory_mib=_size("--driver-memory", options.driver_memory), **both
+        ),
+        executor=SparkPodSpec(
+            cores=options.executor_cores,
+            memory_mib=_size("--executor-memory", options.executor_memory),
+            **both,
+        ),
+        start_within=options.start_within,
+    )
+    return check(application)
+
+
+def _name_of(app: str) -> str:
+    """A name for an application from its file's: that of "my_Job.2.py" is "my-job-2"."""
+    words = re.sub(r"[^a-z0-9]+", "-", Path(app).stem.lower()).strip("-")
+    return re.sub(r"^(?![a-z])", "app-", words)[:32].rstrip("-")
+
+
+def _size(option: str, text: str | None) -> int | None:
+    return None if text is None else mebibytes(option, text)
+
+
+def connect(stack: Stack, namespace: str | None) -> tuple[client.ApiClient, Place]:
+    """The stack's cluster, and where applications run in it: with Spark, or in that namespace."""
+    require_stack(stack)
+    outputs = stack.outputs(secrets=True)
+    if not outputs.get("kubeconfig") or not outputs.get("spark"):
+        raise ConsoleError(f"stack {stack.name} has no Spark; `make up` brings it")
+    api = Cluster(outputs["kubeconfig"]).api
+    if namespace is None:
+        return api, Place(**outputs["spark"])
+    if namespace not in outputs.get("namespaces", {}):
+        known = ", ".join(outputs.get("namespaces", {})) or "none"
+        raise ConsoleError(
+            f"stack {stack.name} has made no namespace {namespace} (it has: {known}); the setting"
+            f" makes one: pulumi config set --path namespaces.{namespace}.cpu 2, then `make up`"
+        )
+    return api, Place(**outputs["namespaces"][namespace])
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the application; its exit code."""
+    with said_in_one_line():
+        return submit(as_given(options))
+
+
+def submit(options: argparse.Namespace) -> int:
+    """The same, with the client's own errors."""
+    application = describe(options)
+    # Before the stack is asked, which takes seconds.
+    read_files(application)
+    api, place = connect(Stack(options.stack), options.namespace)
+    job = Run(api, place, application)
+    require_quota(job.resolved)
+    require_room(job.resolved, job.nodes())
+    code: int | None = None
+    try:
+        job.create()
+        say(f"job {job.name} in namespace {job.namespace}")
+        code = job.follow(job.wait_for_pod(options.wait))
+        return code
+    except (KeyboardInterrupt, BrokenPipeError, OutputError):
+        say("the application is ended and taken away")
+        raise
+    finally:
+        if code is None or not options.keep:
+            job.delete()
+
+
+VERB = Verb(
+    what="""\
+Runs one application in the stack's cluster, and ends as it ended.
+
+What it prints goes to stdout as it comes, what there is to say of it to stderr. Whatever ends this
+program before the application takes the application away. Options are called as spark-submit calls
+them. make passes its OPTIONS and ARGS on in one word each.""",
+    examples=(
+        "spark_jobs/pi.py 100",
+        "--master kubernetes --deploy-mode cluster spark_jobs/pi.py 100",
+    ),
+    options=options,
+    run=run,
+    exits={"any": "the driver's own, once it ran"},
+    interrupted="stopped",
+)

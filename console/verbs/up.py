@@ -1,0 +1,65 @@
+"""`make up`: from nothing to the top words, and where the time went."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+
+from console import nodes, report, timings
+from console.cluster import require_answer
+from console.stack import ROOT, Stack, find_input
+from console.verb import Verb
+from toolchain import paths
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Its own."""
+    parser.add_argument(
+        "--input",
+        metavar="TEXT",
+        help="a file or a folder to count, or s3a://BUCKET/PATH; else the one counted before",
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Brings the stack up; prints the result, and where the time went."""
+    up(Stack(options.stack), options.input)
+
+
+def up(stack: Stack, input_: str | None) -> None:
+    """The same. input_: the text to count; without it the one chosen before."""
+    started = time.time()
+    encoding, shared = stack.encoding, not stack.is_local
+    text = find_input(input_, shared=shared, encoding=encoding) if input_ else None
+    if stack.is_local:
+        from localcloud import cloud
+
+        cloud.up(lambda line: print(f"local cloud: {line}", flush=True))
+    cloud_up = time.time()
+    stack.prepare(text)
+    stack.folder.mkdir(parents=True, exist_ok=True)
+    events = stack.folder / "events.jsonl"
+    events.unlink(missing_ok=True)
+    nodes.require_started(stack)
+    stack.up(events)
+    require_answer(stack)
+    result = stack.outputs()["wordCount"]
+    phases = timings.phases(timings.read_events(events), origin=started)
+    if stack.is_local:
+        phases.insert(0, timings.Phase("local cloud", 0.0, cloud_up - started))
+    total = time.time() - started
+    done = {"wordCount": result, "phases": timings.as_json(phases), "seconds": round(total, 1)}
+    paths.replace(stack.folder / "last-run.json", json.dumps(done, indent=2) + "\n")
+    print(f"\n{report.top_words(result)}\n\n{report.used(result['usage'])}")
+    print(f"\nWhere {total:.0f} s went (phases overlap):")
+    print(timings.chart(phases))
+    print(f"\nThe same as JSON: {(stack.folder / 'last-run.json').relative_to(ROOT)}")
+
+
+VERB = Verb(
+    what="From nothing to a word count: local cloud, cluster, Spark, the top words.",
+    examples=("", "--input book.txt", "--stack dev --input s3a://books/all"),
+    options=options,
+    run=run,
+)

@@ -1,0 +1,104 @@
+"""A stack is stopped, says so, and is as it was once it is started."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console.stack import ROOT
+from localcloud.api.client import ec2_client
+from localcloud.host import cgroups
+from localcloud.host.shell import wait_until
+from tests.e2e.conftest import Up
+from tests.e2e.test_70_nodes import _ready
+
+SAID = "nodes of stack local are stopped; `make start STACK=local` starts them"
+
+
+def _instances(nodes: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What AWS says of each node, by the node's name."""
+    ids = [node["instanceId"] for node in nodes]
+    found = ec2_client().describe_instances(InstanceIds=ids)["Reservations"]
+    by_id = {one["InstanceId"]: one for reservation in found for one in reservation["Instances"]}
+    return {node["name"]: by_id[node["instanceId"]] for node in nodes}
+
+
+def _states(nodes: list[dict[str, Any]]) -> list[str]:
+    return [one["State"]["Name"] for one in _instances(nodes).values()]
+
+
+def _is_as_aws_says(up: Up) -> None:
+    """Outputs, inventory.json and state have the addresses that the nodes have now."""
+    nodes = up.outputs()["nodes"]
+    for name, instance in _instances(nodes).items():
+        node = next(node for node in nodes if node["name"] == name)
+        assert node["publicIp"] == instance["PublicIpAddress"]
+        assert node["privateIp"] == instance["PrivateIpAddress"]
+    inventory = json.loads((ROOT / "inventory.json").read_text())
+    assert inventory == up.outputs()["inventory"]
+    assert [one["InstanceIp"] for one in inventory["Instances"]] == [n["publicIp"] for n in nodes]
+    assert up.changes() == {}
+
+
+def test_a_stack_is_stopped_and_started(up: Up):
+    nodes, counted = up.outputs()["nodes"], up.outputs()["wordCount"]
+    worker = nodes[1]
+    assert up.ssh(worker, "echo stays | sudo tee /etc/kept /srv/shared/kept").returncode == 0
+
+    printed = up.make("stop")
+    assert _states(nodes) == ["stopped"] * len(nodes)
+    for node in nodes:
+        assert f"{node['name']} is stopped" in printed
+        assert wait_until(lambda id=node["instanceId"]: not cgroups.processes(id), 60)
+    assert "An hour costs 0.0133 USD now, and cost 0.1673." in printed
+    for verb, fails in (("status", False), ("preview", True), ("up", True)):
+        assert f"{len(nodes)} of {len(nodes)} {SAID}" in up.make(verb, fails=fails)
+    assert _states(nodes) == ["stopped"] * len(nodes)
+
+    printed = up.make("start")
+    took = re.search(r"^Stack local is started: (\d+) s\.$", printed, re.M)
+    assert took, printed
+    after = up.outputs()["nodes"]
+    same = ("name", "role", "instanceId", "hostName", "privateIp")
+    assert [[n[key] for key in same] for n in after] == [[n[key] for key in same] for n in nodes]
+    assert after[0]["publicIp"] == nodes[0]["publicIp"]
+    assert {n["publicIp"] for n in after[1:]}.isdisjoint(n["publicIp"] for n in nodes)
+    _is_as_aws_says(up)
+    assert _ready(up) == {node["hostName"] for node in nodes}
+    # What was on its disks and on the shared volume; and it is reached as before.
+    found = up.ssh(after[1], "cat /etc/kept /srv/shared/kept && sudo rm /etc/kept /srv/shared/kept")
+    assert found.stdout == "stays\nstays\n"
+    assert up.outputs()["wordCount"] == counted  # nothing ran again
+    assert "2 of " in up.make("status")  # of Spark's workers, which make an application's result:
+    assert "Pi is roughly 3.1" in up.make("submit", "APP=spark_jobs/pi.py", "ARGS=100")
+
+
+@pytest.fixture
+def settings_are_kept(up: Up, tmp_path: Path) -> Iterator[None]:
+    """The stack as it was, afterwards."""
+    yield
+    up.stack.prepare()
+    up.stack.up(tmp_path / "events.jsonl")
+
+
+def test_a_spot_worker_is_let_go_and_comes_back(up: Up, settings_are_kept: None, tmp_path: Path):
+    before = up.outputs()["nodes"]
+    for key, value in (("spot", "true"), ("count", str(len(before) + 1))):
+        up.stack.pulumi("config", "set", "--path", f"tinderbox:nodes.{key}", value, own=True)
+    up.stack.up(tmp_path / "events.jsonl")
+    spot = up.outputs()["nodes"][-1]
+    assert _instances([spot])[spot["name"]]["InstanceLifecycle"] == "spot"
+
+    assert f"{spot['name']} is let go (spot)" in up.make("stop")
+    assert _states([*before, spot]) == [*["stopped"] * len(before), "terminated"]
+    up.make("start")
+    after = up.outputs()["nodes"]
+    assert [n["instanceId"] for n in after[:-1]] == [n["instanceId"] for n in before]
+    assert after[-1]["name"] == spot["name"] and after[-1]["instanceId"] != spot["instanceId"]
+    assert _ready(up) == {node["hostName"] for node in after}
+    _is_as_aws_says(up)
