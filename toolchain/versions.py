@@ -34,7 +34,7 @@ def pins() -> dict[str, Any]:
 
 @cache
 def go_modules() -> dict[str, GoModule]:
-    """The tables [go.*] by name, `{version}`, `{minor}` and `{release}` in their stamps filled in."""
+    """The tables [go.*] by name, with `{version}`, `{minor}`, `{release}` filled in."""
     return {name: _module(name, table) for name, table in pins()["go"].items()}
 
 
@@ -61,7 +61,8 @@ def _module(name: str, table: dict[str, Any]) -> GoModule:
         variable: value.format(version=version, minor=minor, release=release)
         for variable, value in table.get("stamps", {}).items()
     }
-    return GoModule(**{**table, "name": name, "release": release, "stamps": stamps})
+    fields: dict[str, Any] = {**table, "release": release, "stamps": stamps}
+    return GoModule(name=name, **fields)
 
 
 def builder_of(command: str) -> GoModule | None:
