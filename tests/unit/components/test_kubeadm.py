@@ -105,7 +105,8 @@ def test_nodes_are_prepared_side_by_side(step):
     waits = planned().waits_for(f"worker-1-{step}")
     others = {name for name in waits if name.startswith(("control-plane", "worker-2"))}
     # But for what the release is, which the control plane's machine tells at once.
-    machine = {"", "-address", "-address-of-instance", "-ready", "-release", "-containerd-release"}
+    machine = {"", "-group", "-address", "-address-of-instance"}
+    machine |= {"-ready", "-release", "-containerd-release"}
     assert others <= {f"control-plane{name}" for name in machine}
 
 
