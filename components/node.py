@@ -11,7 +11,7 @@ import pulumi_command as command
 
 @dataclass(frozen=True)
 class Machine:
-    """The kind of machine that every node is, and a zone that offers it."""
+    """The kind of machine that every node is, and the zone that a new cluster goes to."""
 
     instance_type: str
     ami: str
@@ -28,6 +28,7 @@ class Node:
     role: str  # "control plane" or "worker"
     instance: pulumi.CustomResource
     machine: Machine
+    zone: pulumi.Output[str]  # where it is
     address: pulumi.Output[str]  # public
     private_ip: pulumi.Output[str]
     host_name: pulumi.Output[str]  # the VPC's, and the node's in Kubernetes, too

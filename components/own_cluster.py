@@ -33,11 +33,13 @@ def create_cluster(name: str, settings: Settings) -> OwnCluster:
     """From an AWS account to nodes that take pods. Raises SettingsError for what can't fit."""
     provider = aws_provider(settings.aws)
     on_aws = pulumi.ResourceOptions(providers=[provider])
-    machine = find_machine(settings.nodes, provider)
+    machine = find_machine(settings.nodes, provider, settings.network.zone)
     require_fit(settings, machine)
     network = NetworkStack(name, NetworkArgs(settings.network, machine.zone), on_aws)
     shared = SharedFileSystem(name, FileSystemArgs(network), on_aws)
-    made = KubeNodes(name, NodesArgs(network, machine, settings.nodes), on_aws)
+    made = KubeNodes(
+        name, NodesArgs(network, machine, settings.nodes, settings.network.zone), on_aws
+    )
     bootstrap = KubeadmBootstrap(
         name, KubeadmArgs(made.control_plane, made.workers, shared.dns_name, settings)
     )

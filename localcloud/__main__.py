@@ -1,4 +1,4 @@
-"""python -m localcloud up | status [--json] | down | mirror"""
+"""python -m localcloud up | status [--json] | down | mirror | release [VERSION]"""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ def main(arguments: list[str]) -> int:
     down = commands.add_parser("down", help="take all of it away")
     down.add_argument("--force", action="store_true", help="also that of another checkout")
     commands.add_parser("mirror", help="build what machines install from, and start nothing")
+    release = commands.add_parser(
+        "release", help="a further Kubernetes in the running one's mirror"
+    )
+    release.add_argument("version", nargs="?", help="which; without one: those that there are")
     options = parser.parse_args(arguments)
     return terminal.run(
         lambda: _run(options),
@@ -46,14 +50,18 @@ def _run(options: argparse.Namespace) -> None:
         state = status.status()
         print(json.dumps(state, indent=1) if options.json else status.table(state))
         return
-    from localcloud import cloud, mirror
+    from localcloud import cloud, mirror, releases
 
     if options.command == "up":
         cloud.up(_say)
     elif options.command == "down":
         cloud.down(_say, options.force)
-    else:
+    elif options.command == "mirror":
         mirror.ensure(_say)
+    elif options.version is None:
+        print("\n".join(releases.known()))
+    else:
+        releases.offer(options.version, _say)
 
 
 def _say(text: str) -> None:

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from localcloud import checks, mirror
+from localcloud import checks, mirror, releases
 from localcloud.daemons import record, services, sweep
 from localcloud.daemons.record import Record, Setting
 from localcloud.errors import CloudError
@@ -136,13 +136,14 @@ def _begin(tree: Path, built: mirror.Mirror, progress: debian.Progress) -> None:
     HOSTS.touch()
     AMIS.write_text(json.dumps(amis(tree)))
     own_images.lay_out(built)
+    releases.lay_out(built)
     known = Record(secrets.token_hex(8), str(CHECKOUT), time.time(), record.boot_id())
     known = replace(known, settings=_settings_to_raise())
     record.save(known)  # before the first change, so that any change can be taken back
     for setting in known.settings:
         Path(setting.path).write_text(setting.raised)
     network.make_bridge()
-    _start(known, services.services(known.id, tree, built))
+    _start(known, services.services(known.id, tree))
     progress(f"the local cloud is up: {ENDPOINT} ({time.monotonic() - began:.1f} s)")
 
 
@@ -150,7 +151,7 @@ def _start_missing(
     known: Record, tree: Path, built: mirror.Mirror, progress: debian.Progress
 ) -> None:
     """Start the daemons that died while the API, which holds the cloud's memory, lived on."""
-    wanted = services.services(known.id, tree, built)
+    wanted = services.services(known.id, tree)
     missing = [service for service in wanted if service.name not in known.alive]
     network.make_bridge()
     if missing:

@@ -34,22 +34,41 @@ def pins() -> dict[str, Any]:
 
 @cache
 def go_modules() -> dict[str, GoModule]:
-    """The tables [go.*] by name, `{version}` and `{release}` in their stamps filled in."""
+    """The tables [go.*] by name, with `{version}`, `{minor}`, `{release}` filled in."""
+    return {name: _module(name, table) for name, table in pins()["go"].items()}
+
+
+@cache
+def releases() -> dict[str, GoModule]:
+    """The tables [releases.*] by name; their commands have their version behind an @."""
     found = {}
-    for name, table in pins()["go"].items():
-        version, release = table["version"], table.get("release", table["version"])
-        stamps = {
-            variable: value.format(version=version, release=release)
-            for variable, value in table.get("stamps", {}).items()
-        }
-        fields: dict[str, Any] = {**table, "release": release, "stamps": stamps}
-        found[name] = GoModule(name=name, **fields)
+    for name, table in pins()["releases"].items():
+        version, origin = table["version"], pins()["go"][table["of"]]
+        commands = {at(command, version): path for command, path in origin["commands"].items()}
+        found[name] = _module(name, {**origin, "version": version, "commands": commands})
     return found
+
+
+def at(command: str, version: str) -> str:
+    """A command of a further release, as it is called among all of them: kubeadm@v1.36.5"""
+    return f"{command}@{version}"
+
+
+def _module(name: str, table: dict[str, Any]) -> GoModule:
+    version, release = table["version"], table.get("release", table["version"])
+    minor = version.split(".")[1]
+    stamps = {
+        variable: value.format(version=version, minor=minor, release=release)
+        for variable, value in table.get("stamps", {}).items()
+    }
+    fields: dict[str, Any] = {**table, "release": release, "stamps": stamps}
+    return GoModule(name=name, **fields)
 
 
 def builder_of(command: str) -> GoModule | None:
     """The module whose build makes a command, if one does."""
-    return next((m for m in go_modules().values() if command in m.commands), None)
+    modules = (*go_modules().values(), *releases().values())
+    return next((module for module in modules if command in module.commands), None)
 
 
 def requirement_version(package: str) -> str:

@@ -19,7 +19,7 @@ from typing import TypedDict
 import pulumi
 import pulumi_aws as aws
 
-from components.settings import NetworkSettings
+from components.settings import NetworkSettings, SettingsError
 
 
 class Group(StrEnum):
@@ -107,7 +107,8 @@ class NetworkStack(pulumi.ComponentResource):
             enable_dns_support=True,
             enable_dns_hostnames=True,
             tags={"Name": f"{name}-vpc"},
-            opts=self._child,
+            # Another range would be another network, with other nodes in it: `stays` refuses it.
+            opts=pulumi.ResourceOptions(parent=self, ignore_changes=["cidrBlock"]),
         )
         gateway = aws.ec2.InternetGateway(
             f"{name}-gateway",
@@ -126,6 +127,12 @@ class NetworkStack(pulumi.ComponentResource):
         }
         rules = self._create_rules(groups, args)
 
+        def stays(cidr: str) -> None:
+            if cidr != args.settings.cidr:
+                wanted = f"{cidr} in this cluster: set it back, or make destroy and make up anew"
+                raise SettingsError("network.cidr", args.settings.cidr, wanted)
+
+        vpc.cidr_block.apply(stays)
         self.vpc_id = vpc.id
         self.internet_gateway_id = gateway.id
         # Whoever uses the subnet or a group needs the way out and the rules as well; an id that
@@ -154,7 +161,9 @@ class NetworkStack(pulumi.ComponentResource):
             map_public_ip_on_launch=True,
             tags={"Name": f"{self._name}-subnet"},
             # Another zone that comes to offer the type must not move a cluster that stands.
-            opts=pulumi.ResourceOptions(parent=self, ignore_changes=["availabilityZone"]),
+            opts=pulumi.ResourceOptions(
+                parent=self, ignore_changes=["availabilityZone", "cidrBlock"]
+            ),
         )
         table = aws.ec2.RouteTable(
             f"{self._name}-routes",

@@ -52,10 +52,12 @@ def check_instance_type(type_: str, vcpus: int, memory_mib: int, architectures: 
         )
 
 
-def find_machine(settings: NodesSettings, provider: aws.Provider) -> Machine:
+def find_machine(
+    settings: NodesSettings, provider: aws.Provider, zone: str | None = None
+) -> Machine:
     """Asks AWS for the image, the type's size and a zone, before anything is made.
 
-    Raises SettingsError for a type that can't be a node.
+    zone: the one that was chosen. Raises SettingsError for a type that can't be a node there.
     """
     ask = pulumi.InvokeOptions(provider=provider)
     try:
@@ -78,13 +80,17 @@ def find_machine(settings: NodesSettings, provider: aws.Provider) -> Machine:
     zones = [zone for zone in offers.locations if re.fullmatch(r"(?:[a-z]+-)+\d[a-z]", zone)]
     if not zones:
         raise SettingsError("nodes.type", settings.type, "a type that the region offers")
+    if zone is not None and zone not in zones:
+        wanted = f"a zone that offers {settings.type}: {', '.join(sorted(zones))}"
+        raise SettingsError("network.zone", zone, wanted)
     image = aws.ec2.get_ami(
         most_recent=True,
         owners=[_DEBIAN_OWNER],
         filters=[aws.ec2.GetAmiFilterArgs(name="name", values=[_DEBIAN_NAME])],
         opts=ask,
     )
-    return Machine(settings.type, image.id, min(zones), info.default_vcpus, info.memory_size)
+    found = zone or min(zones)
+    return Machine(settings.type, image.id, found, info.default_vcpus, info.memory_size)
 
 
 class NodesOutputs(TypedDict):
@@ -101,6 +107,7 @@ class NodesArgs:
     network: NetworkStack
     machine: Machine
     settings: NodesSettings
+    zone: str | None = None  # the one that was chosen
 
 
 class KubeNodes(pulumi.ComponentResource):
@@ -121,14 +128,15 @@ class KubeNodes(pulumi.ComponentResource):
         self._name = name
         self._args = args
         self._child = pulumi.ResourceOptions(parent=self)
-        # AWS would stop all nodes at once for another type (and can't stop spot instances), and a
-        # larger disk would be one without a larger file system.
+        # AWS would stop all nodes at once for another type, and can't stop spot instances. A disk
+        # grows while it is used (scripts/disk.sh).
         self._as_made = fixed(
             f"{name}-nodes",
             {
                 "nodes.type": lambda inputs: inputs.get("instanceType"),
                 "nodes.diskGiB": lambda inputs: inputs.get("rootBlockDevice", {}).get("volumeSize"),
             },
+            grows=("nodes.diskGiB",),
         )
 
         self.key_path = f".tinderbox/{pulumi.get_stack()}/id_ed25519"
@@ -235,11 +243,19 @@ class KubeNodes(pulumi.ComponentResource):
             role,
             instance,
             self._args.machine,
+            instance.availability_zone.apply(self._is_chosen),
             address,
             private_ip=instance.private_ip,
             host_name=instance.private_dns,
             connection=connection,
         )
+
+    def _is_chosen(self, zone: str) -> str:
+        """The zone that the node is in. Raises SettingsError where another one was chosen."""
+        if self._args.zone not in (None, zone):
+            wanted = f"{zone}, where this cluster is; it can't move: make destroy and make up anew"
+            raise SettingsError("network.zone", self._args.zone, wanted)
+        return zone
 
     def _create_instance(
         self, name: str, groups: Sequence[pulumi.Input[str]] = (), *, spot: bool = False

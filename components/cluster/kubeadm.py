@@ -1,10 +1,10 @@
 """KubeadmBootstrap: makes a Kubernetes cluster of the nodes, by kubeadm.
 
     every node, side by side        control plane      each worker
-    ready ─ packages ─ containerd ─ init ─ approver, keeper
-                     └ storage ───┘   └─ invite (control plane) ─ join ─ member (control plane)
+    ready ┬ packages ─ containerd ─ init ─ keeper, approver
+          └ disk     └ storage ───┘   └ upgrade ─ invite (there, too) ─ join ─ member (there, too)
 
-Nothing sleeps: each step waits for what it needs, with a limit.
+Of upgrades upgrade.py tells. Nothing sleeps: each step waits for what it needs, with a limit.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import pulumi_command as command
 from components.cluster.backup import BACKUP, create_backup_key, keep
 from components.cluster.cluster import Cluster, kubernetes_provider
 from components.cluster.steps import read_script, run_step, same_trigger, value_of
+from components.cluster.upgrade import Upgrade, UpgradeArgs
 from components.engine.fixed import fixed
 from components.node import Node
 from components.settings import Settings
@@ -27,9 +28,6 @@ from submission.sizes import Amount
 # Where the packages come from, unless the stack names a mirror (which has the same paths).
 _KUBERNETES_PACKAGES = "https://pkgs.k8s.io"
 _DOCKER_PACKAGES = "https://download.docker.com"
-
-# As the mirror has it too. Nodes that come later get the same one, whatever is new by then.
-_CONTAINERD_VERSION = "2.4.2"
 
 # A name rather than an address, so that more control planes can stand behind it one day.
 _ENDPOINT_NAME = "control-plane.tinderbox.internal"
@@ -81,22 +79,34 @@ class KubeadmBootstrap(pulumi.ComponentResource):
         self._as_made = fixed(
             f"{name}-cluster",
             {
-                "cluster.version": value_of("KUBERNETES_VERSION"),
                 "cluster.podCidr": value_of("POD_CIDR"),
                 "cluster.serviceCidr": value_of("SERVICE_CIDR"),
             },
         )
 
-        prepared = {node.name: self._prepare(node) for node in (control_plane, *args.workers)}
+        mirror = args.settings.mirror
+        self._repositories: dict[str, pulumi.Input[object]] = {
+            "KUBERNETES_PACKAGES": mirror.packages or _KUBERNETES_PACKAGES,
+            "DOCKER_PACKAGES": mirror.packages or _DOCKER_PACKAGES,
+        }
+        upgrade = Upgrade(
+            UpgradeArgs(control_plane, args.settings.cluster, self._repositories, self._after)
+        )
+        ready = self._ready(control_plane)
+        release = upgrade.release(ready)
+        prepared = {control_plane.name: self._prepare(control_plane, ready, release)}
+        for worker in args.workers:
+            prepared[worker.name] = self._prepare(worker, self._ready(worker), release)
         self._backup_key = create_backup_key(name, pulumi.ResourceOptions(parent=self))
         init = self._init(control_plane, after=prepared[control_plane.name])
-        keep(control_plane, self._backup_key, args.settings.cluster, self._after([init]))
+        keeper = keep(control_plane, self._backup_key, args.settings.cluster, self._after([init]))
         self._approve_serving_certificates(control_plane, after=[init])
+        upgraded = upgrade.control_plane(release, after=[keeper])  # it makes a snapshot
         members = [
-            self._join(worker, after_init=init, after=prepared[worker.name])
+            self._join(worker, after_init=upgraded, after=prepared[worker.name])
             for worker in args.workers
         ]
-        kubeconfig = self._read_kubeconfig(control_plane, after=[init])
+        kubeconfig = self._read_kubeconfig(control_plane, after=[upgraded])
         self.cluster = Cluster(
             name=name,
             kubeconfig=kubeconfig,
@@ -104,7 +114,7 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             control_plane=control_plane,
             storage_ready=(prepared[control_plane.name].storage,),
             workers=tuple(args.workers),
-            members=tuple(members),
+            members=tuple(upgrade.workers(args.workers, upgraded, members)),
         )
         outputs: KubeadmOutputs = {
             "kubeconfig": kubeconfig,
@@ -115,27 +125,30 @@ class KubeadmBootstrap(pulumi.ComponentResource):
     def _after(self, resources: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(parent=self, depends_on=list(resources))
 
-    def _prepare(self, node: Node) -> _Prepared:
+    def _ready(self, node: Node) -> command.remote.Command:
+        return run_step(f"{node.name}-ready", node, "ready.sh", opts=self._after([]))
+
+    def _prepare(self, node: Node, ready: pulumi.Resource, release: pulumi.Input[str]) -> _Prepared:
         """All that a node needs before kubeadm."""
-        mirror, version = self._args.settings.mirror, self._args.settings.cluster.version
-        ready = run_step(f"{node.name}-ready", node, "ready.sh", opts=self._after([]))
+        run_step(
+            f"{node.name}-disk",
+            node,
+            "disk.sh",
+            {"DISK_GIB": self._args.settings.nodes.disk_gib},
+            opts=self._after([ready]),
+        )
         packages = run_step(
             f"{node.name}-packages",
             node,
-            "packages.sh",
-            {
-                "KUBERNETES_VERSION": version,
-                "CONTAINERD_VERSION": _CONTAINERD_VERSION,
-                "KUBERNETES_PACKAGES": mirror.packages or _KUBERNETES_PACKAGES,
-                "DOCKER_PACKAGES": mirror.packages or _DOCKER_PACKAGES,
-            },
-            opts=pulumi.ResourceOptions.merge(self._as_made, self._after([ready])),
+            ["release_lib.sh", "packages.sh"],
+            {"RELEASE": release, **self._repositories},
+            opts=self._after([ready]),
         )
         containerd = run_step(
             f"{node.name}-containerd",
             node,
             "containerd.sh",
-            {"KUBERNETES_VERSION": version, "MIRROR_REGISTRY": mirror.registry or ""},
+            {"MIRROR_REGISTRY": self._args.settings.mirror.registry or ""},
             opts=self._after([packages]),
         )
         storage = run_step(
@@ -155,14 +168,14 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             "NODE_IP": node.private_ip,
         }
 
-    def _labels(self, node: Node) -> str:
+    def _labels(self, node: Node) -> pulumi.Output[str]:
         """What a cloud controller would set, if there were one."""
         labels = {
             "node.kubernetes.io/instance-type": node.machine.instance_type,
             "topology.kubernetes.io/region": self._args.settings.aws.region,
-            "topology.kubernetes.io/zone": node.machine.zone,
         }
-        return " ".join(f"{key}={value}" for key, value in labels.items())
+        known = " ".join(f"{key}={value}" for key, value in labels.items())
+        return pulumi.Output.concat(known, " topology.kubernetes.io/zone=", node.zone)
 
     def _init(self, node: Node, after: Sequence[pulumi.Resource]) -> command.remote.Command:
         return run_step(
@@ -174,7 +187,6 @@ class KubeadmBootstrap(pulumi.ComponentResource):
                 "BACKUP_KEY": self._backup_key,
                 "CERTIFICATE_DAYS": self._args.settings.cluster.certificate_days,
                 "NODE_LABELS": self._labels(node),
-                "KUBERNETES_VERSION": self._args.settings.cluster.version,
                 "POD_CIDR": self._args.settings.cluster.pod_cidr,
                 "SERVICE_CIDR": self._args.settings.cluster.service_cidr,
                 "PUBLIC_IP": node.address,

@@ -5,7 +5,7 @@ What the cluster was made with is in Pulumi's state, which a program does not se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import pulumi
@@ -14,10 +14,12 @@ import pulumi
 Find = Callable[[Mapping[str, Any]], object]
 
 
-def fixed(name: str, settings: Mapping[str, Find]) -> pulumi.ResourceOptions:
+def fixed(
+    name: str, settings: Mapping[str, Find], *, grows: Collection[str] = ()
+) -> pulumi.ResourceOptions:
     """For resources that hold these settings (key -> where): no update changes them.
 
-    name: of the hook, once in a program.
+    name: of the hook, once in a program. grows: those that may become more, but not less.
     """
 
     def refuse(update: pulumi.ResourceHookArgs) -> None:
@@ -25,12 +27,14 @@ def fixed(name: str, settings: Mapping[str, Find]) -> pulumi.ResourceOptions:
             was, wanted = (
                 _plain(find(inputs or {})) for inputs in (update.old_inputs, update.new_inputs)
             )
-            if None not in (was, wanted) and was != wanted:
+            if None in (was, wanted) or was == wanted:
+                continue
+            says = f"{key} is {was} in this cluster, and {wanted} is asked for"
+            if key not in grows:
                 # As the nodes themselves say it (scripts/lib.sh).
-                raise ValueError(
-                    f"{key} is {was} in this cluster, and {wanted} is asked for:"
-                    " set it back, or make destroy and make up anew"
-                )
+                raise ValueError(f"{says}: set it back, or make destroy and make up anew")
+            if was > wanted:  # ty: ignore[unsupported-operator]
+                raise ValueError(f"{says}: it can only grow; set {was} or more")
 
     hook = pulumi.ResourceHook(name, refuse, pulumi.ResourceHookOptions(on_dry_run=True))
     return pulumi.ResourceOptions(hooks=pulumi.ResourceHookBinding(before_update=[hook]))

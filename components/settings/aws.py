@@ -41,6 +41,13 @@ class NetworkSettings(Group):
     cidr: Annotated[str, ipv4_range("a range from /16 to /24", 16, 24)] = Field(
         "10.42.0.0/16", description="range of the VPC"
     )
+    zone: (
+        Annotated[str, text("a zone such as eu-central-1a", r"[a-z]+(-[a-z]+)+-[1-9][a-z]")] | None
+    ) = Field(
+        None,
+        description="where all nodes go; without it the first that offers the type."
+        " A cluster stays where it is",
+    )
     operator_cidr: Annotated[str, ipv4_range("an IPv4 range", 0, 32)] | None = Field(
         None,
         description="who may reach SSH and the Kubernetes API; required for a cluster of its own",

@@ -17,6 +17,9 @@ Release = Annotated[
         r"1\.(3[1-9]|[4-9][0-9]|[1-9][0-9]{2})\.(0|[1-9][0-9]{0,2})",
     ),
 ]
+Containerd = Annotated[
+    str, text("a release such as 2.4.2", r"[12]\.(0|[1-9][0-9]?)\.(0|[1-9][0-9]{0,2})")
+]
 Pods = Annotated[str, ipv4_range("a range from /8 to /22 (each node takes a /24)", 8, 22)]
 Services = Annotated[str, ipv4_range("a range from /12 to /28", 12, 28)]
 Kubeconfig = Annotated[str, KUBECONFIG]
@@ -30,9 +33,14 @@ class ClusterSettings(Group):
 
     version: Release = Field(
         "1.36.4",
-        description="of Kubernetes; this and the ranges stay as they are while the cluster lives",
+        description="of Kubernetes; another one upgrades ([how](docs/upgrade.md))."
+        " The default is that of new clusters",
     )
-    pod_cidr: Pods = Field("10.244.0.0/16", description="range of the pods")
+    containerd_version: Containerd = Field("2.4.2", description="of containerd; the same holds")
+    pod_cidr: Pods = Field(
+        "10.244.0.0/16",
+        description="range of the pods; both ranges stay as they are while the cluster lives",
+    )
     service_cidr: Services = Field("10.96.0.0/12", description="range of the services")
     backup_minutes: Annotated[int, whole(5, 1440, "minutes")] = Field(
         15, description="between snapshots: [docs/operations.md](docs/operations.md)"

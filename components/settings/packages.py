@@ -12,6 +12,8 @@ import urllib.error
 import urllib.request
 import zlib
 
+import pulumi
+
 from components.settings.checks import Check
 from components.settings.errors import SettingsError
 from components.settings.groups import Groups
@@ -45,6 +47,10 @@ def _require(settings: Groups) -> None:
     except (OSError, EOFError, ValueError, http.client.HTTPException, zlib.error):
         return
     if releases is not None and version not in releases:
+        if "version" not in settings.cluster.model_fields_set:
+            # Of a new cluster the nodes say so; one that is there keeps what it has.
+            pulumi.log.warn(f"{folder} lacks {version}, which a new cluster would get")
+            return
         has = ", ".join(sorted(releases)) or "none of that minor release"
         wanted = f"one whose packages are in mirror.packages ({folder} has {has})"
         raise SettingsError("cluster.version", version, wanted)

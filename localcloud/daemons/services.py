@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcloud import mirror
+from localcloud import mirror, releases
 from localcloud.api.client import changes
 from localcloud.daemons import names, processes
 from localcloud.daemons.processes import Process
@@ -38,7 +38,7 @@ class Service:
         return LOGS / f"{self.name}.log"
 
 
-def services(cloud: str, rootfs: Path, built: mirror.Mirror) -> list[Service]:
+def services(cloud: str, rootfs: Path) -> list[Service]:
     """All daemons, in the order of their start; `cloud` is this cloud's id."""
     python = [sys.executable, "-m"]
     own = [
@@ -50,8 +50,8 @@ def services(cloud: str, rootfs: Path, built: mirror.Mirror) -> list[Service]:
             network.has_host_rules,
         ),
     ]
-    # The registry's store is not the mirror's: images of the user's own come in beside its images.
-    packages, registry = mirror.serve_commands(built, HOST_ADDRESS)[0], own_images.serve_command()
+    # Not the mirror's folders: further releases and images of the user's own come in beside.
+    packages, registry = releases.serve_command(), own_images.serve_command()
     return [
         *own,
         Service("packages", packages, lambda: listens(mirror.STATIC_PORT)),

@@ -161,20 +161,54 @@ def test_another_operator_changes_two_rules_in_place(aws_engine, aws_part):
 def test_what_would_stop_or_break_all_nodes_is_refused_in_the_preview_as_well(aws_engine, aws_part):
     for verb, key, was, wanted in (
         (["preview"], "type", "t3.medium", "t3.large"),
-        (["up", "--yes", "--skip-preview"], "diskGiB", 20, 30),
+        (["up", "--yes", "--skip-preview"], "diskGiB", 20, 15),
     ):
         aws_engine.configure(nodes={key: wanted})
         done = aws_engine.pulumi(*verb, fails=True)
         printed = done.stdout + done.stderr
-        assert f"nodes.{key} is {was} in this cluster, and {wanted} is asked for: set it" in printed
+        assert f"nodes.{key} is {was} in this cluster, and {wanted} is asked for" in printed
         assert "Traceback" not in printed
     aws_engine.configure()
     assert {step["op"] for step in aws_engine.preview("--refresh")} <= {"same", "refresh"}
 
 
+def test_another_zone_is_refused_where_a_cluster_is(aws_engine, aws_part):
+    (where,) = {
+        instance["Placement"]["AvailabilityZone"]
+        for reservation in aws_part.describe_instances()["Reservations"]
+        for instance in reservation["Instances"]
+    }
+    aws_engine.configure(network={"zone": where})
+    assert {step["op"] for step in aws_engine.preview()} <= {"same"}
+    aws_engine.configure(network={"zone": "eu-central-1c"})
+    done = aws_engine.pulumi("preview", fails=True)
+    aws_engine.configure()
+    printed = done.stdout + done.stderr
+    assert f"network.zone is 'eu-central-1c'; it must be {where}, where this cluster" in printed
+    assert "Traceback" not in printed
+
+
+def test_disks_grow_while_they_are_used(aws_engine, aws_part):
+    aws_engine.configure(nodes={"diskGiB": 30})
+    steps = _by_name(aws_engine.preview())
+    changed = {name: step["op"] for name, step in steps.items() if step["op"] != "same"}
+    nodes = ("control-plane", "worker-1", "worker-2")
+    assert changed == {_name(node): "update" for node in nodes}
+    aws_engine.pulumi("up", "--yes", "--skip-preview")
+    sizes = [volume["Size"] for volume in aws_part.describe_volumes()["Volumes"]]
+    assert sizes == [30] * 3
+    aws_engine.configure(nodes={"diskGiB": 20})
+    done = aws_engine.pulumi("preview", fails=True)
+    says = "nodes.diskGiB is 30 in this cluster, and 20 is asked for: it can only grow; set 30"
+    assert says in done.stdout + done.stderr
+    aws_engine.config["nodes"]["diskGiB"] = 30  # for the tests that come after
+    aws_engine.configure()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"network": {"zone": "eu-central-1z"}}, "a zone that offers t3.medium: eu-central-1a"),
         ({"nodes": {"count": 0}}, "tinderbox:nodes.count is 0"),
         ({"nodes": {"typ": "t3.medium"}}, "tinderbox:nodes.typ is not a setting"),
         ({"nodes": {"type": "t3.nano"}}, "tinderbox:nodes.type is 't3.nano"),

@@ -7,15 +7,18 @@ import contextlib
 import contextvars
 import dataclasses
 import functools
+import gc
 import json
 import logging
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pulumi
-from pulumi.runtime import mocks, rpc
+from pulumi.runtime import mocks, rpc, settings
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.stack import run_pulumi_func
 
@@ -126,11 +129,14 @@ class Plan(mocks.Mocks):
     """All that one run made, and what it exported.
 
     instance_type: what AWS knows of the nodes' type; empty where it knows of none.
-    zones: where the type is offered.
+    zones: where the type is offered. placed: where nodes come to be.
+    stays: outputs of resources that are as an earlier run made them, by type and name.
     """
 
     instance_type: dict[str, Any] = field(default_factory=lambda: T3_MEDIUM)
     zones: tuple[str, ...] = ("eu-central-1b", "eu-central-1a")
+    placed: str = "eu-central-1a"
+    stays: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     made: list[Made] = field(default_factory=list)
     options: dict[tuple[str, str], Options] = field(default_factory=dict)
     urns: dict[str, frozenset[str]] = field(default_factory=dict)  # of resources: their aliases
@@ -138,6 +144,8 @@ class Plan(mocks.Mocks):
     secrets: set[str] = field(default_factory=set)  # names of exported secrets
     pages: dict[str, bytes] = field(default_factory=dict)  # of a mirror, which else is out of reach
     calls: list[str] = field(default_factory=list)
+    outputs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    hooks: dict[str, Callable[[pulumi.ResourceHookArgs], Any]] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)  # warnings and errors
 
     def of(self, type_: str) -> list[Made]:
@@ -182,6 +190,10 @@ class Plan(mocks.Mocks):
         self.made.append(Made(args.typ, args.name, inputs, frozenset(secrets)))
         outputs = dict(inputs)
         outputs.update(_computed(args.typ, args.name, inputs))
+        if args.typ == "aws:ec2/instance:Instance":
+            outputs["availabilityZone"] = self.placed
+        outputs.update(self.stays.get((args.typ, args.name), {}))
+        self.outputs[args.typ, args.name] = outputs
         return f"{args.name}-id", outputs
 
     def call(self, args: mocks.MockCallArgs) -> Any:
@@ -220,7 +232,7 @@ def _computed(type_: str, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     if type_ == "command:local:Command" and name.endswith("-key"):
         return {"stdout": "PRIVATE\nKEY\nssh-ed25519 AAAA tinderbox\n"}
     if type_ == "command:remote:Command":
-        return {"stdout": _printed(name)}
+        return {"stdout": _printed(name) or _release(inputs)}
     if type_ == "command:local:Command":
         return {"stdout": _printed(name)}
     if type_.startswith("kubernetes:") and "metadata" in inputs:
@@ -241,6 +253,14 @@ def _printed(name: str) -> str:
     if name == "wordcount-result":
         summary = {"input": "x", "output": "y", "words": 3, "distinct": 2, "top": []}
         return f"{json.dumps(summary)}\n{json.dumps({'executorCpuSeconds': 1.5})}\n"
+    return ""
+
+
+def _release(inputs: dict[str, Any]) -> str:
+    """What a step of upgrade.py prints on a node that is as it is asked to be."""
+    for variable in ("WANTED", "RELEASE"):
+        if found := re.search(rf"^export {variable}='?([^'\n]*)", inputs["stdin"], re.M):
+            return found[1]
     return ""
 
 
@@ -312,6 +332,13 @@ def _plan(config: dict[str, Any] | None, preview: bool, recorder: Plan, also: st
 
     exported: dict[str, Any] = {}
 
+    class Hook(pulumi.ResourceHook):
+        """Pulumi's own, which besides can be called by a test."""
+
+        def __init__(self, name: str, func: Any, opts: Any = None) -> None:
+            super().__init__(name, func, opts)
+            recorder.hooks[name] = func
+
     def program() -> None:
         main = ROOT / "__main__.py"
         exec(compile(main.read_text() + also, main, "exec"), {"__name__": "__main__"})
@@ -328,8 +355,16 @@ def _plan(config: dict[str, Any] | None, preview: bool, recorder: Plan, also: st
             contextlib.chdir(ROOT),  # where Pulumi runs a program
             mock.patch.object(packages, "fetch", recorder.fetch),
             mock.patch.object(pulumi, "export", exported.__setitem__),
+            mock.patch.object(pulumi, "ResourceHook", Hook),
         ):
             loop.run_until_complete(run())
+    except Exception:
+        # What a program that failed left would be waited for by the next one, and be told of later.
+        loop.set_exception_handler(lambda *_: None)
+        settings.SETTINGS.outputs.clear()
+        settings.SETTINGS.rpc_manager.clear()
+        gc.collect()
+        raise
     finally:
         loop.close()
     return recorder

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Prepares the kernel, and containerd for the kubelet: CRI on, the host's cgroup driver, the mirror.
-# KUBERNETES_VERSION: 1.36.4   MIRROR_REGISTRY: URL of a registry that has the images, or empty
+# MIRROR_REGISTRY: URL of a registry that has the images, or empty
 set -euo pipefail
 
 put /etc/modules-load.d/kubernetes.conf <<END
@@ -29,7 +29,7 @@ restrict_oom=false
 score=$(cat /proc/self/oom_score_adj)
 (echo $((score - 1)) >/proc/self/oom_score_adj) 2>/dev/null || restrict_oom=true
 
-pause=$(kubeadm config images list --kubernetes-version "v$KUBERNETES_VERSION" | grep /pause:)
+pause=$(kubeadm config images list --kubernetes-version "$(kubeadm version --output short)" | grep /pause:)
 
 # The package's own file turns CRI off.
 put /etc/containerd/config.toml 0644 containerd <<END

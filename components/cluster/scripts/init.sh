@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes this node the control plane.
-# KUBERNETES_VERSION, POD_CIDR, SERVICE_CIDR
+# POD_CIDR, SERVICE_CIDR; its release is that of the kubeadm that is here
 # ENDPOINT_NAME: the API's name within the cluster     NODE_NAME, NODE_IP: this node
 # PUBLIC_IP: where the operator reaches the API        NODE_LABELS: "key=value ..."
 # TAKES_WORK: true for a control plane that is the only node
@@ -76,7 +76,7 @@ patches: {directory: /etc/kubernetes/patches}
 ---
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: ClusterConfiguration
-kubernetesVersion: v$KUBERNETES_VERSION
+kubernetesVersion: $(kubeadm version --output short)
 controlPlaneEndpoint: $ENDPOINT_NAME:6443
 # certificates.sh renews them in time. (Kubelets renew their own.)
 certificateValidityPeriod: $((CERTIFICATE_DAYS * 24))h0m0s

@@ -11,8 +11,8 @@ from components.cluster.steps import shell_input, value_of
 from components.engine import fixed
 
 
-@pytest.fixture
-def update(monkeypatch):
+@pytest.fixture(params=[()])
+def update(monkeypatch, request):
     """Calls the hook that guards `x.size`, which is in the input `size`."""
     hooks = []
 
@@ -21,7 +21,9 @@ def update(monkeypatch):
         return func
 
     monkeypatch.setattr(fixed.pulumi, "ResourceHook", hook)
-    options = fixed.fixed("guard", {"x.size": lambda inputs: inputs.get("size")})
+    options = fixed.fixed(
+        "guard", {"x.size": lambda inputs: inputs.get("size")}, grows=request.param
+    )
     ((name, refuse, opts),) = hooks
     assert name == "guard"
     assert opts.on_dry_run  # in a preview, too
@@ -52,6 +54,16 @@ def test_another_value_is_refused_with_the_way_out(update):
     assert str(caught.value) == (
         "x.size is 20 in this cluster, and 30 is asked for:"
         " set it back, or make destroy and make up anew"
+    )
+
+
+@pytest.mark.parametrize("update", [("x.size",)], indirect=True)
+def test_what_can_grow_can_do_just_that(update):
+    update({"size": 20.0}, {"size": 30.0})
+    with pytest.raises(ValueError) as caught:
+        update({"size": 20.0}, {"size": 10.0})
+    assert str(caught.value) == (
+        "x.size is 20 in this cluster, and 10 is asked for: it can only grow; set 20 or more"
     )
 
 

@@ -12,6 +12,7 @@ from toolchain.versions import go_modules
 
 STEP = "command:remote:Command"
 TOKEN = "abcdef.0123456789abcdef"
+RELEASES = ("release", "containerd-release")
 
 
 def steps(plan: Plan) -> set[str]:
@@ -30,20 +31,21 @@ def value(step: Made, name: str) -> str:
 @pytest.mark.parametrize("workers", [0, 2, 9])
 def test_the_steps_of_every_node(workers):
     plan = planned({"nodes": {"count": workers + 1}})
-    prepare = ["ready", "packages", "containerd", "storage"]
+    prepare = ["ready", "packages", "containerd", "storage", "disk"]
     expected = {
-        f"control-plane-{step}" for step in [*prepare, "init", "keeper", "approver", "kubeconfig"]
+        f"control-plane-{step}"
+        for step in [*prepare, *RELEASES, "init", "keeper", "approver", "upgrade", "kubeconfig"]
     } | {
         f"worker-{number}-{step}"
         for number in range(1, workers + 1)
-        for step in [*prepare, "invite", "join", "member"]
+        for step in [*prepare, "invite", "join", "member", "drain", "upgrade", "return"]
     }
     assert steps(plan) == expected | {"nodes-ready"}
 
 
 def test_every_step_is_run_anew_on_another_instance():
     plan = planned()
-    on_control_plane = ("invite", "member")
+    on_control_plane = ("invite", "member", "drain", "return")
     for step in plan.of(STEP):
         name = step.name.removeprefix("tinderbox-test-")
         on_worker = re.match(r"worker-\d", name)
@@ -91,6 +93,7 @@ def test_no_step_puts_values_on_a_command_line():
         ("control-plane-init", "control-plane-storage"),
         ("control-plane-approver", "control-plane-init"),
         ("control-plane-kubeconfig", "control-plane-init"),
+        ("control-plane-kubeconfig", "control-plane-upgrade"),
         ("worker-1-invite", "control-plane-init"),
         ("worker-1-join", "worker-1-invite"),
         ("worker-1-join", "worker-1-containerd"),
@@ -105,10 +108,11 @@ def test_a_step_waits_for_what_it_needs(step, after):
 @pytest.mark.parametrize("step", ["ready", "packages", "containerd", "storage"])
 def test_nodes_are_prepared_side_by_side(step):
     waits = planned().waits_for(f"worker-1-{step}")
-    found = {name for name in waits if name.startswith(("control-plane", "worker-2"))}
-    # The machine that SSH goes through, and how it is reached; none of its steps.
-    way = {"control-plane", "control-plane-address", "control-plane-address-of-instance"}
-    assert found == way | {"control-plane-group"}
+    others = {name for name in waits if name.startswith(("control-plane", "worker-2"))}
+    # But for what the release is, which the control plane's machine tells at once.
+    machine = {"", "-group", "-address", "-address-of-instance"}
+    machine |= {"-ready", "-release", "-containerd-release"}
+    assert others <= {f"control-plane{name}" for name in machine}
 
 
 def test_workers_join_side_by_side():
@@ -138,19 +142,14 @@ def test_the_cluster_is_as_the_settings_say():
     plan = planned(
         {
             "cluster": {
-                "version": "1.35.9",
                 "podCidr": "10.200.0.0/16",
                 "serviceCidr": "10.100.0.0/16",
             }
         }
     )
     init = plan.one("control-plane-init")
-    assert value(init, "KUBERNETES_VERSION") == "1.35.9"
     assert value(init, "POD_CIDR") == "10.200.0.0/16"
     assert value(init, "SERVICE_CIDR") == "10.100.0.0/16"
-    for node in ("control-plane", "worker-1", "worker-2"):
-        for step in ("packages", "containerd"):
-            assert value(plan.one(f"{node}-{step}"), "KUBERNETES_VERSION") == "1.35.9"
 
 
 def test_what_the_cluster_was_made_with_is_looked_at_before_an_update():
@@ -163,22 +162,19 @@ def test_what_the_cluster_was_made_with_is_looked_at_before_an_update():
     nodes = ("control-plane", "worker-1", "worker-2")
     assert guarded == {
         **dict.fromkeys(nodes, {"tinderbox-test-nodes"}),
-        **{f"{node}-packages": {"tinderbox-test-cluster"} for node in nodes},
         "control-plane-init": {"tinderbox-test-cluster"},
+        "control-plane-upgrade": {"tinderbox-test-control-plane-upgrade"},
     }
     inputs = plan.one("control-plane-init").inputs
     assert value_of("POD_CIDR")(inputs) == "10.244.0.0/16"
     assert value_of("SERVICE_CIDR")(inputs) == "10.96.0.0/12"
-    for node in nodes:
-        inputs = plan.one(f"{node}-packages").inputs
-        assert value_of("KUBERNETES_VERSION")(inputs) == "1.36.4"
-        assert value_of("POD_CIDR")(inputs) is None
 
 
 def test_every_node_gets_the_containerd_that_the_mirror_has():
     mirrored = go_modules()["containerd"].version
+    assert "v" + value(planned().one("control-plane-containerd-release"), "WANTED") == mirrored
     for node in ("control-plane", "worker-1", "worker-2"):
-        assert "v" + value(planned().one(f"{node}-packages"), "CONTAINERD_VERSION") == mirrored
+        assert value(planned().one(f"{node}-packages"), "RELEASE") == "1.36.4 2.4.2"
 
 
 def test_a_member_is_told_from_a_newer_machine_of_its_name():

@@ -235,7 +235,8 @@ def test_the_zone_is_one_that_offers_the_type_and_always_the_same():
         made = plan(recorder=Plan(zones=zones))
         assert made.one("subnet").inputs["availabilityZone"] == "eu-central-1b"
         init = made.one("control-plane-init").inputs["stdin"]
-        assert "topology.kubernetes.io/zone=eu-central-1b" in init
+        # Where the node is, not where it was wished.
+        assert "topology.kubernetes.io/zone=eu-central-1a" in init
 
 
 def test_another_error_of_aws_is_not_taken_for_a_bad_type():
@@ -257,3 +258,70 @@ def test_what_the_program_writes_here_git_ignores():
     ignored = (Path(__file__).parents[3] / ".gitignore").read_text().splitlines()
     assert "/.tinderbox/" in ignored
     assert "/inventory.json" in ignored
+
+
+def test_a_zone_can_be_chosen():
+    made = plan({"network": {"zone": "eu-central-1b"}}, recorder=Plan(placed="eu-central-1b"))
+    subnet = made.one("subnet", "aws:ec2/subnet:Subnet")
+    assert subnet.inputs["availabilityZone"] == "eu-central-1b"
+
+
+def test_a_zone_that_lacks_the_type_is_refused_with_those_that_have_it():
+    with pytest.raises(SettingsError) as caught:
+        plan({"network": {"zone": "eu-central-1c"}})
+    assert "a zone that offers t3.medium: eu-central-1a, eu-central-1b" in str(caught.value)
+
+
+# disk.sh
+
+LSBLK = """
+case "$*" in
+  *PKNAME*) echo nvme0n1 ;;
+  *PARTN*) echo "    1" ;;
+  *SIZE*/dev/nvme0n1p1) cat "$SANDBOX/part" ;;
+  *SIZE*/dev/nvme0n1) cat "$SANDBOX/disk" ;;
+esac
+"""
+GIB = 1024**3
+
+
+@pytest.fixture
+def disk(sandbox, tmp_path):
+    """Runs disk.sh on a machine; arguments: the disk's size, its partition's, what is asked for."""
+    sandbox.fake("findmnt", "echo /dev/nvme0n1p1")
+    sandbox.fake("lsblk", LSBLK)
+    sandbox.fake("growpart", 'cmp -s "$SANDBOX/"{disk,part} && exit 1; cp "$SANDBOX/"{disk,part}')
+    sandbox.fake("resize2fs")
+    sandbox.fake("systemctl")
+
+    def run(has: int, part: int, wanted: int):
+        (tmp_path / "disk").write_text(f"{has * GIB}\n")
+        (tmp_path / "part").write_text(f"{part * GIB}\n")
+        return sandbox.step("disk.sh", DISK_GIB=wanted)
+
+    return run
+
+
+def test_a_file_system_grows_with_its_disk(disk, sandbox):
+    ran = disk(30, 20, wanted=30)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert sandbox.calls("growpart") == ["/dev/nvme0n1 1"]
+    assert sandbox.calls("resize2fs") == ["/dev/nvme0n1p1"]
+    assert sandbox.calls("systemctl") == ["try-restart kubelet"]  # so that the node tells of it
+
+
+def test_one_that_has_its_size_stays(disk, sandbox):
+    assert disk(20, 20, wanted=20).returncode == 0
+    assert sandbox.calls("systemctl") == []
+
+
+def test_a_disk_that_does_not_grow_is_told_of(disk, sandbox):
+    sandbox.fake("sleep", "exit 1")  # ends the wait
+    assert disk(20, 20, wanted=30).returncode != 0
+    assert not sandbox.calls("growpart")
+
+
+def test_a_machine_of_the_local_cloud_has_no_disk_of_its_own(disk, sandbox):
+    sandbox.fake("findmnt", "echo overlay")
+    assert disk(20, 20, wanted=30).returncode == 0
+    assert not sandbox.calls("growpart")

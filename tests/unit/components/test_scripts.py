@@ -353,13 +353,13 @@ def test_connection_tables_are_sized_only_where_they_may_be(sandbox):
 KUBEADM = """
 cd "$SANDBOX/root/etc/kubernetes"
 case $1 in
+  version) echo v1.36.4 ;;
   init) touch admin.conf; [[ ! -e $SANDBOX/init-fails ]] || exit 1; cp "$3" "$SANDBOX/config" ;;
   join) [[ ! -e $SANDBOX/join-fails ]] || exit 1; touch kubelet.conf; cp "$3" "$SANDBOX/config" ;;
   reset) rm -f *.conf ;;
 esac
 """
 INIT = {
-    "KUBERNETES_VERSION": "1.36.4",
     "POD_CIDR": "10.244.0.0/16",
     "SERVICE_CIDR": "10.96.0.0/12",
     "ENDPOINT_NAME": "cp.internal",
@@ -852,8 +852,7 @@ def test_the_operator_has_an_identity_that_can_be_taken_away(node, tmp_path):
 
 
 PACKAGES = {
-    "KUBERNETES_VERSION": "1.36.4",
-    "CONTAINERD_VERSION": "2.4.2",
+    "RELEASE": "1.36.4 2.4.2",
     "KUBERNETES_PACKAGES": "https://k.test",
     "DOCKER_PACKAGES": "https://d.test",
 }
@@ -876,7 +875,7 @@ def machine(sandbox):
     sandbox.fake("gpg", 'cat >/dev/null; : >"${!#}"')
     sandbox.fake("dpkg", "echo amd64")
     sandbox.fake("apt-cache", MADISON)
-    sandbox.fake("kubeadm", "echo v1.36.4")
+    sandbox.fake("dpkg-query", "exit 1")  # nothing of it is installed
     return sandbox
 
 
@@ -886,7 +885,7 @@ def installs(machine) -> list[str]:
 
 
 def test_packages_come_from_the_named_repositories_in_the_wanted_release(machine):
-    ran = machine.step("packages.sh", **PACKAGES)
+    ran = machine.step("release_lib.sh", "packages.sh", **PACKAGES)
     assert ran.returncode == 0, ran.stderr
     sources = machine.file("/etc/apt/sources.list.d")
     kubernetes = (sources / "kubernetes.list").read_text()
@@ -914,51 +913,39 @@ def test_packages_come_from_the_named_repositories_in_the_wanted_release(machine
 
 @pytest.mark.parametrize("mark", [".tinderbox-initialized", ".tinderbox-joined"])
 def test_nothing_is_upgraded_under_a_node_that_is_in_a_cluster(machine, mark):
-    """Whatever the repository has by then: another containerd would restart."""
+    """Whatever is asked for and the repository has by then: another containerd would restart."""
     machine.file(f"/etc/kubernetes/{mark}", "")
     machine.fake("apt-cache")
-    ran = machine.step("packages.sh", **PACKAGES)
+    machine.fake("dpkg-query", "[[ $4 = containerd.io ]] && echo 2.4.1-1~x || echo 1.36.3-1.1")
+    ran = machine.step("release_lib.sh", "packages.sh", **PACKAGES)
     assert ran.returncode == 0, ran.stderr
     (install,) = installs(machine)
     assert " --no-upgrade containerd.io kubelet " in install
+    # What is missing comes in the release that is there.
+    pinned = machine.file("/etc/apt/preferences.d/kubernetes").read_text()
+    assert "Pin: version 1.36.3-*\n" in pinned
+    assert "Pin: version 2.4.1-*\n" in pinned
 
 
 @pytest.mark.parametrize(
-    ("variable", "version", "message"),
+    ("release", "message"),
     [
         (
-            "KUBERNETES_VERSION",
-            "1.36.9",
+            "1.36.9 2.4.2",
             "https://k.test/core:/stable:/v1.36/deb/ has no kubelet 1.36.9;"
             " the newest that it has is 1.36.5-1.1\n",
         ),
         (
-            "CONTAINERD_VERSION",
-            "2.4",
+            "1.36.4 2.4",
             "https://d.test/linux/debian has no containerd.io 2.4;"
             " the newest that it has is 2.4.3-1~debian.13~trixie\n",
         ),
     ],
 )
-def test_a_version_that_the_repository_lacks_is_named(machine, variable, version, message):
-    ran = machine.step("packages.sh", **{**PACKAGES, variable: version})
+def test_a_version_that_the_repository_lacks_is_named(machine, release, message):
+    ran = machine.step("release_lib.sh", "packages.sh", **{**PACKAGES, "RELEASE": release})
     assert (ran.returncode, ran.stderr) == (1, message)
     assert not installs(machine)
-
-
-@pytest.mark.parametrize("mark", [".tinderbox-initialized", ".tinderbox-joined"])
-def test_a_node_in_a_cluster_is_not_upgraded_half(sandbox, mark):
-    sandbox.file(f"/etc/kubernetes/{mark}", "")
-    sandbox.fake("kubeadm", "echo v1.36.4")
-    for name in ("curl", "apt-get"):
-        sandbox.fake(name)
-    ran = sandbox.step("packages.sh", **{**PACKAGES, "KUBERNETES_VERSION": "1.37.0"})
-    assert ran.returncode == 1
-    assert ran.stderr == (
-        "cluster.version is 1.36.4 in this cluster, and 1.37.0 is asked for:"
-        " set it back, or make destroy and make up anew\n"
-    )
-    assert not sandbox.calls("apt-get")
 
 
 def test_a_key_that_can_not_be_fetched_ends_the_step(sandbox):
@@ -966,7 +953,7 @@ def test_a_key_that_can_not_be_fetched_ends_the_step(sandbox):
     sandbox.fake("curl", "exit 22")
     sandbox.fake("gpg", "cat >/dev/null")
     sandbox.fake("apt-get")
-    ran = sandbox.step("packages.sh", **PACKAGES)
+    ran = sandbox.step("release_lib.sh", "packages.sh", **PACKAGES)
     assert ran.returncode == 22
     assert not sandbox.calls("apt-get")
 
@@ -983,7 +970,7 @@ def container_host(sandbox):
 
 def containerd(host, registry: str = "") -> str:
     """Runs the step; the configuration that it wrote."""
-    values = {"KUBERNETES_VERSION": "1.36.4", "MIRROR_REGISTRY": registry}
+    values = {"MIRROR_REGISTRY": registry}
     ran = host.step("containerd.sh", **values)
     assert ran.returncode == 0, ran.stderr
     return host.file("/etc/containerd/config.toml").read_text()
@@ -1017,7 +1004,7 @@ def test_containerd_is_restarted_only_when_its_configuration_changed(container_h
 
 def test_a_kernel_without_bridge_filtering_is_told_of(container_host):
     container_host.file("/proc/sys/net/bridge/bridge-nf-call-iptables").unlink()
-    values = {"KUBERNETES_VERSION": "1.36.4", "MIRROR_REGISTRY": ""}
+    values = {"MIRROR_REGISTRY": ""}
     ran = container_host.step("containerd.sh", **values)
     assert (ran.returncode, ran.stderr) == (1, "the kernel module br_netfilter is missing\n")
 

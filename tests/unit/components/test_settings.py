@@ -47,7 +47,7 @@ def test_every_default():
             "access_key": None,
             "secret_key": None,
         },
-        "network": {"cidr": "10.42.0.0/16", "operator_cidr": "198.18.0.1/32"},
+        "network": {"cidr": "10.42.0.0/16", "zone": None, "operator_cidr": "198.18.0.1/32"},
         "nodes": {
             "count": 3,
             "type": "t3.medium",
@@ -57,6 +57,7 @@ def test_every_default():
         },
         "cluster": {
             "version": "1.36.4",
+            "containerd_version": "2.4.2",
             "pod_cidr": "10.244.0.0/16",
             "service_cidr": "10.96.0.0/12",
             "backup_minutes": 15,

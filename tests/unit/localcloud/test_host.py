@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud import checks, mirror
+from localcloud import checks
 from localcloud.daemons import services
 from localcloud.errors import CloudError
 from localcloud.host import debian
@@ -84,8 +84,7 @@ def test_the_host_loads_all_that_nodes_ask_for():
 
 def test_what_runs_is_looked_for_where_it_runs(tmp_path):
     """On a host with a warm cache nothing is built, so nothing else would install it."""
-    built = mirror.Mirror(tmp_path)
-    commands = [one.command for one in services.services("id", tmp_path, built)]
+    commands = [one.command for one in services.services("id", tmp_path)]
     commands += [machine.nspawn(NODE, tmp_path, tmp_path)]
     programs = {words[2] if words[0] == "env" else words[0] for words in commands}
     packages = {

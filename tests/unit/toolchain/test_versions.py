@@ -7,6 +7,8 @@ import pytest
 
 from toolchain import paths, versions
 
+MODULES = [*versions.go_modules().values(), *versions.releases().values()]
+
 
 @pytest.mark.parametrize(
     ("text", "expected"),
@@ -40,7 +42,7 @@ def test_which_versions_fit(version, wanted, expected):
     assert versions.fits(version, wanted) is expected
 
 
-@pytest.mark.parametrize("module", versions.go_modules().values(), ids=lambda module: module.name)
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
 def test_go_mod_and_versions_toml_pin_the_same(module):
     folder = paths.CHECKOUT / "toolchain" / "go" / module.name
     text = (folder / "go.mod").read_text("utf-8")
@@ -49,7 +51,7 @@ def test_go_mod_and_versions_toml_pin_the_same(module):
         assert re.search(rf"{re.escape(module.module)} {re.escape(module.version)}$", text, re.M)
 
 
-@pytest.mark.parametrize("module", versions.go_modules().values(), ids=lambda module: module.name)
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
 def test_what_is_built_is_what_go_sum_was_made_for(module):
     """A package that tools.go or main.go does not import has no checksums in go.sum."""
     folder = paths.CHECKOUT / "toolchain" / "go" / module.name
@@ -61,6 +63,9 @@ def test_what_is_built_is_what_go_sum_was_made_for(module):
 def test_stamps_have_their_version_filled_in():
     stamps = versions.go_modules()["kubernetes"].stamps
     assert stamps["k8s.io/component-base/version.gitVersion"] == "v1.36.4"
+    assert stamps["k8s.io/component-base/version.gitMinor"] == "36"
+    newer = versions.releases()["kubernetes-next"]
+    assert newer.stamps["k8s.io/component-base/version.gitVersion"] == newer.version
     assert list(versions.go_modules()["pulumi-kubernetes"].stamps.values()) == ["4.25.0"]
 
 

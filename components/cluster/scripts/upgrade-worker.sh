@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# On a worker that was drained: brings it to the control plane's release.
+# RELEASE: "KUBERNETES CONTAINERD"    KUBERNETES_PACKAGES, DOCKER_PACKAGES: base URLs of the repositories
+set -euo pipefail
+
+kubernetes=${RELEASE% *} containerd=${RELEASE#* }
+if is_at "$kubernetes" "$containerd"; then
+  exit 0
+fi
+say "from Kubernetes $(installed kubelet) and containerd $(installed containerd.io) to $kubernetes and $containerd"
+use_repositories "$kubernetes" "$containerd"
+offer "$kubernetes" "$containerd"
+install_held kubeadm
+# shellcheck disable=SC2046 # one option or none
+kubeadm upgrade node $(ignored)
+renew_services "$kubernetes" "$containerd"

@@ -1,0 +1,152 @@
+"""Another release of Kubernetes goes through the cluster while an application runs on it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from console.stack import ROOT
+from localcloud import releases
+from localcloud.layout import HOST_ADDRESS
+from localcloud.mirror import STATIC_PORT
+from tests.e2e.conftest import Up
+from tests.e2e.test_65_operations import Slow
+from toolchain.versions import go_modules
+
+WAS = go_modules()["kubernetes"].version.removeprefix("v")
+KEY = "tinderbox:cluster.version"
+UPDATE = ("up", "--yes", "--skip-preview")
+
+
+@pytest.fixture(scope="module")
+def newer(up: Up) -> str:
+    """A newer patch release, which the mirror has from now on."""
+    found = [version for version in releases.known() if version > WAS]
+    assert found, f"toolchain/versions.toml names no newer release than {WAS}"
+    subprocess.run([sys.executable, "-m", "localcloud", "release", found[0]], cwd=ROOT, check=True)
+    return found[0]
+
+
+def _ask_for(up: Up, version: str | None) -> None:
+    """Sets cluster.version, or takes the setting away."""
+    verb = ["rm", "--path", KEY] if version is None else ["set", "--path", KEY, version]
+    up.stack.pulumi("config", *verb, own=True)
+
+
+@pytest.fixture
+def slow(up: Up) -> Iterator[Slow]:
+    """An application that runs for minutes, and has begun."""
+    made = Slow(up, tasks=150, seconds=3)
+    made.wait_for_tasks(2)
+    yield made
+    made.delete()
+
+
+def _versions(up: Up) -> set[str]:
+    """The releases that the nodes' kubelets tell."""
+    return {item["status"]["nodeInfo"]["kubeletVersion"] for item in up.get("nodes")["items"]}
+
+
+class Watch(threading.Thread):
+    """Asks the API again and again: how long it was away, and how many workers took no pods."""
+
+    def __init__(self, up: Up) -> None:
+        super().__init__(daemon=True)
+        self._up = up
+        self._done = threading.Event()
+        self.away = 0.0
+        self.cordoned: set[frozenset[str]] = set()
+
+    def run(self) -> None:
+        since: float | None = None
+        while not self._done.wait(0.5):
+            printed = self._up.kubectl(
+                *("get", "nodes", "--request-timeout=5s", "--output"),
+                "jsonpath={range .items[?(@.spec.unschedulable)]}{.metadata.name} {end}|",
+                check=False,
+            )
+            now = time.monotonic()
+            if printed.endswith("|"):
+                self.cordoned.add(frozenset(printed[:-1].split()))
+                since = None
+            else:
+                since = since or now
+                self.away = max(self.away, now - since)
+
+    def end(self) -> None:
+        """Asks no more."""
+        self._done.set()
+        self.join()
+
+
+def test_the_mirror_tells_which_releases_it_has(newer: str):
+    minor = WAS.rpartition(".")[0]
+    index = f"http://{HOST_ADDRESS}:{STATIC_PORT}/core:/stable:/v{minor}/deb/Packages"
+    with urllib.request.urlopen(index, timeout=10) as answer:
+        listed = answer.read().decode()
+    for version in (WAS, newer):
+        assert f"Version: {version}-1.1\n" in listed
+
+
+def test_a_release_that_the_mirror_lacks_is_refused_in_the_preview(up: Up, newer: str):
+    lacking = f"{newer.rpartition('.')[0]}.99"
+    _ask_for(up, lacking)
+    printed = up.make("preview", fails=True)
+    _ask_for(up, None)
+    assert f"cluster.version is '{lacking}'" in printed
+    assert f"has {WAS}, {newer})" in printed
+
+
+def test_a_patch_release_goes_from_node_to_node_while_an_application_runs(
+    up: Up, newer: str, slow: Slow
+) -> None:
+    nodes = {node["name"]: node["instanceId"] for node in up.outputs()["nodes"]}
+    workers = {node["hostName"] for node in up.outputs()["nodes"] if node["role"] == "worker"}
+    counted = up.outputs()["wordCount"]
+    _ask_for(up, newer)
+    changed = up.changes()
+    assert set(changed.values()) == {"update"}
+    assert {name.rpartition("-")[2] for name in changed} == {
+        *("release", "packages", "upgrade", "drain", "return")
+    }
+    watch = Watch(up)
+    watch.start()
+    began = time.monotonic()
+    try:
+        printed = up.stack.pulumi(*UPDATE, own=True, capture=True)
+    finally:
+        watch.end()
+    print(f"upgraded within {time.monotonic() - began:.0f} s; API away {watch.away:.1f} s")
+    assert f"Kubernetes {WAS} becomes {newer}, one node after the other" in printed
+    assert _versions(up) == {f"v{newer}"}
+    # One after the other, and all of them take pods again.
+    assert {name for names in watch.cordoned for name in names} == workers
+    assert max(len(names) for names in watch.cordoned) == 1
+    assert not [item for item in up.get("nodes")["items"] if item["spec"].get("unschedulable")]
+    assert watch.away < 60
+    # The application ends as if nothing had been, and so does the next one.
+    slow.assert_right()
+    assert {node["name"]: node["instanceId"] for node in up.outputs()["nodes"]} == nodes
+    assert up.outputs()["wordCount"] == counted
+    assert up.changes() == {}
+
+
+def test_there_is_no_way_back(up: Up, newer: str) -> None:
+    _ask_for(up, WAS)
+    printed = up.make("preview", fails=True)
+    assert f"cluster.version is {newer} in this cluster, and {WAS} is asked for" in printed
+    assert "Kubernetes does not go back" in printed
+    _ask_for(up, newer)
+
+
+def test_what_is_no_longer_said_stays(up: Up, newer: str) -> None:
+    """Without the setting the default, which is older here, counts for new clusters only."""
+    _ask_for(up, None)
+    assert up.changes() == {}
+    assert _versions(up) == {f"v{newer}"}

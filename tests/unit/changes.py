@@ -1,0 +1,243 @@
+"""python -m tests.unit.changes: writes docs/changes.md, the table of what each change does.
+
+Each row is planned twice, before and after the change, with the program as it is; what the engine
+would then do follows from the inputs that differ, from the properties that AWS can't change, and
+from the program's own hooks. tests/unit/test_changes.py holds that the table is current.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pulumi
+
+from components.cluster import steps
+from components.settings import SettingsError
+from standins.aws.provider import AwsProvider
+from tests.unit.plan import MINIMAL, ROOT, Made, Plan, plan, planned
+
+DOCUMENT = ROOT / "docs" / "changes.md"
+Settings = Mapping[str, Mapping[str, Any]]
+
+HEAD = """\
+# What a change does
+
+<!-- python -m tests.unit.changes writes this page; do not edit it. -->
+
+`make preview` (or `pulumi preview`) tells the same of your stack. Here it is of one with a control
+plane and two workers. A step that runs again finds nothing to do on a node that is right. What is
+refused is refused in the preview, before anything is touched. What is not named stays as it is.
+
+| change | goes on, updated in place | is new, made anew, or goes | refused |
+|---|---|---|---|
+"""
+
+AWS = {handler.token: handler for handler in AwsProvider.handlers}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of change: settings before and after it; script: a node's script that differs."""
+
+    title: str
+    before: Settings = field(default_factory=dict)
+    after: Settings = field(default_factory=dict)
+    script: str = ""
+    placed: str = "eu-central-1a"
+
+
+def kinds(jars: tuple[str, str]) -> list[Kind]:
+    """All rows, in their order; jars: two folders with different ones."""
+    priced = {"price": 0.05}
+    opex = {"nodes": priced, "opex": {"engine": "kube-resource-report"}}
+    s3 = {"region": "eu-central-1", "accessKey": "a", "secretKey": "b"}
+    here = {"spark": {"jars": jars[0]}, "s3": s3}
+    return [
+        Kind("a node more", {}, {"nodes": {"count": 4}}),
+        Kind("a node fewer", {"nodes": {"count": 4}}, {}),
+        Kind("the last worker goes", {"nodes": {"count": 2}}, {"nodes": {"count": 1}}),
+        Kind("another type of nodes", {}, {"nodes": {"type": "t3.large"}}),
+        Kind("bigger disks", {}, {"nodes": {"diskGiB": 40}}),
+        Kind("smaller disks", {"nodes": {"diskGiB": 40}}, {}),
+        Kind("spot on", {}, {"nodes": {"spot": True}}),
+        Kind("spot off", {"nodes": {"spot": True}}, {}),
+        Kind("another network", {}, {"network": {"cidr": "10.50.0.0/16"}}),
+        Kind("another zone", {}, {"network": {"zone": "eu-central-1b"}}),
+        Kind("another operator", {}, {"network": {"operatorCidr": "198.18.0.2/32"}}),
+        Kind("Kubernetes: a patch", *_versions("1.36.4", "1.36.5")),
+        Kind("Kubernetes: the next minor release", *_versions("1.36.4", "1.37.0")),
+        Kind("Kubernetes: over a minor release", *_versions("1.36.4", "1.38.0")),
+        Kind("Kubernetes: back", *_versions("1.36.4", "1.36.3")),
+        Kind("another containerd", *_versions("2.4.2", "2.4.3", "containerdVersion")),
+        Kind("the version is no longer set", *_versions("1.36.4", None)),
+        Kind("another range of pods", {}, {"cluster": {"podCidr": "10.200.0.0/16"}}),
+        Kind("another range of services", {}, {"cluster": {"serviceCidr": "10.100.0.0/16"}}),
+        Kind("a mirror", {}, {"mirror": {"registry": "http://10.0.0.9:5000"}}),
+        Kind("a node's script: containerd.sh", script="containerd.sh"),
+        Kind("a node's script: init.sh", script="init.sh"),
+        Kind("a Spark worker more", {}, {"spark": {"workers": 3}}),
+        Kind("more memory for Spark's workers", {}, {"spark": {"workerMemoryMiB": 1280}}),
+        Kind("another Spark", {}, {"spark": {"image": "docker.io/apache/spark:4.1.0-python3"}}),
+        Kind("no history server", {}, {"spark": {"history": False}}),
+        Kind("other jars", here, {**here, "spark": {"jars": jars[1]}}),
+        Kind("another key of the S3 store", here, {**here, "s3": {**s3, "secretKey": "c"}}),
+        Kind("a namespace more", {}, {"namespaces": {"etl": {}}}),
+        Kind("another quota", {"namespaces": {"etl": {}}}, {"namespaces": {"etl": {"cpu": 3}}}),
+        Kind("a namespace fewer", {"namespaces": {"etl": {}}}, {}),
+        Kind("another text", {}, {"wordCount": {"input": "Pulumi.yaml"}}),
+        Kind("another count (lowercase)", {}, {"wordCount": {"lowercase": True}}),
+        Kind("cost analytics on", {"nodes": priced}, opex),
+        Kind("another price", opex, {**opex, "nodes": {"price": 0.06}}),
+    ]
+
+
+def _versions(was: str, wanted: str | None, key: str = "version") -> tuple[Settings, Settings]:
+    after: Settings = {} if wanted is None else {"cluster": {key: wanted}}
+    return {"cluster": {key: was}}, after
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What the engine would do: names of resources without the stack's prefix."""
+
+    updated: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
+    refused: str = ""
+
+    def row(self, title: str) -> str:
+        """As the table has it."""
+        return f"| {title} | {_listed(self.updated)} | {_listed(self.made)} | {self.refused} |\n"
+
+
+def effect(kind: Kind) -> Effect:
+    """What becomes of a stack with the settings before when it gets those after."""
+    before = planned(_merged(kind.before))
+    try:
+        after = _after(kind)
+        _ask_aws(before, after, kind)
+        updated, made = _differences(before, after)
+        _ask_hooks(before, after, updated)
+    except (ValueError, SettingsError) as error:
+        return Effect(refused=str(error).removeprefix("tinderbox:"))
+    return Effect(_names(name for _, name in updated), _names(made))
+
+
+def _merged(settings: Settings) -> dict[str, Any]:
+    return {key: {**MINIMAL.get(key, {}), **settings.get(key, {})} for key in {*MINIMAL, *settings}}
+
+
+def _after(kind: Kind) -> Plan:
+    if not kind.script:
+        return plan(_merged(kind.after), recorder=Plan(placed=kind.placed))
+    with tempfile.TemporaryDirectory() as folder:
+        for script in steps._SCRIPTS.iterdir():
+            text = script.read_text() + ("true\n" if script.name == kind.script else "")
+            (Path(folder) / script.name).write_text(text)
+        with mock.patch.object(steps, "_SCRIPTS", Path(folder)):
+            return plan(_merged(kind.after))
+
+
+def _ask_aws(before: Plan, after: Plan, kind: Kind) -> None:
+    """The program once more, where some of what AWS has stays, whatever is asked.
+
+    Raises SettingsError where the program refuses that.
+    """
+    stays = {
+        key: {
+            name: old.inputs[name] for name in after.options[key].ignore_changes & old.inputs.keys()
+        }
+        for old in before.made
+        if (key := (old.type, old.name)) in after.options
+    }
+    if any(
+        after.outputs[key].get(name) != value
+        for key, kept in stays.items()
+        for name, value in kept.items()
+    ):
+        plan(_merged(kind.after), recorder=Plan(placed=kind.placed, stays=stays))
+
+
+def _differences(before: Plan, after: Plan) -> tuple[set[tuple[str, str]], set[str]]:
+    """(type, name) of what is updated; names of what is new, gone or made anew."""
+    old, new = ({(made.type, made.name): made for made in one.made} for one in (before, after))
+    made = {name for key in old.keys() ^ new.keys() for name in [key[1]]}
+    updated = set()
+    for key in old.keys() & new.keys():
+        differ = set(_differing(old[key].inputs, new[key].inputs))
+        ignored = after.options[key].ignore_changes
+        differ = {path for path in differ if path.split(".")[0] not in ignored}
+        if not differ:
+            continue
+        if _is_made_anew(new[key], differ):
+            made.add(key[1])
+        else:
+            updated.add(key)
+    return updated, made
+
+
+def _differing(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """Paths of what differs, such as rootBlockDevice.volumeSize; a list counts as a whole."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in old.keys() | new.keys():
+            yield from _differing(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))
+    elif old != new:
+        yield path
+
+
+def _is_made_anew(made: Made, differ: Iterable[str]) -> bool:
+    """Whether the provider can't change these in place."""
+    if made.type in AWS:
+        force = AWS[made.type].force_new
+        return any(path in force or path.split(".")[0] in force for path in differ)
+    if made.type.startswith("command:"):
+        return any(path.split(".")[0] in ("triggers", "source", "remotePath") for path in differ)
+    if made.type.startswith("kubernetes:batch/"):
+        return True  # a Job's template can't change
+    return any(path in ("metadata.name", "metadata.namespace") for path in differ)
+
+
+def _ask_hooks(before: Plan, after: Plan, updated: Iterable[tuple[str, str]]) -> None:
+    """Raises ValueError as the program's hooks do in the preview."""
+    old, new = ({(made.type, made.name): made for made in one.made} for one in (before, after))
+    for key in sorted(updated):
+        for name in sorted(after.options[key].fixed_by):
+            if name in after.hooks:
+                args = pulumi.ResourceHookArgs(
+                    *("urn", "id", key[1], key[0]),
+                    new_inputs=new[key].inputs,
+                    old_inputs=old[key].inputs,
+                    old_outputs=before.outputs[key],
+                )
+                if not key[0].startswith("kubernetes:"):  # those look into a cluster
+                    after.hooks[name](args)
+
+
+def _names(names: Iterable[str]) -> tuple[str, ...]:
+    short = {name.removeprefix("tinderbox-test-") for name in names}
+    return tuple(sorted(re.sub(r"worker-\d+", "worker-N", name) for name in short))
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Steps of every node are told once: `*-packages`."""
+    return ", ".join(f"`{name}`" for name in sorted(dict.fromkeys(names)))
+
+
+def page() -> str:
+    """The whole document."""
+    with tempfile.TemporaryDirectory(dir=ROOT / ".tinderbox") as folder:
+        jars = tuple(f"{folder}/{name}" for name in ("one", "two"))
+        for name in jars:
+            os.mkdir(name)
+            (Path(name) / f"{Path(name).name}.jar").write_text(name[-3:])
+        return HEAD + "".join(effect(kind).row(kind.title) for kind in kinds((jars[0], jars[1])))
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(page())
