@@ -23,7 +23,9 @@ made_as_wanted() {
 
 # bring_back: the newest snapshot that can be used becomes the cluster of this node. Says so in `brought_back`.
 bring_back() {
-  local name release found=() work=/var/lib/etcd/snapshot
+  local name release here found=() work=/var/lib/etcd/snapshot
+  here=$(kubeadm version --output short)
+  here=${here#v}
   mapfile -t found < <(list_snapshots)
   ((${#found[@]})) || return 0
   put "$SNAPSHOT_KEY" 0600 <<<"$BACKUP_KEY"
@@ -31,8 +33,8 @@ bring_back() {
   for name in "${found[@]}"; do
     open_snapshot "$name" "$work" || continue
     release=$(about "$work" kubernetes)
-    if [[ $(printf '%s\n' "$release" "$KUBERNETES_VERSION" | sort --version-sort | tail -n 1) != "$KUBERNETES_VERSION" ]]; then
-      say "$name can't be used: it is of Kubernetes $release, and cluster.version is $KUBERNETES_VERSION"
+    if [[ $(printf '%s\n' "$release" "$here" | sort --version-sort | tail -n 1) != "$here" ]]; then
+      say "$name can't be used: it is of Kubernetes $release, and this node has $here"
       continue
     fi
     made_as_wanted "$work/tinderbox.yaml"

@@ -322,8 +322,9 @@ def test_anothers_alone_makes_no_cluster_of_it_and_none_anew(successor):
 
 
 def test_one_of_a_newer_kubernetes_is_not_taken(successor):
-    ran = successor.init(KUBERNETES_VERSION="1.35.9")
-    assert "it is of Kubernetes 1.36.4, and cluster.version is 1.35.9" in ran.stdout
+    successor.box.fake("kubeadm", KUBEADM.replace("v1.36.4", "v1.35.9"))
+    ran = successor.init()
+    assert "it is of Kubernetes 1.36.4, and this node has 1.35.9" in ran.stdout
     assert ran.returncode == 1
 
 
