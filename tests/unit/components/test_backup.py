@@ -322,7 +322,8 @@ def test_anothers_alone_makes_no_cluster_of_it_and_none_anew(successor):
 
 
 def test_one_of_a_newer_kubernetes_is_not_taken(successor):
-    successor.box.fake("kubeadm", KUBEADM.replace("v1.36.4", "v1.35.9"))
+    old = KUBEADM.replace("v1.36.4", "v1.35.9")
+    successor.box.fake("kubeadm", f"[[ $1 != config ]] || echo k8s/etcd:3{old}")
     ran = successor.init()
     assert "it is of Kubernetes 1.36.4, and this node has 1.35.9" in ran.stdout
     assert ran.returncode == 1

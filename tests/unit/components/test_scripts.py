@@ -351,7 +351,7 @@ def test_connection_tables_are_sized_only_where_they_may_be(sandbox):
 # init.sh
 
 
-def kubeadm_calls(node: Sandbox) -> list[str]:
+def kubeadm_calls(node) -> list[str]:
     """All but what only looks."""
     return [call for call in node.calls("kubeadm") if not call.startswith("version")]
 
