@@ -143,8 +143,8 @@ def create_auth_secret(
 
     The chart could make one itself, but then it would render anew at every preview. A key that
     a Command makes is unknown in the first preview, where Pulumi's engine fails to show it as
-    JSON (3.250: "attempt to encrypt value"). `data` rather than stringData: the official plugin
-    keeps only that, and what is not in the state can't be ignored.
+    JSON (3.260: "attempt to encrypt value", mended by 3.274). `data` rather than stringData: the
+    plugin keeps only that, and what is not in the state can't be ignored.
     """
     key = base64.b64encode(secrets.token_urlsafe(32).encode()).decode()
     return kubernetes.core.v1.Secret(

@@ -174,7 +174,7 @@ def test_what_is_built_or_a_stand_in_lies_in_a_home_of_our_own(tmp_path):
     places = {
         Choice("kubernetes", BUILD, "4.25.0", "", "/b/k"): "plugins/resource-kubernetes-v4.25.0",
         Choice("aws", STANDIN, "7.51.1", ""): "plugins/resource-aws-v7.51.1",
-        Choice("pulumi", BUILD, "3.250.0", "", "/b/pulumi"): "bin",
+        Choice("pulumi", BUILD, "3.260.0", "", "/b/pulumi"): "bin",
         Choice(choose.LANGUAGE_HOST, STANDIN, "", ""): "bin",
     }
     for choice, folder in places.items():

@@ -13,7 +13,7 @@ MODULES = [*versions.go_modules().values(), *versions.releases().values()]
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("v3.250.0", (3, 250, 0)),
+        ("v3.260.0", (3, 260, 0)),
         ("Client Version: v1.36.4\nKustomize Version: v5.8.1", (1, 36, 4)),
         ("v3.22.0+g1234567", (3, 22, 0)),
         ("Client Version: v1.32.4-dispatcher", (1, 32, 4)),
@@ -69,9 +69,13 @@ def test_stamps_have_their_version_filled_in():
     assert list(versions.go_modules()["pulumi-kubernetes"].stamps.values()) == ["4.25.0"]
 
 
-def test_the_plugin_that_is_built_is_of_its_sdks_release():
-    release = versions.go_modules()["pulumi-kubernetes"].release
-    assert release == versions.requirement_version("pulumi-kubernetes")
+def test_cli_and_plugins_that_are_built_are_of_the_sdks_releases():
+    modules = versions.go_modules()
+    built = {name: module for name, module in modules.items() if name.startswith("pulumi")}
+    assert set(built) == {"pulumi", "pulumi-kubernetes"}
+    for package, module in built.items():
+        assert module.release.removeprefix("v") == versions.requirement_version(package)
+    assert versions.pins()["tools"]["pulumi"]["download"] == versions.requirement_version("pulumi")
 
 
 def test_plugins_are_asked_for_in_the_versions_of_the_sdks():
