@@ -159,9 +159,13 @@ def ended(process: subprocess.Popen[bytes], within: float) -> bool:
 
 def run(command: Sequence[str], watch: Watch) -> int:
     """The command's exit code, or 1 where it had to be ended."""
+    process: subprocess.Popen[bytes] | None = None
+    early: list[int] = []
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate() if process else early.append(1))
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if early:
+        process.terminate()
     assert process.stdout and process.stderr
-    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     pumps = [
         threading.Thread(target=pump, args=(source, target, watch), daemon=True)
         for source, target in (

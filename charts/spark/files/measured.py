@@ -45,11 +45,22 @@ def say(text: str) -> None:
 
 def run_sampled(command: Sequence[str], samples: sampler.Samples, every: float) -> int:
     """Run a command and sample it and all below it; its exit code, as a shell gives it."""
+    child: subprocess.Popen[bytes] | None = None
+    early: list[int] = []
+
+    def pass_on(signum: int, _frame: object) -> None:
+        if child is None:
+            early.append(signum)
+        else:
+            child.send_signal(signum)
+
+    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(signum, pass_on)
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for signum in early:
+        child.send_signal(signum)
     words = last_words.LastWords()
     pipes = words.pass_on(child)
-    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(signum, lambda received, _frame: child.send_signal(received))
     over = threading.Event()
 
     def sample() -> None:
