@@ -13,8 +13,10 @@ import pytest
 
 from console import verbs
 from console.__main__ import VERBS, main, verb_of
-from console.stack import ConsoleError
+from console.stack import ConsoleError, Stack
 from console.verbs import outputs
+from localcloud import cloud
+from localcloud.errors import CloudError
 from toolchain import terminal
 
 ROOT = Path(__file__).parents[3]
@@ -70,3 +72,14 @@ def test_only_the_verb_that_is_asked_for_is_loaded() -> None:
         "assert not {'kubernetes', 'pulumi', 'matplotlib', 'rich'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", check], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("verb", ["destroy", "stop", "preview"])
+def test_the_local_stack_of_another_checkout_is_left_alone(verb, monkeypatch, capsys):
+    def refuse() -> None:
+        raise CloudError("a local cloud of /other runs on this host")
+
+    monkeypatch.setattr(cloud, "refuse_foreign", refuse)
+    monkeypatch.setattr(Stack, "pulumi", lambda *_, **__: pytest.fail("pulumi was called"))
+    assert main([verb]) == 1
+    assert capsys.readouterr().err == f"{verb}: a local cloud of /other runs on this host\n"
