@@ -9,12 +9,16 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.cluster.cluster import Cluster
+from components.engine.jobs import ends_are_seen
+from patience import factor
 from submission.application import Application
 from submission.errors import ApplicationError
 from submission.manifests import manifests
 from submission.place import Place
 from submission.quota import require_quota
 from submission.resolve import resolve
+
+_LIMIT_MINUTES = 60
 
 
 @dataclass
@@ -67,7 +71,9 @@ class SparkApplicationJob(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(
                 inside,
                 pulumi.ResourceOptions(
-                    depends_on=before, custom_timeouts=pulumi.CustomTimeouts(create="60m")
+                    depends_on=before,
+                    custom_timeouts=pulumi.CustomTimeouts(create=f"{_LIMIT_MINUTES}m"),
+                    hooks=ends_are_seen(args.cluster.kubeconfig, 60 * _LIMIT_MINUTES * factor()),
                 ),
             ),
         )

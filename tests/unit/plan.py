@@ -70,6 +70,7 @@ class Options:
     secret_outputs: frozenset[str]
     timeouts: dict[str, str]  # {"create": "10m", ...}
     is_looked_at: bool  # by hooks before it is created and updated
+    before_create: bool  # is there a hook
     fixed_by: frozenset[str]  # names of the hooks before an update
 
     @classmethod
@@ -82,6 +83,7 @@ class Options:
             depends_on=frozenset(_name(urn) for urn in request.dependencies),
             ignore_changes=frozenset(request.ignoreChanges),
             secret_outputs=frozenset(request.additionalSecretOutputs),
+            before_create=bool(request.hooks.before_create),
             is_looked_at=bool(request.hooks.before_create and request.hooks.before_update),
             timeouts={
                 verb: value

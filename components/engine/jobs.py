@@ -1,0 +1,65 @@
+"""Makes Pulumi's plugin see each end of a Job; of some failures it knows nothing, and waits on.
+
+It knows two reasons (cloud-ready-checks 1.3: BackoffLimitExceeded, DeadlineExceeded). A Job that
+its pod failure policy ended has another one, and an update would wait for it to the limit.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+import urllib3
+import yaml
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+
+_KNOWN = ("BackoffLimitExceeded", "DeadlineExceeded")
+_LOOK_EVERY = 2.0
+# Seconds to connect and to answer.
+_WITHIN = (10, 30)
+
+
+def ends_are_seen(kubeconfig: pulumi.Output[str], limit: float) -> pulumi.ResourceHookBinding:
+    """For a Job. limit: seconds that it may take."""
+
+    async def begin(args: pulumi.ResourceHookArgs) -> None:
+        text, metadata = await kubeconfig.future(), (args.new_inputs or {})["metadata"]
+        if text is not None:
+            job = (metadata["name"], metadata["namespace"])
+            threading.Thread(target=_watch, args=(text, *job, limit), daemon=True).start()
+
+    return pulumi.ResourceHookBinding(before_create=[begin])
+
+
+def _watch(kubeconfig: str, name: str, namespace: str, limit: float) -> None:
+    end = time.monotonic() + limit
+    with config.new_client_from_config_dict(yaml.safe_load(kubeconfig)) as api:
+        batch = client.BatchV1Api(api)
+        while time.monotonic() < end and not _has_ended(batch, name, namespace):
+            time.sleep(_LOOK_EVERY)
+
+
+def _has_ended(batch: Any, name: str, namespace: str) -> bool:
+    """Whether there is no more to wait for; by then the reason is one that the plugin knows."""
+    try:
+        job = batch.read_namespaced_job(name, namespace, _request_timeout=_WITHIN)
+        ends = {one.type: one for one in job.status.conditions or () if one.status == "True"}
+        failed = ends.get("Failed")
+        if failed is not None and (told := as_known(failed.reason, failed.message)) is not None:
+            batch.patch_namespaced_job_status(name, namespace, told, _request_timeout=_WITHIN)
+        return failed is not None or "Complete" in ends
+    except (ApiException, urllib3.exceptions.HTTPError):
+        return False  # not made yet, or the API is away for a while
+
+
+def as_known(reason: str | None, message: str | None) -> Mapping[str, Any] | None:
+    """A patch of the Job's status that keeps the reason in words; None where none is needed."""
+    if reason in _KNOWN:
+        return None
+    words = f"{reason}: {message}"
+    told = {"type": "Failed", "status": "True", "reason": _KNOWN[0], "message": words}
+    return {"status": {"conditions": [told]}}
