@@ -29,7 +29,7 @@ console = $(python) -m console
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help tools up destroy preview stop start backup restore status ui opex opex-forward outputs settings usage submit image jars lint test e2e e2e-upgrade vm
+.PHONY: help tools up destroy preview stop start backup restore status ui opex opex-forward outputs settings usage submit image jars lint test e2e e2e-long vm
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -98,12 +98,12 @@ longest-first := tests/charts tests/jobs tests/engine tests/unit
 test: tools lint ## all tests that need no cloud
 	@$(python) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=10 $(longest-first)
 
-upgrade-test := tests/e2e/test_80_upgrade.py
+long := tests/e2e/test_80_upgrade.py tests/e2e/test_85_certificates.py
 e2e: tools ## the whole chain on the local cloud, and nothing left of it (root)
-	@$(python) -m pytest --durations=10 tests/cloud tests/e2e --ignore=$(upgrade-test)
+	@$(python) -m pytest --durations=10 tests/cloud tests/e2e $(long:%=--ignore=%)
 
-e2e-upgrade: tools ## an upgrade of Kubernetes on the local cloud; builds its next release first (root)
-	@$(python) -m pytest $(upgrade-test)
+e2e-long: tools ## an upgrade, for which the next Kubernetes is built, and certificates that end (root)
+	@$(python) -m pytest $(long)
 
 vm: tools ## the quick start on Debian in an emulated machine, an hour or two (root; DEBIAN=bookworm)
 	@$(python) -m tests.vm $(if $(DEBIAN),-- "$$DEBIAN")

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from standins.base import StandinError
 
 # How long a configured endpoint may take to accept a connection, in seconds.
+_IMPORTING = threading.Lock()
 _REACH_TIMEOUT = 5.0
 
 
@@ -63,10 +64,7 @@ class Api:
         return f"arn:{partition}:{service}:{region}:{owner or self.account}:{resource}"
 
     def _client(self, service: str) -> Any:
-        # Imported here: a plugin that only refuses or previews starts without boto3.
-        import boto3
-        from botocore.config import Config
-
+        boto3, botocore = _packages()
         with self._lock:
             if service in self._clients:
                 return self._clients[service]
@@ -87,9 +85,21 @@ class Api:
             self._clients[service] = self._session.client(
                 service,
                 endpoint_url=endpoint,
-                config=Config(retries=attempts, max_pool_connections=64),
+                config=botocore.config.Config(retries=attempts, max_pool_connections=64),
             )
             return self._clients[service]
+
+
+def _packages() -> tuple[Any, Any]:
+    """boto3 and botocore, imported late: a plugin that only refuses or previews starts without.
+
+    By one thread: of two at once, one may see a package that is half imported.
+    """
+    with _IMPORTING:
+        import boto3
+        import botocore.config
+        import botocore.exceptions
+    return boto3, botocore
 
 
 def _check_reachable(endpoint: str) -> None:
@@ -116,12 +126,11 @@ def is_gone(error: Exception) -> bool:
 @contextmanager
 def in_words() -> Generator[None]:
     """Turns what boto3 raises into StandinError: operation, AWS's code and message."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
+    exceptions = _packages()[1].exceptions
     try:
         yield
-    except ClientError as error:
+    except exceptions.ClientError as error:
         message = error.response.get("Error", {}).get("Message", str(error))
         raise StandinError(f"{error.operation_name}: {error_code(error)}: {message}") from None
-    except BotoCoreError as error:
+    except exceptions.BotoCoreError as error:
         raise StandinError(f"can't ask AWS: {error}") from None
