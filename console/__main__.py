@@ -62,17 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = verb.parser(name).parse_args(given[1:])
     enter(local=verb.is_local(options))
     return terminal.run(
-        lambda: run(verb, options), name, _ERRORS, verb.interrupted, shows=verb.shows
+        lambda: verb.run(options), name, _ERRORS, verb.interrupted, shows=verb.shows
     )
-
-
-def run(verb: Verb, options: argparse.Namespace) -> int | None:
-    """The verb. Raises CloudError where the local stack is that of another checkout."""
-    if verb.is_local(options):
-        from localcloud import cloud
-
-        cloud.refuse_foreign()
-    return verb.run(options)
 
 
 if __name__ == "__main__":

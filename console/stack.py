@@ -206,6 +206,13 @@ class Stack:
                 )
             return str(yaml.safe_load(made.read_text())["encryptionsalt"])
 
+    def require_own(self) -> None:
+        """Raises CloudError where the local stack is that of another checkout."""
+        if self.is_local:
+            from localcloud import cloud
+
+            cloud.refuse_foreign()
+
     def up(self, events: Path) -> None:
         """Creates or updates everything; asks first where it costs money."""
         agreed = ["--yes", "--skip-preview"] if self.is_local else []

@@ -11,7 +11,9 @@ from console.verb import Verb
 
 def run(options: argparse.Namespace) -> None:
     """Makes a snapshot, and prints its name."""
-    on_control_plane(Stack(options.stack), "tinderbox-snapshot", "make backup")
+    stack = Stack(options.stack)
+    stack.require_own()
+    on_control_plane(stack, "tinderbox-snapshot", "make backup")
 
 
 VERB = Verb(

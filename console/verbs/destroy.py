@@ -12,6 +12,7 @@ from console.verb import Verb
 def run(options: argparse.Namespace) -> None:
     """Takes it away."""
     stack = Stack(options.stack)
+    stack.require_own()
     if said := nodes.stopped(stack):
         print(f"{said}; what is taken away need not run", flush=True)
     if not stack.is_local:

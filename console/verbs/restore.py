@@ -19,6 +19,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Brings the older state back, after asking. Raises ConsoleError where nobody agrees."""
     stack, snapshot = Stack(options.stack), options.snapshot
+    stack.require_own()
     if not snapshot:
         found = on_control_plane(stack, "tinderbox-restore", capture=True)
         print(found.strip() or "there is no snapshot yet; `make backup` makes one")

@@ -31,6 +31,7 @@ _OWNERS = ("DaemonSet", "Node", "ReplicaSet", "StatefulSet")
 def run(options: argparse.Namespace) -> None:
     """Starts what is stopped, and waits. Raises ConsoleError where it does not become well."""
     stack = Stack(options.stack)
+    stack.require_own()
     began = time.monotonic()
     mine = nodes.instances(stack)
     client = nodes.ec2(nodes.settings(stack)["aws"])

@@ -21,6 +21,7 @@ DISK_GIB_MONTH, ADDRESS_HOUR, EFS_GIB_MONTH, HOURS_A_MONTH = 0.0952, 0.005, 0.36
 def run(options: argparse.Namespace) -> None:
     """Stops all of them. Raises ConsoleError where there are none."""
     stack = Stack(options.stack)
+    stack.require_own()
     began = time.monotonic()
     mine = nodes.instances(stack)
     settings = nodes.settings(stack)
