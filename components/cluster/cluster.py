@@ -63,13 +63,14 @@ def kubernetes_provider(
     outlives its control plane (backup.py), and so nothing inside is made anew. None: the provider
     itself compares server and CA of the clusters.
     """
+    own = identifier is not None
     return kubernetes.Provider(
         f"{name}-kubernetes",
         kubeconfig=kubeconfig,
         cluster_identifier=identifier,
         # A refresh while the control plane is lost leaves what is inside in the state.
-        skip_update_unreachable=None if identifier is None else True,
-        opts=pulumi.ResourceOptions(ignore_changes=["clusterIdentifier"]),
+        skip_update_unreachable=True if own else None,
+        opts=pulumi.ResourceOptions(ignore_changes=["clusterIdentifier"] if own else None),
     )
 
 

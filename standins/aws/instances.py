@@ -191,11 +191,17 @@ class Instance(AwsResource):
         return None
 
     def change(self, call: Call) -> None:
-        """Other groups. The rest either makes it anew, or the program keeps it as it is."""
+        """Other groups, a larger disk. The rest either makes it anew, or the program keeps it."""
         old, new = call.old_inputs, call.inputs
-        for name in sorted(self.inputs - {"tags", "vpcSecurityGroupIds"}):
+        for name in sorted(self.inputs - {"tags", "vpcSecurityGroupIds", "rootBlockDevice"}):
             if old.get(name) != new.get(name):
                 raise StandinError(self.provider.refusal(f"another {name} of an instance"))
+        was, disk = call.state["rootBlockDevice"], new["rootBlockDevice"]
+        if changed := {key: value for key, value in disk.items() if was.get(key) != value}:
+            names = {"volumeSize": "Size"}
+            self.provider.api.ec2.modify_volume(
+                VolumeId=was["volumeId"], **_translated(changed, names)
+            )
         if sorted(new["vpcSecurityGroupIds"]) != sorted(call.state["vpcSecurityGroupIds"]):
             self.provider.api.ec2.modify_instance_attribute(
                 InstanceId=call.id, Groups=new["vpcSecurityGroupIds"]
