@@ -216,11 +216,15 @@ def _debian_packages() -> None:
             print(f"tools: going on without Java; {error}")
 
 
+def _own_files() -> set[Path]:
+    """All of the checkout that the choices and what is made of them hang on."""
+    own = {f for f in (paths.CHECKOUT / "toolchain").rglob("*") if f.is_file()}
+    own = {f for f in own if "__pycache__" not in f.parts}
+    return own | {paths.CHECKOUT / name for name in venv.REQUIREMENTS} | {*plugin_home.sources()}
+
+
 def _stamp(environment: Mapping[str, str]) -> str:
     """A digest of all that the choices hang on: our sources and pins, and what is installed."""
-    own = [f for f in (paths.CHECKOUT / "toolchain").rglob("*") if f.is_file()]
-    own = [f for f in own if "__pycache__" not in f.parts]
-    own += [paths.CHECKOUT / name for name in venv.REQUIREMENTS]
     folders = installed.path_folders(environment)
     home = installed.user_pulumi_home(environment)
     names = [*WATCHED, *map(plugin_command, pins()["plugins"])]
@@ -228,7 +232,7 @@ def _stamp(environment: Mapping[str, str]) -> str:
     facts = [(str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in there]
     cached = sorted(str(p) for p in (home / "plugins").glob("resource-*"))
     rest = json.dumps([facts, cached, str(home), str(paths.cache_dir())])
-    return paths.digest_of(paths.digest_of_files(paths.CHECKOUT, set(own)), rest)
+    return paths.digest_of(paths.digest_of_files(paths.CHECKOUT, _own_files()), rest)
 
 
 def _valid(stamp: str) -> bool:

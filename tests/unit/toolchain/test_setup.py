@@ -180,3 +180,11 @@ def test_errors_are_one_line_and_exit_code_1(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("tools: no binary is called nonesuch")
     assert done.stderr.count("\n") == 1
+
+
+def test_other_stand_ins_are_another_choice():
+    """They are installed from their sources: an older copy would stay."""
+    own = tools._own_files()
+    assert paths.CHECKOUT / "standins" / "aws" / "instances.py" in own
+    assert paths.CHECKOUT / "toolchain" / "versions.toml" in own
+    assert paths.CHECKOUT / "requirements.txt" in own
