@@ -75,7 +75,7 @@ def test_a_stack_is_stopped_and_started(up: Up):
     assert found.stdout == "stays\nstays\n"
     assert up.outputs()["wordCount"] == counted  # nothing ran again
     assert "2 of " in up.make("status")  # of Spark's workers, which make an application's result:
-    assert "Pi is roughly 3.1" in up.make("submit", "APP=spark_jobs/pi.py", "ARGS=100")
+    assert "Pi is roughly 3.1" in up.make("submit", "APP=spark_jobs/pi.py", "ARGS=1000000")
 
 
 @pytest.fixture
