@@ -13,18 +13,18 @@ from typing import Any
 
 import pulumi
 import urllib3
-import yaml
-from kubernetes import client, config
+from kubernetes import client
 from kubernetes.client.exceptions import ApiException
+
+from components.engine.api import WITHIN, connected
+from patience import factor
 
 _KNOWN = ("BackoffLimitExceeded", "DeadlineExceeded")
 _LOOK_EVERY = 2.0
-# Seconds to connect and to answer.
-_WITHIN = (10, 30)
 
 
 def ends_are_seen(kubeconfig: pulumi.Output[str], limit: float) -> pulumi.ResourceHookBinding:
-    """For a Job. limit: seconds that it may take."""
+    """For a Job. limit: seconds that it may take, on a machine that is not emulated."""
 
     async def begin(args: pulumi.ResourceHookArgs) -> None:
         text, metadata = await kubeconfig.future(), (args.new_inputs or {})["metadata"]
@@ -36,8 +36,8 @@ def ends_are_seen(kubeconfig: pulumi.Output[str], limit: float) -> pulumi.Resour
 
 
 def _watch(kubeconfig: str, name: str, namespace: str, limit: float) -> None:
-    end = time.monotonic() + limit
-    with config.new_client_from_config_dict(yaml.safe_load(kubeconfig)) as api:
+    end = time.monotonic() + limit * factor()
+    with connected(kubeconfig) as api:
         batch = client.BatchV1Api(api)
         while time.monotonic() < end and not _has_ended(batch, name, namespace):
             time.sleep(_LOOK_EVERY)
@@ -46,11 +46,11 @@ def _watch(kubeconfig: str, name: str, namespace: str, limit: float) -> None:
 def _has_ended(batch: Any, name: str, namespace: str) -> bool:
     """Whether there is no more to wait for; by then the reason is one that the plugin knows."""
     try:
-        job = batch.read_namespaced_job(name, namespace, _request_timeout=_WITHIN)
+        job = batch.read_namespaced_job(name, namespace, _request_timeout=WITHIN)
         ends = {one.type: one for one in job.status.conditions or () if one.status == "True"}
         failed = ends.get("Failed")
         if failed is not None and (told := as_known(failed.reason, failed.message)) is not None:
-            batch.patch_namespaced_job_status(name, namespace, told, _request_timeout=_WITHIN)
+            batch.patch_namespaced_job_status(name, namespace, told, _request_timeout=WITHIN)
         return failed is not None or "Complete" in ends
     except (ApiException, urllib3.exceptions.HTTPError):
         return False  # not made yet, or the API is away for a while

@@ -13,16 +13,15 @@ from typing import Any
 
 import pulumi
 import urllib3
-import yaml
-from kubernetes import client, config
+from kubernetes import client
 from kubernetes.client.exceptions import ApiException
+
+from components.engine.api import WITHIN, connected
 
 Mend = Callable[[Any, Mapping[str, Any]], str | None]
 """Looks by the core API, given a resource's inputs; returns what it put right, in a line."""
 
 _PENDING = "pending-install,pending-upgrade,pending-rollback"
-# Seconds to connect and to answer.
-_WITHIN = (10, 30)
 
 
 def hooks(kubeconfig: pulumi.Output[str], mend: Mend) -> pulumi.ResourceHookBinding:
@@ -40,7 +39,7 @@ def hooks(kubeconfig: pulumi.Output[str], mend: Mend) -> pulumi.ResourceHookBind
 def _look(kubeconfig: str | None, mend: Mend, inputs: Mapping[str, Any]) -> str | None:
     if kubeconfig is None:
         return None
-    with config.new_client_from_config_dict(yaml.safe_load(kubeconfig)) as api:
+    with connected(kubeconfig) as api:
         try:
             return mend(client.CoreV1Api(api), inputs)
         except urllib3.exceptions.HTTPError:
@@ -61,10 +60,10 @@ def drop_pending(core: Any, inputs: Mapping[str, Any]) -> str | None:
     found = core.list_namespaced_secret(
         namespace,
         label_selector=f"owner=helm,name={name},status in ({_PENDING})",
-        _request_timeout=_WITHIN,
+        _request_timeout=WITHIN,
     ).items
     for secret in found:
-        core.delete_namespaced_secret(secret.metadata.name, namespace, _request_timeout=_WITHIN)
+        core.delete_namespaced_secret(secret.metadata.name, namespace, _request_timeout=WITHIN)
     if not found:
         return None
     left = ", ".join(
@@ -85,7 +84,7 @@ def free_volume(core: Any, inputs: Mapping[str, Any]) -> str | None:
     if claim and claim.metadata.uid == bound.uid:
         return None
     freed = {"spec": {"claimRef": {"uid": None, "resourceVersion": None}}}
-    core.patch_persistent_volume(volume.metadata.name, freed, _request_timeout=_WITHIN)
+    core.patch_persistent_volume(volume.metadata.name, freed, _request_timeout=WITHIN)
     return (
         f"volume {volume.metadata.name} was bound to a claim that is gone;"
         f" it is for claim {namespace}/{name} again"
@@ -95,7 +94,7 @@ def free_volume(core: Any, inputs: Mapping[str, Any]) -> str | None:
 def _find(read: Callable[..., Any], *names: str) -> Any:
     """What is called so; None where there is nothing."""
     try:
-        return read(*names, _request_timeout=_WITHIN)
+        return read(*names, _request_timeout=WITHIN)
     except ApiException as error:
         if error.status == 404:
             return None

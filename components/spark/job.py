@@ -10,7 +10,6 @@ import pulumi_kubernetes as kubernetes
 
 from components.cluster.cluster import Cluster
 from components.engine.jobs import ends_are_seen
-from patience import factor
 from submission.application import Application
 from submission.errors import ApplicationError
 from submission.manifests import manifests
@@ -73,7 +72,7 @@ class SparkApplicationJob(pulumi.ComponentResource):
                 pulumi.ResourceOptions(
                     depends_on=before,
                     custom_timeouts=pulumi.CustomTimeouts(create=f"{_LIMIT_MINUTES}m"),
-                    hooks=ends_are_seen(args.cluster.kubeconfig, 60 * _LIMIT_MINUTES * factor()),
+                    hooks=ends_are_seen(args.cluster.kubeconfig, 60 * _LIMIT_MINUTES),
                 ),
             ),
         )
