@@ -23,7 +23,7 @@ _SOON = 30
 
 def control_plane(stack: Stack) -> dict[str, Any]:
     """The node's record in the outputs. Raises ConsoleError where the stack made no cluster."""
-    nodes = stack.outputs().get("nodes") if stack.exists() else None
+    nodes = stack.nodes()
     if not nodes:
         raise ConsoleError(f"stack {stack.name} has no control plane of its own; see `make up`")
     return nodes[0]

@@ -35,8 +35,7 @@ class Instance:
 def resources(stack: Stack) -> list[dict[str, Any]]:
     """All that the state has. Raises ConsoleError where there is no stack."""
     require_stack(stack)
-    exported = json.loads(stack.pulumi("stack", "export", "-s", stack.name, capture=True))
-    return exported["deployment"].get("resources", [])
+    return stack.state()["deployment"].get("resources", [])
 
 
 def instances(stack: Stack) -> list[Instance]:

@@ -237,6 +237,14 @@ class Stack:
         agreed = ["--yes", "--skip-preview"] if self.is_local else []
         self.pulumi("destroy", *agreed, "--parallel", _PARALLEL, own=True)
 
+    def state(self) -> dict[str, Any]:
+        """The state as Pulumi exports it; what is secret in it stays encrypted."""
+        return json.loads(self.pulumi("stack", "export", "-s", self.name, capture=True))
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """The records of the output `nodes`, the control plane first; none where there are none."""
+        return (self.outputs().get("nodes") or []) if self.exists() else []
+
     def outputs(self, *, secrets: bool = False) -> dict[str, Any]:
         """The stack's outputs; secret ones only when asked for."""
         show = ["--show-secrets"] if secrets else []

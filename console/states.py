@@ -20,7 +20,7 @@ _NO_OBJECTS = ("kubernetes:helm.sh/",)
 
 def adopt(stack: Stack) -> None:
     """Brings the stack's state up to date, if it is of the stand-in's. It stays encrypted."""
-    state = json.loads(stack.pulumi("stack", "export", "--stack", stack.name, capture=True))
+    state = stack.state()
     resources = state["deployment"].get("resources") or []
     if not (found := complete(resources)):
         return
@@ -29,7 +29,7 @@ def adopt(stack: Stack) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "state.json"
         file.write_text(json.dumps(state), "utf-8")
-        stack.pulumi("stack", "import", "--stack", stack.name, "--file", str(file), capture=True)
+        stack.pulumi("stack", "import", "-s", stack.name, "--file", str(file), capture=True)
 
 
 def take_plugin(resources: list[dict[str, Any]], of: str) -> None:

@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _control_plane(stack: Stack) -> str | None:
     """The instance that is the control plane by the outputs; None where there is none."""
-    found = stack.outputs().get("nodes") if stack.exists() else None
+    found = stack.nodes()
     return found[0]["instanceId"] if found else None
 
 

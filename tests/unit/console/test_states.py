@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 from console import states
+from console.stack import Stack
 
 
 def resource(type_: str, **more: Any) -> dict[str, Any]:
@@ -44,18 +44,19 @@ def test_the_provider_is_of_the_plugin_that_is_there():
     assert "version" not in provider["inputs"]
 
 
-def test_a_state_is_written_only_where_something_was_missing(capsys):
+def test_a_state_is_written_only_where_something_was_missing(monkeypatch, capsys):
     calls = []
     pods = [resource("kubernetes:core/v1:Pod", outputs={})]
 
-    def pulumi(*arguments: str, capture: bool) -> str:
+    def pulumi(_: Stack, *arguments: str, capture: bool) -> str:
         calls.append(arguments[1])
         if arguments[1] == "import":
             with open(arguments[-1]) as file:
                 pods[:] = json.load(file)["deployment"]["resources"]
         return json.dumps({"version": 3, "deployment": {"resources": pods}})
 
-    stack: Any = SimpleNamespace(name="local", pulumi=pulumi)
+    monkeypatch.setattr(Stack, "pulumi", pulumi)
+    stack = Stack("local", env={})
     states.adopt(stack)
     states.adopt(stack)
     assert calls == ["export", "import", "export"]
