@@ -28,7 +28,7 @@ STATIC = layout.STATE / "static"
 
 def lay_out(built: mirror.Mirror) -> None:
     """Make what this cloud serves of the mirror's packages: links, so that more can come in."""
-    shutil.copytree(built.static, STATIC, copy_function=_link)
+    shutil.copytree(built.static, STATIC, copy_function=images.link)
 
 
 def serve_command() -> list[str]:
@@ -83,7 +83,7 @@ def _offer_packages(module: GoModule, base: Path, scratch: Path) -> None:
     # The index as a whole is made aside: a machine may be reading the one that is served.
     for deb in served.glob("*.deb"):
         if not (new / deb.name).exists():
-            _link(deb, new / deb.name)
+            images.link(deb, new / deb.name)
     fields = {"Origin": "Tinderbox", "Label": f"Kubernetes {minor}"}
     repository.flat(new, repository.Signer(base / "key"), fields)
     for file in sorted(new.iterdir(), key=lambda file: file.suffix != ".deb"):
@@ -113,24 +113,7 @@ def _offer_images(module: GoModule, base: Path, scratch: Path, progress: debian.
     registry.write_config(config, own_images.STORE, readonly=False)
     with registry.running(config) as address:
         for image in release_images(module):
-            name, key = f"{image.folder}-{image.tag}", images.image_key(image)
-            if buildah.key_of(name) != key:
-                context = scratch / image.folder
-                shutil.copytree(images.FOLDER / image.folder, context)
-                for binary in image.binaries:
-                    # The Containerfile knows it by its own name.
-                    shutil.copy(builds.binary(binary), context / binary.partition("@")[0])
-                packages.normalise(context)
-                buildah.build(context, name, key)
-                shutil.rmtree(context)
+            name = f"{image.folder}-{image.tag}"
+            images.ensure(buildah, image, name, scratch)
             buildah.push(name, f"{address}/{image.mirrored}")
             progress(f"image {image.reference}")
-
-
-def _link(source: str | Path, target: str | Path) -> object:
-    """A hard link, or a copy where there can't be one; indexes are replaced, never rewritten."""
-    try:
-        os.link(source, target)
-    except OSError:
-        return shutil.copy2(source, target)
-    return target

@@ -152,15 +152,17 @@ def _pyspark() -> Path:
     return Path(spec.origin).parent
 
 
+def link(source: str | Path, target: str | Path) -> object:
+    """A hard link, or a copy where there can't be one; so neither file may be rewritten."""
+    try:
+        os.link(source, target)
+    except OSError:
+        return shutil.copy2(source, target)
+    return target
+
+
 def _link_tree(source: Path, target: Path, leave_out: Iterable[str] = ()) -> None:
     """Copy a folder by hard links (half a gigabyte of jars), or really where they cannot be."""
-
-    def link(one: str, other: str) -> None:
-        try:
-            os.link(one, other)
-        except OSError:
-            shutil.copy2(one, other)
-
     skipped = set(leave_out)
 
     def ignore(folder: str, names: list[str]) -> set[str]:
@@ -299,21 +301,29 @@ def build(buildah: Buildah, scratch: Path, progress: Callable[[str], None]) -> l
     bases = [Image("", "", name) for name in BASES]
     jobs = [replace(bases[0], stage=_stage_debian), *bases[1:], *images]
     for number, image in enumerate(jobs, 1):
-        wanted = image_key(image)
-        if buildah.key_of(image.folder) == wanted:
-            continue
         began = time.monotonic()
-        context = scratch / image.folder
-        shutil.copytree(FOLDER / image.folder, context)
-        for name in image.binaries:
-            shutil.copy(builds.binary(name), context / name)
-        packages.normalise(context)
-        if image.stage is not None:
-            image.stage(context)
-        buildah.build(context, image.folder, wanted)
-        shutil.rmtree(context)
-        progress(f"image [{number}/{len(jobs)}] {image.folder}, {time.monotonic() - began:.0f} s")
+        if ensure(buildah, image, image.folder, scratch):
+            took = f"{time.monotonic() - began:.0f} s"
+            progress(f"image [{number}/{len(jobs)}] {image.folder}, {took}")
     return images
+
+
+def ensure(buildah: Buildah, image: Image, name: str, scratch: Path) -> bool:
+    """Build the image under stored(NAME) where buildah's storage lacks it; whether it did."""
+    wanted = image_key(image)
+    if buildah.key_of(name) == wanted:
+        return False
+    context = scratch / image.folder
+    shutil.copytree(FOLDER / image.folder, context)
+    for binary in image.binaries:
+        # Of whichever release: the Containerfile knows it by its own name.
+        shutil.copy(builds.binary(binary), context / binary.partition("@")[0])
+    packages.normalise(context)
+    if image.stage is not None:
+        image.stage(context)
+    buildah.build(context, name, wanted)
+    shutil.rmtree(context)
+    return True
 
 
 def _stage_debian(context: Path) -> None:
