@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from toolchain import paths
@@ -39,58 +40,57 @@ def sources() -> list[Path]:
     ]
 
 
-def location(
-    venv: Path,
-    pulumi: Path,
-    plugins: Mapping[str, str],
-    built: Mapping[str, Path],
-    cli: bool,
-    language: bool,
-) -> Path:
-    """CACHE/pulumi-home/<digest12>: the key is all that goes into it. Arguments as for `make`."""
-    files = {name: str(file) for name, file in built.items()}
-    what = json.dumps([str(venv), str(pulumi), dict(plugins), files, cli, language, LAUNCHER])
-    digest = paths.digest_of(paths.digest_of_files(SOURCES, sources()), what)
-    return paths.cache_dir() / "pulumi-home" / digest[:12]
-
-
-def make(
-    venv: Path,
-    pulumi: Path,
-    plugins: Mapping[str, str],
-    built: Mapping[str, Path],
-    cli: bool,
-    language: bool,
-) -> Path:
-    """Make the PULUMI_HOME if it is not there, and return it.
+@dataclass(frozen=True)
+class Home:
+    """What goes into one.
 
     venv: the environment whose Python runs the stand-ins. pulumi: the CLI that installs them.
     plugins: resource plugins, name to version. built: the executables of those that are no
     stand-ins. cli: the CLI was built here and belongs into bin/. language: the language host is a
     stand-in too.
     """
-    home = location(venv, pulumi, plugins, built, cli, language)
-    if home.exists():
-        return home
-    with lock(f"pulumi-home-{home.name}", "the plugins"):
+
+    venv: Path
+    pulumi: Path
+    plugins: Mapping[str, str]
+    built: Mapping[str, Path]
+    cli: bool
+    language: bool
+
+    @property
+    def location(self) -> Path:
+        """CACHE/pulumi-home/<digest12>: the key is all that goes into it."""
+        what = json.dumps([asdict(self), LAUNCHER], default=str)
+        digest = paths.digest_of(paths.digest_of_files(SOURCES, sources()), what)
+        return paths.cache_dir() / "pulumi-home" / digest[:12]
+
+    def make(self) -> Path:
+        """Make it if it is not there, and return where it is."""
+        home = self.location
         if home.exists():
             return home
-        home.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".new.", dir=home.parent) as folder:
-            fresh = Path(folder) / "home"
-            (fresh / "bin").mkdir(parents=True)
-            if cli:
-                # A link, not a copy: the engine looks for its language host beside its own file.
-                os.link(pulumi, fresh / "bin" / "pulumi")
-            if language:
-                launcher = launcher_text("language host for Python", "language_python", venv)
-                _write_launcher(fresh / "bin" / "pulumi-language-python", launcher)
-                _copy_sources(fresh / "bin" / "standins")
-            for name, version in plugins.items():
-                content = built.get(name) or _standin(name, venv, Path(folder))
-                _install(pulumi, fresh, name, version, content)
-            fresh.rename(home)
-    return home
+        with lock(f"pulumi-home-{home.name}", "the plugins"):
+            if home.exists():
+                return home
+            home.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".new.", dir=home.parent) as folder:
+                fresh = Path(folder) / "home"
+                self._fill(fresh, Path(folder))
+                fresh.rename(home)
+        return home
+
+    def _fill(self, fresh: Path, scratch: Path) -> None:
+        (fresh / "bin").mkdir(parents=True)
+        if self.cli:
+            # A link, not a copy: the engine looks for its language host beside its own file.
+            os.link(self.pulumi, fresh / "bin" / "pulumi")
+        if self.language:
+            launcher = launcher_text("language host for Python", "language_python", self.venv)
+            _write_launcher(fresh / "bin" / "pulumi-language-python", launcher)
+            _copy_sources(fresh / "bin" / "standins")
+        for name, version in self.plugins.items():
+            content = self.built.get(name) or _standin(name, self.venv, scratch)
+            _install(self.pulumi, fresh, name, version, content)
 
 
 def launcher_text(what: str, module: str, venv: Path) -> str:

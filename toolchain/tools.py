@@ -65,14 +65,14 @@ def _choose_and_make(stamp: str, environment: Path, local: bool) -> None:
     home = None
     ours = [choice for choice in plugins if choice.kind in OURS]
     if ours or host.kind == STANDIN:
-        home = plugin_home.make(
+        home = plugin_home.Home(
             environment,
             Path(cli.path),
             {choice.name: choice.version for choice in ours},
             {choice.name: Path(choice.path) for choice in ours if choice.kind == BUILD},
             cli=cli.kind == BUILD,
             language=host.kind == STANDIN,
-        )
+        ).make()
         everything = [_in_home(choice, home) for choice in everything]
     _report(everything)
     _link(_links(everything, home))

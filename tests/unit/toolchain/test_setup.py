@@ -144,7 +144,8 @@ def test_plugins_are_installed_by_the_cli_and_stand_ins_run_from_their_own_copy(
     built = tmp_path / "built"
     built.write_text("an executable")
     plugins, files = {"demo": "1.2.3", "real": "4.5.6"}, {"real": built}
-    home = plugin_home.make(venv_folder, cli, plugins, files, cli=True, language=True)
+    content = plugin_home.Home(venv_folder, cli, plugins, files, cli=True, language=True)
+    home = content.make()
     real = home / "plugins" / "resource-real-v4.5.6" / "pulumi-resource-real"
     assert real.read_text() == "an executable"
     plugin = home / "plugins" / "resource-demo-v1.2.3" / "pulumi-resource-demo"
@@ -156,7 +157,7 @@ def test_plugins_are_installed_by_the_cli_and_stand_ins_run_from_their_own_copy(
     assert [p.name for p in home.parent.iterdir()] == [home.name]
 
     (standins / "demo" / "__main__.py").write_text("print('other')\n")
-    assert plugin_home.location(venv_folder, cli, plugins, files, True, True) != home
+    assert content.location != home
 
 
 def test_a_stand_in_that_the_cli_refuses_leaves_no_home(tmp_path, monkeypatch):
@@ -165,7 +166,7 @@ def test_a_stand_in_that_the_cli_refuses_leaves_no_home(tmp_path, monkeypatch):
     cli.write_text("#!/bin/sh\necho 'no such\nplugin' >&2\nexit 1\n")
     cli.chmod(0o755)
     with pytest.raises(ToolchainError, match="plugin aws 7.51.1 failed: no such plugin"):
-        plugin_home.make(tmp_path, cli, {"aws": "7.51.1"}, {}, cli=False, language=False)
+        plugin_home.Home(tmp_path, cli, {"aws": "7.51.1"}, {}, cli=False, language=False).make()
     assert list((tmp_path / "cache" / "pulumi-home").iterdir()) == []
 
 
