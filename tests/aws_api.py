@@ -13,6 +13,26 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+#: The one Debian image, in moto's form.
+IMAGE = {
+    "ami_id": "ami-0deb13000000000",
+    "name": "debian-13-amd64-20261101-0000",
+    "owner_id": "136693071363",
+    "architecture": "x86_64",
+    "root_device_name": "/dev/xvda",
+    "root_device_type": "ebs",
+    "virtualization_type": "hvm",
+    "hypervisor": "xen",
+    "image_location": "debian",
+    "image_type": "machine",
+    "public": True,
+    "state": "available",
+    "description": "Debian 13",
+    "platform": "",
+    "sriov": "simple",
+    "creation_date": "2026-11-01T00:00:00.000Z",
+}
+
 
 @contextlib.contextmanager
 def aws_api(images: list[dict[str, Any]], folder: Path) -> Generator[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.aws_api import aws_api
+from tests.aws_api import IMAGE, aws_api
 from toolchain.env import environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,24 +21,6 @@ STACK = "engine"
 # What the engine needs of the checkout; a copy, since the program writes beside itself.
 PROGRAM = ["Pulumi.yaml", "Pulumi.README.md", "README.md", "patience.py"]
 PROGRAM += ["components", "submission", "charts", "spark_jobs"]
-IMAGE = {
-    "ami_id": "ami-0deb13000000000",
-    "name": "debian-13-amd64-20261101-0000",
-    "owner_id": "136693071363",
-    "architecture": "x86_64",
-    "root_device_name": "/dev/xvda",
-    "root_device_type": "ebs",
-    "virtualization_type": "hvm",
-    "hypervisor": "xen",
-    "image_location": "debian",
-    "image_type": "machine",
-    "public": True,
-    "state": "available",
-    "description": "Debian 13",
-    "platform": "",
-    "sriov": "simple",
-    "creation_date": "2026-11-01T00:00:00.000Z",
-}
 
 
 class Engine:

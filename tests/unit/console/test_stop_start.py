@@ -18,27 +18,9 @@ from console.cluster import Cluster
 from console.nodes import Instance
 from console.stack import ConsoleError, Stack
 from console.verbs import start, stop
-from tests.aws_api import aws_api
+from tests.aws_api import IMAGE, aws_api
 from tests.unit.plan import ROOT
 
-IMAGE = {
-    "ami_id": "ami-0deb13000000000",
-    "name": "debian-13-amd64-20261101-0000",
-    "owner_id": "136693071363",
-    "architecture": "x86_64",
-    "root_device_name": "/dev/xvda",
-    "root_device_type": "ebs",
-    "virtualization_type": "hvm",
-    "hypervisor": "xen",
-    "image_location": "debian",
-    "image_type": "machine",
-    "public": True,
-    "state": "available",
-    "description": "Debian 13",
-    "platform": "",
-    "sriov": "simple",
-    "creation_date": "2026-11-01T00:00:00.000Z",
-}
 URN = "urn:pulumi:dev::tinderbox::tinderbox:index:KubeNodes$aws:ec2/instance:Instance::"
 INVENTORY = "urn:pulumi:dev::tinderbox::command:local:Command::tinderbox-dev-inventory"
 
