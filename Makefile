@@ -29,7 +29,7 @@ console = $(python) -m console
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help tools up destroy preview stop start backup restore status ui opex opex-forward outputs settings usage submit image jars lint test e2e e2e-long vm
+.PHONY: help tools up destroy preview stop start backup restore status ui opex opex-forward outputs settings usage submit image jars lint test e2e e2e-long bench vm
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -104,6 +104,9 @@ e2e: tools ## the whole chain on the local cloud, and nothing left of it (root)
 
 e2e-long: tools ## an upgrade, for which the next Kubernetes is built, and certificates that end (root)
 	@$(python) -m pytest $(long)
+
+bench: tools ## the word count beside other engines; writes docs/performance.md
+	@$(python) -m bench
 
 vm: tools ## the quick start on Debian in an emulated machine, an hour or two (root; DEBIAN=bookworm)
 	@$(python) -m tests.vm $(if $(DEBIAN),-- "$$DEBIAN")

@@ -1,0 +1,1 @@
+"""Speed, measured beside what people would use instead: make bench."""

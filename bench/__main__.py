@@ -1,0 +1,48 @@
+"""python -m bench [--megabytes N ...] [--rounds N]: measures, and writes docs/performance.md."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import re
+import sys
+from pathlib import Path
+
+from bench import words
+from bench.picture import draw
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "performance.md"
+
+
+def put(page: str, part: str, text: str) -> str:
+    """The page with this text between the marks of a part. Raises ValueError where it has none."""
+    marks = re.compile(f"(<!-- bench: {part} -->\n).*?(<!-- end -->\n)", re.DOTALL)
+    if not marks.search(page):
+        raise ValueError(f"{PAGE.name} has no part {part}")
+    return marks.sub(lambda found: f"{found[1]}{text}{found[2]}", page)
+
+
+def main() -> int:
+    """Measures the word count; exit code 1 where engines disagree."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--megabytes", type=int, nargs="+", default=[300])
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    try:
+        measured = [words.measure(size, args.rounds) for size in args.megabytes]
+    except words.Disagreement as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    tables = "\n".join(words.table(one) for one in measured)
+    text = f"\n{today}, {words.machine()}, {args.rounds} rounds in turn, warm.\n\n{tables}\n"
+    text += "![Seconds of each engine](performance.svg)\n\n"
+    PAGE.write_text(put(PAGE.read_text("utf-8"), "words", text), "utf-8")
+    draw(measured[0], PAGE.with_suffix(".svg"))
+    print(tables)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

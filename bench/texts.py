@@ -1,0 +1,69 @@
+"""Texts to count: words by Zipf's law, in several scripts, with several kinds of whitespace."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import numpy
+
+#: Different words a text can have; the n-th is as frequent as 1/n of the first.
+WORDS = 320_000
+#: Bytes of a text are made in pieces of so many words.
+PIECE = 1 << 20
+
+_SCRIPTS = (
+    "aeiounrstlmdkpgb",
+    "абвгдежзиклмнопр",
+    "αβγδεζηθικλμνξοπ",
+    "日月火水木金土山川田人口手目耳",
+)
+# Of ten words nine are ASCII's, as in most texts.
+_SCRIPT_OF = (0,) * 27 + (1, 2, 3)
+# Whitespace behind a word, and how many of a thousand words it follows.
+_SPACES = (
+    *((" ", 840), ("\n", 110), ("  ", 20), ("\t", 15), ("\r\n", 10)),
+    *(("\u00a0", 2), ("\u3000", 2), ("\u2003", 1)),
+)
+
+
+def _vocabulary(source: random.Random) -> list[str]:
+    """The words, the most frequent first; frequent ones are short."""
+    words: dict[str, None] = {}
+    while len(words) < WORDS:
+        rank = len(words)
+        letters = _SCRIPTS[_SCRIPT_OF[rank % len(_SCRIPT_OF)]]
+        length = 2 + source.randrange(2 + rank.bit_length() * 2 // 3)
+        words["".join(source.choices(letters, k=length))] = None
+    return list(words)
+
+
+def make(path: Path, megabytes: int, seed: int = 1) -> Path:
+    """A text of so many MB (10^6 bytes; the last line ends), the same for the same arguments.
+
+    One that lies there with the right size is taken as it is.
+    """
+    size = megabytes * 10**6
+    if path.exists() and path.stat().st_size == size:
+        return path
+    source = numpy.random.default_rng(seed)
+    words = numpy.array([word.encode() for word in _vocabulary(random.Random(seed))], dtype=object)
+    spaces = numpy.array([space.encode() for space, share in _SPACES for _ in range(share)], object)
+    weights = numpy.cumsum(1 / numpy.arange(1, WORDS + 1))
+    weights /= weights[-1]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    making = path.with_suffix(".making")
+    with making.open("wb") as file:
+        left = size
+        while left:
+            ranks = numpy.searchsorted(weights, source.random(PIECE))
+            behind = source.integers(0, len(spaces), PIECE)
+            piece = b"".join((words[ranks] + spaces[behind]).tolist())
+            if len(piece) >= left:
+                # Not within a character: the text ends with a whole word.
+                whole = piece[: left - 1].rpartition(b" ")[0]
+                piece = whole.ljust(left - 1) + b"\n"
+            left -= file.write(piece)
+    os.replace(making, path)
+    return path
