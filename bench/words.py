@@ -170,9 +170,7 @@ def table(measured: Measured) -> str:
 
 def machine() -> str:
     """Which one it was."""
-    facts = Path("/proc/cpuinfo").read_text()
-    model = next(
-        (line.partition(": ")[2] for line in facts.splitlines() if "model name" in line), ""
-    )
+    model = re.search("model name.*: (.*)", Path("/proc/cpuinfo").read_text())
+    cpu = model[1] if model else "an unknown CPU"
     gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{len(os.sched_getaffinity(0))} cores of {model[1] if model else 'an unknown CPU'}, {gib:.0f} GiB"
+    return f"{len(os.sched_getaffinity(0))} cores of {cpu}, {gib:.0f} GiB"
