@@ -3,7 +3,7 @@
     known()                 ["1.34.10", "1.35.8", "1.36.5", "1.37.2"]
     offer("1.36.5")         machines can install it and pull its images from now on
     known_sparks()          ["3.5.9", "4.0.5", "4.1.4"]
-    offer_spark("3.5.9")    so can pods be of docker.io/apache/spark:3.5.9-python3
+    offer_spark("4.1.4")    so can pods be of docker.io/apache/spark:4.1.4-python3
 
 They are built when somebody asks, once: binaries and images stay in the cache.
 """
@@ -46,7 +46,13 @@ def known() -> list[str]:
 
 def known_sparks() -> list[str]:
     """The versions of Spark that can be offered besides the mirror's own."""
-    return list(pins()["spark"]["further"])
+    return list(further_sparks())
+
+
+def further_sparks() -> dict[str, images.Image]:
+    """Their images by their versions."""
+    found = map(images.spark, pins()["spark"]["further"])
+    return {image.pinned: image for image in found}
 
 
 def offer(version: str, progress: debian.Progress = print) -> None:
@@ -68,9 +74,9 @@ def offer(version: str, progress: debian.Progress = print) -> None:
 
 def offer_spark(version: str, progress: debian.Progress = print) -> None:
     """The same of Spark, as an image of PyPI's pyspark. Raises CloudError."""
-    if version not in known_sparks():
+    image = further_sparks().get(version)
+    if image is None:
         raise CloudError(f"there is no Spark {version}; there are: {', '.join(known_sparks())}")
-    image = images.spark(version)
     _prepare("to build an image", progress)
     with _scratch() as scratch:
         _offer_images([image], scratch, progress)

@@ -102,7 +102,7 @@ def catalogue(others: Mapping[str, str] | None = None) -> list[Image]:
             (standin,),
         ),
         Image(metrics, version["metrics-server"], "metrics-server", ("metrics-server",)),
-        spark(spark_version()),
+        spark(f"{spark_version()}-python3"),
         Image(
             "docker.io/hjacobs/kube-resource-report",
             "21.2.1",
@@ -118,11 +118,12 @@ def catalogue(others: Mapping[str, str] | None = None) -> list[Image]:
     return [replace(i, binaries=tuple(map(released, i.binaries))) for i in images]
 
 
-def spark(version: str) -> Image:
-    """The image of a Spark that PyPI has."""
+def spark(tag: str) -> Image:
+    """Spark's image with that official tag, which begins with its version."""
+    version = tag.partition("-")[0]
     return Image(
         "docker.io/apache/spark",
-        f"{version}-python3",
+        tag,
         "spark",
         stage=functools.partial(stage_spark, version=version),
         pinned=version,

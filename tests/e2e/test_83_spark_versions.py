@@ -12,7 +12,6 @@ import pytest
 
 from console.stack import ROOT
 from localcloud import releases
-from localcloud.mirror import images
 from tests.e2e.conftest import Up, write_text
 from tests.e2e.test_40_spark_native import MODES, SMALL, submit
 from tests.e2e.test_60_spark_data import _configure
@@ -56,7 +55,8 @@ def version(stack: Up, request: pytest.FixtureRequest) -> str:
 @pytest.mark.parametrize("master", ["standalone", "kubernetes"])
 def test_words_are_counted(stack: Up, version: str, odd: Path, tmp_path: Path, master: str):
     counting = {"input": str(odd), "top": TOP, "master": master}
-    _configure(stack, {"spark": {"image": images.spark(version).reference}, "wordCount": counting})
+    image = releases.further_sparks()[version].reference
+    _configure(stack, {"spark": {"image": image}, "wordCount": counting})
     stack.stack.up(tmp_path / "events.jsonl")
     result = stack.outputs()["wordCount"]
     assert result["sparkVersion"] == version

@@ -84,11 +84,11 @@ def test_a_release_goes_into_a_cloud_that_is_up(monkeypatch, tmp_path):
 
 
 def test_a_further_spark_is_an_image_beside_the_mirrors_own():
-    own = images.spark(images.spark_version())
-    further = [images.spark(version) for version in releases.known_sparks()]
-    assert [image.mirrored for image in further] == [
-        f"apache/spark:{version}-python3" for version in releases.known_sparks()
-    ]
+    own = images.spark(f"{images.spark_version()}-python3")
+    further = list(releases.further_sparks().values())
+    for version, image in releases.further_sparks().items():
+        assert image.reference.startswith(f"docker.io/apache/spark:{version}-")
+        assert image.reference.endswith("python3")
     assert own.mirrored not in {image.mirrored for image in further}
     keys = {images.image_key(image) for image in (own, *further)}
     assert len(keys) == len(further) + 1
