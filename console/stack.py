@@ -7,13 +7,14 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from console import states
 from spark_jobs import texts
 from toolchain import paths, terminal
 from toolchain.env import environment
@@ -213,29 +214,58 @@ class Stack:
 
             cloud.refuse_foreign()
 
-    def up(self, events: Path) -> None:
+    def up(self, events: Path, *arguments: str) -> None:
         """Creates or updates everything; asks first where it costs money."""
-        agreed = ["--yes", "--skip-preview"] if self.is_local else []
-        self.pulumi("up", *agreed, "--parallel", _PARALLEL, "--event-log", str(events), own=True)
+        log = ("--event-log", str(events))
+        self.change("up", *self._agreed, "--parallel", _PARALLEL, *log, *arguments)
 
     def refresh(self) -> None:
         """Brings the state up to date with what there is; asks first as `up` does.
 
         What is in a cluster that does not answer stays in it: its control plane may come back.
         """
-        agreed = ["--yes", "--skip-preview"] if self.is_local else []
         # States of before say nothing of it to the plugin (components/cluster/cluster.py).
         env = {"PULUMI_K8S_SKIP_UPDATE_UNREACHABLE": "true"}
-        self.pulumi("refresh", *agreed, "--parallel", _PARALLEL, own=True, more=env)
+        self.change("refresh", *self._agreed, "--parallel", _PARALLEL, more=env)
 
     def preview(self, *arguments: str) -> None:
         """Shows what an update would change."""
-        self.pulumi("preview", *arguments, own=True)
+        self.change("preview", *arguments)
 
     def destroy(self) -> None:
         """Takes everything away; asks first where it is not the local cloud."""
-        agreed = ["--yes", "--skip-preview"] if self.is_local else []
-        self.pulumi("destroy", *agreed, "--parallel", _PARALLEL, own=True)
+        self.change("destroy", *self._agreed, "--parallel", _PARALLEL)
+        self._adopted.unlink(missing_ok=True)
+
+    def change(self, verb: str, *arguments: str, more: Mapping[str, str] | None = None) -> None:
+        """The one way to all that compares the state with what there is or ought to be."""
+        self._adopt()
+        self.pulumi(verb, *arguments, own=True, more=more)
+
+    @property
+    def _agreed(self) -> Sequence[str]:
+        return ("--yes", "--skip-preview") if self.is_local else ()
+
+    @property
+    def _adopted(self) -> Path:
+        """Is there where the state needs no look; of the local stack it goes as the state does."""
+        folder = self._folder if self.is_local else self.folder
+        return folder / f"{self.name.replace('/', '.')}.adopted"
+
+    def _adopt(self) -> None:
+        """Completes a state of the stand-in's (console/states.py), once. It stays encrypted."""
+        if self._adopted.exists():
+            return
+        state = self.state()
+        if found := states.adopt(state):
+            what = f"{found} Kubernetes objects of an earlier plugin's"
+            print(f"state: {what} are written anew", flush=True)
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder) / "state.json"
+                file.write_text(json.dumps(state), "utf-8")
+                self.pulumi("stack", "import", "-s", self.name, "--file", str(file), capture=True)
+        self._adopted.parent.mkdir(parents=True, exist_ok=True)
+        self._adopted.touch()
 
     def state(self) -> dict[str, Any]:
         """The state as Pulumi exports it; what is secret in it stays encrypted."""
