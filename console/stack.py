@@ -20,12 +20,12 @@ from toolchain import paths, terminal
 from toolchain.env import environment
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCAL = "local"
+LOCAL, PROJECT = "local", "tinderbox"
 # The engine's own limit suits work; here nearly all operations wait for a machine.
 _PARALLEL = "32"
 _WORD = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 _NAME = re.compile(rf"(?:{_WORD}/){{0,2}}{_WORD}")
-_WORD_COUNT = "tinderbox:wordCount"
+_WORD_COUNT = f"{PROJECT}:wordCount"
 
 
 class ConsoleError(Exception):
@@ -89,6 +89,21 @@ def read_settings(file: Path) -> dict[str, Any]:
     return {**found, "config": {key: {} if value is None else value for key, value in config}}
 
 
+def groups(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a stack's configuration what is this project's: {group: {key: value}}."""
+    prefix = f"{PROJECT}:"
+    return {
+        key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)
+    }
+
+
+def project_groups() -> dict[str, Any]:
+    """The same of what Pulumi.yaml sets for all stacks; its own keys have no prefix."""
+    config = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    values = {key: entry.get("value", entry.get("default")) for key, entry in config.items()}
+    return {key: value for key, value in values.items() if value}
+
+
 def _word_count(file: Path, settings: dict[str, Any]) -> dict[str, Any]:
     found = settings["config"].get(_WORD_COUNT) or {}
     if not isinstance(found, dict):
@@ -98,15 +113,17 @@ def _word_count(file: Path, settings: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass
 class Stack:
-    """A stack by its name. The local one keeps state and configuration in the local cloud's folder.
+    """A stack by its name. A local one keeps state and configuration in the local cloud's folder.
 
     So the checkout stays as it is in git, and state never outlives the machines that it is about.
     name: as Pulumi takes it, NAME, ORGANIZATION/NAME or ORGANIZATION/PROJECT/NAME. env: the whole
-    environment of each call. Raises ConsoleError for a name that is none.
+    environment of each call. of_cloud: it is on the local cloud, as `local` always is. Raises
+    ConsoleError for a name that is none.
     """
 
     name: str
     env: dict[str, str] = field(default_factory=dict)
+    of_cloud: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -131,8 +148,8 @@ class Stack:
 
     @property
     def is_local(self) -> bool:
-        """True for the stack on the local cloud."""
-        return self.name == LOCAL
+        """True for a stack on the local cloud."""
+        return self.of_cloud or self.name == LOCAL
 
     @property
     def config_file(self) -> Path:
@@ -166,6 +183,10 @@ class Stack:
             raise ConsoleError(f"there is no {self.shipped_file.name}; see Pulumi.dev.yaml")
         return read_settings(self.shipped_file)
 
+    def settings(self) -> dict[str, Any]:
+        """What is set in the checkout: {group: {key: value}}."""
+        return {**project_groups(), **groups(self.check()["config"])}
+
     @property
     def encoding(self) -> str | None:
         """The setting `wordCount.encoding`, as it stands in the checkout."""
@@ -185,13 +206,20 @@ class Stack:
             if text is not None:
                 self.pulumi("config", "set", "--path", f"{_WORD_COUNT}.input", text, own=True)
             return
-        kept = read_settings(self.config_file) if self.config_file.exists() else {"config": {}}
-        fresh["encryptionsalt"] = kept.get("encryptionsalt") or self._init_local()
         counted = _word_count(self.shipped_file, fresh)
-        text = text or _word_count(self.config_file, kept).get("input")
+        text = text or _word_count(self.config_file, self._kept()).get("input")
         if text is not None:
             fresh["config"][_WORD_COUNT] = {**counted, "input": text}
-        paths.replace(self.config_file, yaml.safe_dump(fresh, sort_keys=False))
+        self.configure(fresh)
+
+    def configure(self, settings: Mapping[str, Any]) -> None:
+        """Makes a local stack if need be, with settings as `read_settings` has them."""
+        salt = self._kept().get("encryptionsalt") or self._init_local()
+        written = yaml.safe_dump({**settings, "encryptionsalt": salt}, sort_keys=False)
+        paths.replace(self.config_file, written)
+
+    def _kept(self) -> dict[str, Any]:
+        return read_settings(self.config_file) if self.config_file.exists() else {"config": {}}
 
     def _init_local(self) -> str:
         """Makes the stack in a passing folder: `stack init` writes a file beside Pulumi.yaml."""
@@ -270,6 +298,11 @@ class Stack:
     def state(self) -> dict[str, Any]:
         """The state as Pulumi exports it; what is secret in it stays encrypted."""
         return json.loads(self.pulumi("stack", "export", "-s", self.name, capture=True))
+
+    def history(self) -> list[dict[str, Any]]:
+        """The latest hundred updates, the newest first; a group with a secret has no value."""
+        latest = ("--json", "--page", "1", "--page-size", "100", "-s", self.name)
+        return json.loads(self.pulumi("stack", "history", *latest, capture=True))
 
     def nodes(self) -> list[dict[str, Any]]:
         """The records of the output `nodes`, the control plane first; none where there are none."""
