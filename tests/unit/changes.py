@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import pulumi
-
 from components.cluster import steps
 from components.settings import SettingsError
 from standins.aws.provider import AwsProvider
-from tests.unit.plan import MINIMAL, ROOT, Made, Plan, plan, planned
+from tests.unit.plan import MINIMAL, ROOT, Made, Plan, ask, plan, planned
 
 DOCUMENT = ROOT / "docs" / "changes.md"
 Settings = Mapping[str, Mapping[str, Any]]
@@ -207,16 +205,10 @@ def _ask_hooks(before: Plan, after: Plan, updated: Iterable[tuple[str, str]]) ->
     """Raises ValueError as the program's hooks do in the preview."""
     old, new = ({(made.type, made.name): made for made in one.made} for one in (before, after))
     for key in sorted(updated):
-        for name in sorted(after.options[key].fixed_by):
-            if name in after.hooks:
-                args = pulumi.ResourceHookArgs(
-                    *("urn", "id", key[1], key[0]),
-                    new_inputs=new[key].inputs,
-                    old_inputs=old[key].inputs,
-                    old_outputs=before.outputs[key],
-                )
-                if not key[0].startswith("kubernetes:"):  # those look into a cluster
-                    after.hooks[name](args)
+        for name in sorted(after.options[key].fixed_by & after.hooks.keys()):
+            if not key[0].startswith("kubernetes:"):  # those look into a cluster
+                outputs = before.outputs[key]
+                ask(after.hooks[name], old[key].inputs, new[key].inputs, new[key].secrets, outputs)
 
 
 def _names(names: Iterable[str]) -> tuple[str, ...]:
