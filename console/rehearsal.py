@@ -78,6 +78,7 @@ _HERE = ("wordCount.input", "spark.jars", "spark.image", "opex.chart")
 KEPT = ("cluster.version", "cluster.containerdVersion")
 _WORDS = {"create": "is new", "update": "is updated in place", "delete": "goes"}
 _ANEW = "is made anew"
+_ENDS = ("error: preview failed", "error: update failed")
 
 
 @dataclass(frozen=True)
@@ -143,23 +144,24 @@ def configured(played: Values, local: Mapping[str, Any]) -> dict[str, Any]:
     return {"config": {f"{PROJECT}:{group}": given for group, given in found.items()}}
 
 
-def operations(events: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """What an update does, by the resource's name, from the engine's events."""
+def operations(events: Iterable[Mapping[str, Any]], prefix: str = "") -> dict[str, str]:
+    """What an update does, from the engine's events: by the resource's name without the prefix."""
     found: dict[str, str] = {}
     for event in events:
         metadata = (event.get("resourcePreEvent") or {}).get("metadata") or {"op": "same"}
-        name, op = metadata.get("urn", "").rpartition("::")[2], metadata["op"]
-        if op not in ("same", "read") and found.get(name) != _ANEW:
-            found[name] = _WORDS.get(op, _ANEW)
+        name = metadata.get("urn", "").rpartition("::")[2].removeprefix(prefix)
+        if metadata["op"] not in ("same", "read") and found.get(name) != _ANEW:
+            found[name] = _WORDS.get(metadata["op"], _ANEW)
     return found
 
 
 def refusal(events: Iterable[Mapping[str, Any]]) -> str | None:
-    """The line with which a preview ended; None where it told none."""
+    """The line with which a preview or an update ended; None where it told none."""
     for said in (event.get("diagnosticEvent") or {} for event in events):
         text = (said.get("prefix", "") + said.get("message", "")).strip()
-        if text.startswith("error: ") and not text.endswith("preview failed"):
-            return text.removeprefix("error: ").rpartition("failed: ")[2]
+        if text.startswith("error: ") and text not in _ENDS:
+            # What a node says, and a hook, is last.
+            return text.splitlines()[-1].removeprefix("error: ").rpartition(" failed: ")[2]
     return None
 
 

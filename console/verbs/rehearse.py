@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from components.settings import Settings, SettingsError
@@ -24,7 +25,7 @@ from console.rehearsal import (
     translate,
     values,
 )
-from console.stack import LOCAL, ROOT, ConsoleError, Stack, groups
+from console.stack import LOCAL, PROJECT, ROOT, ConsoleError, Stack, groups
 from console.timings import read_events
 from console.verb import Verb
 from toolchain import paths
@@ -145,8 +146,11 @@ def _play(
     from localcloud import cloud, releases
 
     stack = Stack(NAME, of_cloud=True)
+
+    def look(events: Path) -> None:
+        stack.preview("--event-log", str(events))
+
     stack.folder.mkdir(parents=True, exist_ok=True)
-    events = stack.folder / "events.jsonl"
     with report.step("local cloud"):
         cloud.up(_say)
     for version in lacking:
@@ -154,20 +158,21 @@ def _play(
             releases.offer(version, _say)
     stack.configure(before)
     with report.step("up with the settings of the last update, and a count"):
-        stack.up(events)
+        _told(stack, stack.up)
     report.counts.append(stack.outputs()["wordCount"])
     stack.configure(after)
     with report.step("preview of the change"):
-        report.planned = _preview(stack)
+        report.planned = _told(stack, look)
     with report.step("up with the settings of now"):
-        stack.up(events)
+        _told(stack, stack.up)
     if "wordcount" not in report.planned:
         urns = (one["urn"] for one in stack.state()["deployment"]["resources"])
         with report.step("another count"):
-            stack.up(events, *(f"--replace={urn}" for urn in urns if urn.endswith(_JOB)))
+            again = [f"--replace={urn}" for urn in urns if urn.endswith(_JOB)]
+            _told(stack, lambda events: stack.up(events, *again))
     report.counts.append(stack.outputs()["wordCount"])
     with report.step("preview, which is to be quiet"):
-        left = _preview(stack)
+        left = _told(stack, look)
     with report.step("destroy"):
         stack.destroy()
     report.require_same_count()
@@ -175,16 +180,19 @@ def _play(
         raise ConsoleError(f"an update would change something still: {', '.join(left)}")
 
 
-def _preview(stack: Stack) -> dict[str, str]:
-    """What an update would do. Raises ConsoleError, in a line, where it is refused."""
-    events = stack.folder / "preview.jsonl"
+def _told(stack: Stack, call: Callable[[Path], None]) -> dict[str, str]:
+    """What an update does or would do. Raises ConsoleError, in a line, where it fails.
+
+    call: is given the file where the engine tells it.
+    """
+    events = stack.folder / "events.jsonl"
     events.unlink(missing_ok=True)
     try:
-        stack.preview("--event-log", str(events))
+        call(events)
     except ConsoleError as error:
         said = refusal(read_events(events)) if events.exists() else None
         raise ConsoleError(said or str(error)) from None
-    return operations(read_events(events))
+    return operations(read_events(events), f"{PROJECT}-{NAME}-")
 
 
 @contextmanager

@@ -134,7 +134,7 @@ def test_a_node_more_is_played(played: Played):
     assert report in printed
     assert "| nodes.count | 2 | 3 | 2 → 3 |" in report
     assert "| nodes.type | m5.large | m5.large | t3.medium |" in report
-    assert re.search(r"^\| is new \| .*`tinderbox-rehearsal-worker-2`", report, re.M)
+    assert re.search(r"^\| is new \| .*`worker-2`", report, re.M)
     before, after = re.findall(r"^(?:Before|After): ([\d,]+ words, [\d,]+ different)", report, re.M)
     assert before == after
     assert report.endswith("All of it went well.\n")

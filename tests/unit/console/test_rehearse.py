@@ -123,7 +123,11 @@ def test_what_is_played_is_a_configuration_of_the_local_cloud() -> None:
 
 
 def event(op: str, name: str) -> dict[str, Any]:
-    return {"resourcePreEvent": {"metadata": {"op": op, "urn": f"urn:pulumi:a::b::c::{name}"}}}
+    return {
+        "resourcePreEvent": {
+            "metadata": {"op": op, "urn": f"urn:pulumi:a::b::c::tinderbox-rehearsal-{name}"}
+        }
+    }
 
 
 def test_operations_are_told_once_a_resource() -> None:
@@ -138,7 +142,7 @@ def test_operations_are_told_once_a_resource() -> None:
         {"summaryEvent": {}},
     ]
     told = {"b": "is new", "c": "is made anew", "d": "is updated in place", "e": "goes"}
-    assert operations(events) == told
+    assert operations(events, "tinderbox-rehearsal-") == told
 
 
 @pytest.mark.parametrize(
@@ -149,6 +153,8 @@ def test_operations_are_told_once_a_resource() -> None:
             "nodes.type is a",
         ),
         (["tinderbox:nodes.count is 7; it must be\n\n"], "tinderbox:nodes.count is 7; it must be"),
+        (['updating X: status 1: running "sudo bash -s":\nnodes.type is a\n'], "nodes.type is a"),
+        (["update failed\n"], None),
         ([], None),
     ],
 )
@@ -220,6 +226,8 @@ class Fake:
             return json.dumps({"deployment": {"resources": [{"urn": urn, "type": "", "x": 1}]}})
         elif arguments[0] in ("up", "destroy"):
             self.does("count" if "--replace=" in said else arguments[0])
+            if "--event-log" in arguments:
+                Path(arguments[arguments.index("--event-log") + 1]).touch()
             (self.root / "inventory.json").write_text("the rehearsal's")
         return ""
 
