@@ -101,7 +101,8 @@ longest-first := tests/charts tests/jobs tests/engine tests/unit
 test: tools lint ## all tests that need no cloud
 	@$(python) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=10 $(longest-first)
 
-long := tests/e2e/test_80_upgrade.py tests/e2e/test_85_certificates.py tests/e2e/test_92_rehearse.py
+long := tests/e2e/test_80_upgrade.py tests/e2e/test_85_certificates.py \
+	tests/e2e/test_88_changes.py tests/e2e/test_92_rehearse.py
 e2e: tools ## the whole chain on the local cloud, and nothing left of it (root)
 	@$(python) -m pytest --durations=10 tests/cloud tests/e2e $(long:%=--ignore=%)
 

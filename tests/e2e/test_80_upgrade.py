@@ -17,6 +17,7 @@ from localcloud.layout import HOST_ADDRESS
 from localcloud.mirror import STATIC_PORT
 from tests.e2e.conftest import Up
 from tests.e2e.test_65_operations import Slow
+from tests.seen import seen
 from toolchain.versions import go_modules
 
 WAS = go_modules()["kubernetes"].version.removeprefix("v")
@@ -119,7 +120,8 @@ def test_a_patch_release_goes_from_node_to_node_while_an_application_runs(
     watch.start()
     began = time.monotonic()
     try:
-        printed = up.stack.pulumi(*UPDATE, own=True, capture=True)
+        with seen("Kubernetes: a patch"):
+            printed = up.stack.pulumi(*UPDATE, own=True, capture=True)
     finally:
         watch.end()
     print(f"upgraded within {time.monotonic() - began:.0f} s; API away {watch.away:.1f} s")

@@ -18,6 +18,7 @@ import yaml
 
 from console.stack import PROJECT, ROOT, Stack
 from localcloud.daemons.sweep import leftovers
+from tests.seen import see
 from toolchain.env import environment
 
 NAME = "played"
@@ -138,3 +139,5 @@ def test_a_node_more_is_played(played: Played):
     before, after = re.findall(r"^(?:Before|After): ([\d,]+ words, [\d,]+ different)", report, re.M)
     assert before == after
     assert report.endswith("All of it went well.\n")
+    (seconds,) = re.findall(r"^\| up with the settings of now \| ([\d.]+) \|$", report, re.M)
+    see("a node more", float(seconds))
