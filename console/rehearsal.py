@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from components.settings.errors import SECRETS
@@ -175,6 +176,7 @@ class Report:
     planned: dict[str, str] = field(default_factory=dict)
     counts: list[dict[str, Any]] = field(default_factory=list)
     end: str = "Not finished."
+    begun: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @contextmanager
     def step(self, what: str) -> Generator[None]:
@@ -198,7 +200,7 @@ class Report:
             for word in dict.fromkeys(self.planned.values())
         ]
         parts = [
-            f"# Rehearsal of stack {self.stack}",
+            f"# Rehearsal of stack {self.stack}, {self.begun:%Y-%m-%d %H:%M} UTC",
             _table(("setting", "was", "is to be", "played"), told),
             "All else is played as it is, on the local cloud's AWS API and mirror.",
             _table(("step", "seconds"), self.steps),

@@ -83,8 +83,9 @@ def change(stack: Stack) -> list[Setting]:
 def _releases(resources: list[dict[str, Any]]) -> dict[str, str]:
     """What the control plane last said that it has: the default may have been an older one."""
     for one in resources:
-        if one["urn"].endswith("-control-plane-upgrade"):
-            return dict(zip(KEPT, str(one["outputs"]["stdout"]).split(), strict=False))
+        printed = (one.get("outputs") or {}).get("stdout")
+        if one["urn"].endswith("-control-plane-upgrade") and isinstance(printed, str):
+            return dict(zip(KEPT, printed.split(), strict=False))
     return {}
 
 
@@ -97,7 +98,7 @@ def _is_here(name: str) -> bool:
 
 def play(report: Report) -> None:
     """Plays the change on a local cloud of its own, which must be the only one here."""
-    from localcloud import cloud
+    from localcloud import checks, cloud
     from localcloud.status import status
 
     local = Stack(LOCAL).settings()
@@ -110,6 +111,7 @@ def play(report: Report) -> None:
     except SettingsError as error:
         raise ConsoleError(str(error)) from None
     lacking = _lacking(report.settings)
+    checks.require_host(_say)
     cloud.refuse_foreign()
     if status()["running"]:
         raise ConsoleError("a local cloud runs on this host, and there can be one: make destroy")

@@ -241,14 +241,12 @@ def _ask_hooks(before: Plan, after: Plan, updated: Iterable[tuple[str, str]]) ->
 def _restarted(before: Plan, after: Plan, updated: set[tuple[str, str]]) -> Iterator[str]:
     """What steps that run again restart, and pods that are not what they were."""
     old, new = ({(made.type, made.name): made for made in one.made} for one in (before, after))
+    run = [new[key] for key in sorted(updated)]
+    run += [old[key] for key in sorted(old.keys() - new.keys()) if "delete" in old[key].inputs]
     steps: dict[str, list[str]] = {}
-    for name in sorted(gone for _, gone in old.keys() - new.keys()):
-        if name.endswith("-member"):  # its script, given "delete"
-            steps.setdefault(_CALLED["drain"], []).append(name)
-    for key in sorted(updated):
-        what = _restarts(str(new[key].inputs.get("stdin", "")))
-        if key[0].startswith("command:") and what:
-            steps.setdefault(", ".join(what), []).append(key[1])
+    for step in run:
+        if step.type == "command:remote:Command" and (what := _restarts(step.inputs["stdin"])):
+            steps.setdefault(", ".join(what), []).append(step.name)
     for what, names in steps.items():
         yield f"{what} ({_listed(_names(names))})"
     for key in sorted(updated):

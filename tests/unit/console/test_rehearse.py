@@ -24,7 +24,7 @@ from console.rehearsal import (
 )
 from console.stack import ROOT, ConsoleError, Stack, groups
 from console.verbs import rehearse
-from localcloud import cloud, releases, status
+from localcloud import checks, cloud, releases, status
 from localcloud.errors import CloudError
 from toolchain import terminal
 
@@ -255,6 +255,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
     monkeypatch.setattr(Stack, "_adopted", tmp_path / "adopted")
     monkeypatch.setattr(rehearse, "enter", lambda local: None)
     monkeypatch.setattr(status, "status", lambda: {"running": False})
+    monkeypatch.setattr(checks, "require_host", lambda _: None)
     monkeypatch.setattr(cloud, "refuse_foreign", lambda: None)
     monkeypatch.setattr(cloud, "up", lambda _: made.does("cloud"))
     monkeypatch.setattr(cloud, "down", lambda _: made.does("down"))
