@@ -155,7 +155,7 @@ def test_progress_counts_to_the_end(fake_go):
 
 
 def test_the_stand_in_for_pause_ends_where_kubeadm_waits_for_its_end():
-    """kubeadm runs it with -v before an upgrade; a sandbox runs it with nothing, until it ends it."""
+    """kubeadm runs it with -v before an upgrade; a pod has it with nothing until its own end."""
     pause = builds.binary("pause")
     said = subprocess.run([pause, "-v"], capture_output=True, text=True, check=True, timeout=20)
     assert said.stdout == f"pause (stand-in) {go_modules()['pause'].version}\n"
