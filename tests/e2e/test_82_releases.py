@@ -38,7 +38,7 @@ def up(older: GoModule, text: Path, tmp_path_factory: pytest.TempPathFactory) ->
             subprocess.run([sys.executable, "-m", "localcloud", *verb], cwd=ROOT, check=True)
         made.stack.prepare(str(text))
         setting = ("tinderbox:cluster.version", version)
-        made.stack.pulumi("config", "set", "--path", *setting, own=True)
+        made.pulumi("config", "set", "--path", *setting)
         made.stack.up(tmp_path_factory.mktemp("up") / "events.jsonl")
         yield made
     finally:
