@@ -53,7 +53,7 @@ DRIVERS = {name: f"{name}-driver" for name in RUNS} | {"token": "props-driver"}
 TEMPLATE = {
     "spec": {
         "initContainers": [{"name": "prepare", "image": "example.com/prepare:1"}],
-        "priorityClassName": "batch",
+        "priorityClassName": "props",
         "tolerations": [{"key": "batch", "operator": "Exists", "effect": "NoSchedule"}],
     }
 }
@@ -117,11 +117,12 @@ class Submissions:
 
 
 @pytest.fixture(scope="module")
-def submissions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Submissions]:
+def submissions(
+    server: kube_api.KubeApi, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Submissions]:
     """Three runs of spark-submit at once, and a driver with its executors."""
     folder = tmp_path_factory.mktemp("spark")
     with ExitStack() as stack:
-        server = stack.enter_context(kube_api.running())
         (folder / "kubeconfig").write_text(server.kubeconfig)
         api = _prepare(server)
         made = Submissions(api, _values(server, folder), folder)
@@ -149,7 +150,7 @@ def _prepare(server: kube_api.KubeApi) -> client.CoreV1Api:
         {
             "apiVersion": "scheduling.k8s.io/v1",
             "kind": "PriorityClass",
-            "metadata": {"name": "batch"},
+            "metadata": {"name": "props"},
             "value": 10,
         },
     ):
