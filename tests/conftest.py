@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 
+from tests import jvm
 from toolchain.env import enter
 
 # A shell starts what runs in the background with SIGINT ignored, nohup with SIGHUP, and children
@@ -14,8 +15,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # Of the person's own shell there is nothing that a test could hang on.
 enter(local=True)
-# JVMs of tests live for seconds: most of what they do would be to compile what they never run again.
-os.environ["JDK_JAVA_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+jvm.use(os.environ)
 
 
 def pytest_collection_finish() -> None:
