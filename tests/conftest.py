@@ -20,7 +20,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 enter(local=True)
 jvm.use(os.environ)
 
-#: Files that take longest, so that none of them is what all wait for at the end; others as they come.
+#: Files that take longest, so that none of them is what all wait for at the end.
 LONGEST = (
     "charts/test_operations.py",
     "charts/test_daemons.py",

@@ -4,9 +4,8 @@
     slow.py TASKS SECONDS [IDLE [FILE]]
 
 TASKS tasks of SECONDS each, of which the second half waits besides until there is FILE; then a
-shuffle; prints {"0": n, "1": n, ...}: how many of the numbers
-from 0 to TASKS * 100 leave which remainder by 7. Then it stays for IDLE more seconds, or until FILE
-is gone.
+shuffle; prints {"0": n, "1": n, ...}: how many of the numbers from 0 to TASKS * 100 leave which
+remainder by 7. Then it stays for IDLE more seconds, or until FILE is gone.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from pyspark.sql import SparkSession
 
 
 def slowly(seconds: float, file: str, numbers: Iterable[int]) -> list[tuple[int, int]]:
-    """(remainder, 1) of each number, in no less than that time, and not before there is the file."""
+    """(remainder, 1) of each number, in no less than that time, nor before there is the file."""
     time.sleep(seconds)
     while file and not Path(file).exists():
         time.sleep(0.1)

@@ -136,10 +136,10 @@ def test_usage_of_driver_and_executors(spark: Standalone, counted: Path) -> None
     workers = [spark.processes[address].pid for address in WORKERS]
     wait_for("the executors' end", lambda: not any(map(executors, workers)))
     stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in workers]
-    counted = sum(int(field) for stat in stats for field in stat[13:15]) / os.sysconf("SC_CLK_TCK")
+    used = sum(int(field) for stat in stats for field in stat[13:15]) / os.sysconf("SC_CLK_TCK")
     samples = list(spark.folder.glob("spark/usage/*/executor-*.jsonl"))
     last = [json.loads(file.read_text().splitlines()[-1])["cpu"] for file in samples]
-    assert -0.5 <= counted - sum(last) <= 2 + 2 * len(last)
+    assert -0.5 <= used - sum(last) <= 2 + 2 * len(last)
 
 
 def test_unreadable_for_executors_names_the_file(spark: Standalone) -> None:

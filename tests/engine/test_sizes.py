@@ -24,6 +24,7 @@ from submission.resolve import Resolved, resolve
 from submission.sizes import NOTHING, Amount, requested
 from tests import place
 from tests.engine import kube_api
+from tests.processes import bound
 
 HOME = Path(pyspark.__file__).parent
 PLACE = dataclasses.replace(place.PLACE, namespace="sizes")
@@ -75,7 +76,7 @@ def _made(
     for key, value in more.items():
         args[2:2] = ["--conf", f"{key}={value}"]
     process = subprocess.Popen(
-        [HOME / "bin" / "spark-submit", *args],
+        bound([HOME / "bin" / "spark-submit", *args]),
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=(folder / "log").open("wb"),

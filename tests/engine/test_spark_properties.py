@@ -25,6 +25,7 @@ from kubernetes import client, config, utils
 
 from tests.engine import kube_api
 from tests.engine.spark_properties import PAGE, Property, page, properties
+from tests.processes import bound
 
 HOME = Path(pyspark.__file__).parent
 NAMESPACE = "props"
@@ -205,12 +206,10 @@ def _spark_submit(
         "SPARK_HOME": str(HOME),
         "HOME": str(made.folder),
         "KUBECONFIG": str(made.folder / "none"),
-        # Four short runs at once: less compiling, and no threads of the collector.
-        "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     }
     with (made.folder / f"{run}.log").open("wb") as log:
         process = subprocess.Popen(
-            [HOME / "bin" / "spark-submit", "--properties-file", file, *arguments],
+            bound([HOME / "bin" / "spark-submit", "--properties-file", file, *arguments]),
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,

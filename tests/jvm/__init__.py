@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import MutableMapping
+from importlib.util import find_spec
 from pathlib import Path
-
-import pyspark
 
 from toolchain import paths
 
-SPARK = Path(pyspark.__file__).parent
+_FOUND = find_spec("pyspark")
+assert _FOUND and _FOUND.origin
+SPARK = Path(_FOUND.origin).parent  # without loading it
 
 
 def use(environ: MutableMapping[str, str]) -> None:
@@ -25,12 +26,13 @@ def use(environ: MutableMapping[str, str]) -> None:
     if java is not None and "TEST_JAVA" not in environ:
         file = archive(java)
         environ["TEST_JAVA"] = java
-        environ["TEST_JAVA_ARCHIVE"] = f"-XX:SharedArchiveFile={file}" if file.exists() else "-Xshare:auto"
+        there = f"-XX:SharedArchiveFile={file}" if file.exists() else "-Xshare:auto"
+        environ["TEST_JAVA_ARCHIVE"] = there
         environ["JAVA_HOME"] = str(Path(__file__).parent)
 
 
 def archive(java: str) -> Path:
-    """Where the classes of this Spark lie for that Java; both are told by what they are files of."""
+    """Where the classes of this Spark lie for that Java; both are known by their files."""
     jars = sorted((SPARK / "jars").glob("*.jar"))
     what = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in jars]
     real = Path(os.path.realpath(java))
