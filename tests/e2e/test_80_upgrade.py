@@ -37,7 +37,7 @@ def newer(up: Up) -> str:
 def _ask_for(up: Up, version: str | None) -> None:
     """Sets cluster.version, or takes the setting away."""
     verb = ["rm", "--path", KEY] if version is None else ["set", "--path", KEY, version]
-    up.stack.pulumi("config", *verb, own=True)
+    up.pulumi("config", *verb)
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_the_mirror_tells_which_releases_it_has(newer: str):
 def test_a_release_that_the_mirror_lacks_is_refused_in_the_preview(up: Up, newer: str):
     lacking = f"{newer.rpartition('.')[0]}.99"
     _ask_for(up, lacking)
-    printed = up.make("preview", fails=True)
+    printed = up.pulumi("preview", fails=True)
     _ask_for(up, None)
     assert f"cluster.version is '{lacking}'" in printed
     assert f"has {WAS}, {newer})" in printed
@@ -121,7 +121,7 @@ def test_a_patch_release_goes_from_node_to_node_while_an_application_runs(
     began = time.monotonic()
     try:
         with seen("Kubernetes: a patch"):
-            printed = up.stack.pulumi(*UPDATE, own=True, capture=True)
+            printed = up.pulumi(*UPDATE)
     finally:
         watch.end()
     print(f"upgraded within {time.monotonic() - began:.0f} s; API away {watch.away:.1f} s")
@@ -141,7 +141,7 @@ def test_a_patch_release_goes_from_node_to_node_while_an_application_runs(
 
 def test_there_is_no_way_back(up: Up, newer: str) -> None:
     _ask_for(up, WAS)
-    printed = up.make("preview", fails=True)
+    printed = up.pulumi("preview", fails=True)
     assert f"cluster.version is {newer} in this cluster, and {WAS} is asked for" in printed
     assert "Kubernetes does not go back" in printed
     _ask_for(up, newer)
