@@ -76,7 +76,7 @@ def test_order_of_the_bootstrap(first_plan):
 
 def test_no_change_of_image_or_user_data_touches_a_node(first_plan):
     ignored = first_plan[_name("worker-1")]["newState"].get("ignoreChanges")
-    assert ignored == ["ami", "userData", "instanceMarketOptions"]
+    assert ignored == ["userData", "ami"]
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,8 @@ HEAD = """\
 `make preview` (or `pulumi preview`) tells the same of your stack. Here it is of one with a control
 plane and two workers. A step that runs again finds nothing to do on a node that is right. What is
 refused is refused in the preview, before anything is touched. What is not named stays as it is.
+Nodes that another type stops, or that are made anew, go one after the other, drained
+([how](upgrade.md#another-type)).
 
 | change | goes on, updated in place | is new, made anew, or goes | refused |
 |---|---|---|---|
@@ -55,7 +57,7 @@ class Kind:
 
 def kinds(jars: tuple[str, str]) -> list[Kind]:
     """All rows, in their order; jars: two folders with different ones."""
-    priced = {"price": 0.05}
+    priced, spot = {"price": 0.05}, {"nodes": {"spot": True}}
     opex = {"nodes": priced, "opex": {"engine": "kube-resource-report"}}
     s3 = {"region": "eu-central-1", "accessKey": "a", "secretKey": "b"}
     here = {"spark": {"jars": jars[0]}, "s3": s3}
@@ -64,10 +66,13 @@ def kinds(jars: tuple[str, str]) -> list[Kind]:
         Kind("a node fewer", {"nodes": {"count": 4}}, {}),
         Kind("the last worker goes", {"nodes": {"count": 2}}, {"nodes": {"count": 1}}),
         Kind("another type of nodes", {}, {"nodes": {"type": "t3.large"}}),
+        Kind("another type of spot nodes", spot, {"nodes": {"spot": True, "type": "t3.large"}}),
+        Kind("a newer image, not asked for", {"nodes": {"image": "ami-00000000"}}, {}),
+        Kind("another image", {}, {"nodes": {"image": "ami-00000000"}}),
         Kind("bigger disks", {}, {"nodes": {"diskGiB": 40}}),
         Kind("smaller disks", {"nodes": {"diskGiB": 40}}, {}),
-        Kind("spot on", {}, {"nodes": {"spot": True}}),
-        Kind("spot off", {"nodes": {"spot": True}}, {}),
+        Kind("spot on", {}, spot),
+        Kind("spot off", spot, {}),
         Kind("another network", {}, {"network": {"cidr": "10.50.0.0/16"}}),
         Kind("another zone", {}, {"network": {"zone": "eu-central-1b"}}),
         Kind("another operator", {}, {"network": {"operatorCidr": "198.18.0.2/32"}}),
@@ -123,6 +128,11 @@ def effect(kind: Kind) -> Effect:
         after = _after(kind)
         _ask_aws(before, after, kind)
         updated, made = _differences(before, after)
+        if anew := {key for key in before.options if key[1] in made} & after.options.keys():
+            # What is made anew has another id, and so others are as well.
+            recorder = Plan(placed=kind.placed, anew=anew)
+            after = plan(_merged(kind.after), recorder=recorder)
+            updated, made = _differences(before, after)
         _ask_hooks(before, after, updated)
     except (ValueError, SettingsError) as error:
         return Effect(refused=str(error).removeprefix("tinderbox:"))
@@ -173,9 +183,11 @@ def _differences(before: Plan, after: Plan) -> tuple[set[tuple[str, str]], set[s
         differ = set(_differing(old[key].inputs, new[key].inputs))
         ignored = after.options[key].ignore_changes
         differ = {path for path in differ if path.split(".")[0] not in ignored}
-        if not differ:
+        was, options = before.options[key], after.options[key]
+        triggered = was.replacement_trigger != options.replacement_trigger
+        if not differ and not triggered:
             continue
-        if _is_made_anew(new[key], differ):
+        if triggered or differ & options.replaced_for or _is_made_anew(new[key], differ):
             made.add(key[1])
         else:
             updated.add(key)
