@@ -102,9 +102,13 @@ def amis(tree: Path) -> list[dict[str, object]]:
     """moto's list of machine images, named as Debian's own are: two releases of the one tree."""
     kinds = {"x86_64": ("x86_64", "amd64"), "aarch64": ("arm64", "arm64")}
     architecture, short = kinds[platform.machine()]
+
+    def digest(text: str) -> str:
+        return hashlib.sha256(text.encode()).hexdigest()
+
     return [
         {
-            "ami_id": f"ami-{hashlib.sha256(f'{tree.parent.name} {day}'.encode()).hexdigest()[:17]}",
+            "ami_id": f"ami-{digest(f'{tree.parent.name} {day}')[:17]}",
             "name": f"debian-13-{short}-{day:%Y%m%d}-{build}",
             "description": "Debian 13, as a machine of the local cloud",
             "owner_id": DEBIAN_OWNER,

@@ -3,7 +3,7 @@
 A node's stop and start are one update of its instance, which the engine would do for all of them at
 once. So hooks do what has to be done before and after, and let one at a time through:
 
-    before: wait for a turn ─ drain (a worker) │ EC2 stops, changes, starts │ after: Ready ─ uncordon
+    before: a turn ─ drain (a worker) │ EC2 stops, changes, starts │ after: Ready ─ uncordon
 
 They reach the cluster by SSH to the control plane's address. A kubeconfig they don't have: the step
 that reads it waits for the control plane's instance, which may be the one that is to change.

@@ -42,8 +42,8 @@ def get_ami(provider: AwsAccount, arguments: dict[str, Any]) -> dict[str, Any]:
     images = provider.api.ec2.describe_images(**request)["Images"]
     if not images:
         raise StandinError(
-            f"Your query returned no results: no image fits owners {arguments.get('owners') or 'any'} and "
-            f"filters {_shown(arguments)} in {provider.api.region}"
+            "Your query returned no results: no image fits owners"
+            f" {arguments.get('owners') or 'any'} and filters {_shown(arguments)} in {provider.api.region}"
         )
     if len(images) > 1 and not arguments.get("mostRecent"):
         raise StandinError(f"{len(images)} images fit; narrow the filters, or set mostRecent")

@@ -5,12 +5,9 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from console.stack import ROOT
 from localcloud.api.client import ec2_client
 from localcloud.cloud import DEBIAN_OWNER
 from localcloud.machines import machine

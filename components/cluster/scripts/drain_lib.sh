@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # What member.sh, upgrade-drain.sh and roll-away.sh, all on the control plane, know of draining.
-drain_limit=$((420 * PATIENCE))
+DRAIN_LIMIT=$((420 * PATIENCE))
 
 # drain NODE: it takes no pods any more, and those that it has go, as far as budgets let them in that many seconds.
 drain() {
-  kubectl drain "$1" --ignore-daemonsets --delete-emptydir-data --force --timeout "${drain_limit}s"
+  kubectl drain "$1" --ignore-daemonsets --delete-emptydir-data --force --timeout "${DRAIN_LIMIT}s"
 }
 
 # kubelet_answers NODE: where none does, nothing on the node would move.

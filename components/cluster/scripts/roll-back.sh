@@ -9,10 +9,10 @@ wait_for 300 "the API to answer" kubectl get --raw /readyz
 
 # Until it has said something since, it is called Ready as it was before.
 is_back() {
-  local boot ready
-  boot=$(boot_of "$WORKER") || return
+  local now ready
+  now=$(boot_of "$WORKER") || return
   ready=$(of_node "$WORKER" '{.status.conditions[?(@.type=="Ready")].status}') || return
-  [[ $boot != "$BOOT" && $ready == True ]]
+  [[ $now != "$BOOT" && $ready == True ]]
 }
 wait_for 300 "$WORKER to be ready again" is_back
 let_back

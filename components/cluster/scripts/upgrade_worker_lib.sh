@@ -36,7 +36,7 @@ drain_for() {
   say "draining $WORKER for $1"
   if ! drain "$WORKER"; then
     let_back
-    fail "$WORKER could not be drained within $drain_limit s (see above): it takes pods again and stays as it is"
+    fail "$WORKER could not be drained within $DRAIN_LIMIT s (see above): it takes pods again and stays as it is"
   fi
 }
 

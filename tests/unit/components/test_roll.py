@@ -66,9 +66,11 @@ class Hooks:
         monkeypatch.setattr(pulumi, "ErrorHook", hook)
         binding = Roll("x", CONTROL_PLANE, way, ("eu-central-1a",)).options.hooks
         assert binding is not None
+        self.look: Any
+        self.away: Any
         self.look, self.away = binding.before_update or []
-        (self.back,) = binding.after_update or []
-        (self.failed,) = binding.on_error or []
+        self.back: Any = (binding.after_update or [])[0]
+        self.failed: Any = (binding.on_error or [])[0]
 
     async def update(self, name: str, stop: Callable[[], Any] | None = None, **more: Any) -> None:
         """One instance's update; stop: what EC2 does, which may raise."""
@@ -146,7 +148,7 @@ async def two(hooks: Hooks, **of_first: Any) -> list[Any]:
     first = asyncio.create_task(hooks.update("w1", **of_first))
     await asyncio.sleep(0)
     second = asyncio.create_task(hooks.update("w2"))
-    return await asyncio.gather(first, second, return_exceptions=True)
+    return list(await asyncio.gather(first, second, return_exceptions=True))
 
 
 @pytest.mark.parametrize("at", ["away w1.internal", "back w1.internal"])
@@ -166,7 +168,10 @@ def test_a_node_that_ec2_did_not_stop_takes_pods_again(hooks, way):
     first, second = asyncio.run(two(hooks, stop=stop))
     assert str(first) == "InsufficientInstanceCapacity"
     assert str(second) == "not begun, since w1 failed; the next `up` goes on"
-    assert [did for did in way.ran if did != "reached"] == ["away w1.internal", "let back w1.internal"]
+    assert [did for did in way.ran if did != "reached"] == [
+        "away w1.internal",
+        "let back w1.internal",
+    ]
 
 
 def test_another_failure_is_no_turn_s_end(hooks, way):

@@ -409,7 +409,9 @@ def test_a_worker_is_drained_and_comes_back_as_it_was(cluster, unschedulable, co
     # As long as it is not back, nothing lets it.
     impatient = cluster.on_control_plane("upgrade-return.sh", PATIENCE="0")
     assert impatient.returncode == 1
-    assert "w1 (t3.large) to be ready with Kubernetes 1.36.5 and containerd 2.4.2" in impatient.stderr
+    assert (
+        "w1 (t3.large) to be ready with Kubernetes 1.36.5 and containerd 2.4.2" in impatient.stderr
+    )
     (cluster.place / "worker" / "release").write_text("v1.36.5 containerd://v2.4.2")
     assert cluster.on_control_plane("upgrade-return.sh").returncode == 0
     assert ("uncordon w1" in cluster.touched()) == comes_back

@@ -548,8 +548,8 @@ def test_an_instance_gets_other_groups_and_keeps_the_rest(world: World) -> None:
 def test_an_instance_becomes_another_type_by_a_stop_and_a_start(world: World, ec2: Any) -> None:
     node = world.instance()
     assert not node.diff(instanceType="t3.large").replaces
-    state = node.update(instanceType="t3.large")
-    assert (state["instanceType"], state["instanceState"]) == ("t3.large", "running")
+    node.update(instanceType="t3.large")
+    assert (node.state["instanceType"], node.state["instanceState"]) == ("t3.large", "running")
     (found,) = ec2.describe_instances(InstanceIds=[node.id])["Reservations"][0]["Instances"]
     assert found["InstanceType"] == "t3.large"
 
