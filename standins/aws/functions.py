@@ -43,7 +43,8 @@ def get_ami(provider: AwsAccount, arguments: dict[str, Any]) -> dict[str, Any]:
     if not images:
         raise StandinError(
             "Your query returned no results: no image fits owners"
-            f" {arguments.get('owners') or 'any'} and filters {_shown(arguments)} in {provider.api.region}"
+            f" {arguments.get('owners') or 'any'} and filters {_shown(arguments)}"
+            f" in {provider.api.region}"
         )
     if len(images) > 1 and not arguments.get("mostRecent"):
         raise StandinError(f"{len(images)} images fit; narrow the filters, or set mostRecent")
