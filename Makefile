@@ -29,7 +29,7 @@ console = $(python) -m console
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help tools up destroy preview stop start backup restore status ui opex opex-forward outputs settings usage submit image jars lint test e2e e2e-long vm
+.PHONY: help tools up destroy preview rehearse stop start backup restore status ui opex opex-forward outputs settings usage submit image jars lint test e2e e2e-long vm
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ up: tools ## from nothing to a word count (STACK=local INPUT=a file or a folder;
 
 preview: tools ## what an update would change
 	@$(console) preview --stack="$$STACK"
+
+rehearse: tools ## plays the change of a stack's settings on the local cloud first, with its report
+	@$(console) rehearse --stack="$$STACK"
 
 destroy: tools ## takes the stack away, and with it its machines
 	@$(console) destroy --stack="$$STACK"
@@ -98,7 +101,8 @@ longest-first := tests/charts tests/jobs tests/engine tests/unit
 test: tools lint ## all tests that need no cloud
 	@$(python) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=10 $(longest-first)
 
-long := tests/e2e/test_80_upgrade.py tests/e2e/test_85_certificates.py
+long := tests/e2e/test_80_upgrade.py tests/e2e/test_85_certificates.py \
+	tests/e2e/test_88_changes.py tests/e2e/test_92_rehearse.py
 e2e: tools ## the whole chain on the local cloud, and nothing left of it (root)
 	@$(python) -m pytest --durations=10 tests/cloud tests/e2e $(long:%=--ignore=%)
 

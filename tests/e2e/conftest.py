@@ -61,6 +61,21 @@ class Up:
         assert (done.returncode != 0) == fails, done.stdout[-4000:]
         return done.stdout
 
+    def pulumi(self, *arguments: str, fails: bool = False) -> str:
+        """Runs pulumi with the configuration as it stands; returns all that it printed."""
+        where = ["--stack", self.stack.name, "--config-file", str(self.stack.config_file)]
+        done = subprocess.run(
+            ["pulumi", "--non-interactive", *arguments, *where],
+            cwd=ROOT,
+            env=self.stack.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        print(done.stdout)
+        assert (done.returncode != 0) == fails, done.stdout[-4000:]
+        return done.stdout
+
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs."""
         return self.stack.outputs()

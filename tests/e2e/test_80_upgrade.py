@@ -17,6 +17,7 @@ from localcloud.layout import HOST_ADDRESS
 from localcloud.mirror import STATIC_PORT
 from tests.e2e.conftest import Up
 from tests.e2e.test_65_operations import Slow
+from tests.seen import seen
 from toolchain.versions import go_modules
 
 WAS = go_modules()["kubernetes"].version.removeprefix("v")
@@ -36,7 +37,7 @@ def newer(up: Up) -> str:
 def _ask_for(up: Up, version: str | None) -> None:
     """Sets cluster.version, or takes the setting away."""
     verb = ["rm", "--path", KEY] if version is None else ["set", "--path", KEY, version]
-    up.stack.pulumi("config", *verb, own=True)
+    up.pulumi("config", *verb)
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def test_the_mirror_tells_which_releases_it_has(newer: str):
 def test_a_release_that_the_mirror_lacks_is_refused_in_the_preview(up: Up, newer: str):
     lacking = f"{newer.rpartition('.')[0]}.99"
     _ask_for(up, lacking)
-    printed = up.make("preview", fails=True)
+    printed = up.pulumi("preview", fails=True)
     _ask_for(up, None)
     assert f"cluster.version is '{lacking}'" in printed
     assert f"has {WAS}, {newer})" in printed
@@ -119,7 +120,8 @@ def test_a_patch_release_goes_from_node_to_node_while_an_application_runs(
     watch.start()
     began = time.monotonic()
     try:
-        printed = up.stack.pulumi(*UPDATE, own=True, capture=True)
+        with seen("Kubernetes: a patch"):
+            printed = up.pulumi(*UPDATE)
     finally:
         watch.end()
     print(f"upgraded within {time.monotonic() - began:.0f} s; API away {watch.away:.1f} s")
@@ -139,7 +141,7 @@ def test_a_patch_release_goes_from_node_to_node_while_an_application_runs(
 
 def test_there_is_no_way_back(up: Up, newer: str) -> None:
     _ask_for(up, WAS)
-    printed = up.make("preview", fails=True)
+    printed = up.pulumi("preview", fails=True)
     assert f"cluster.version is {newer} in this cluster, and {WAS} is asked for" in printed
     assert "Kubernetes does not go back" in printed
     _ask_for(up, newer)

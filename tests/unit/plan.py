@@ -11,7 +11,7 @@ import gc
 import json
 import logging
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -393,6 +393,39 @@ def _planned(config: str) -> Plan:
 def planned(config: dict[str, Any] | None = None) -> Plan:
     """`plan`, once for each configuration: for tests that only look."""
     return _planned(json.dumps(config, sort_keys=True))
+
+
+def ask(
+    hook: Callable[[pulumi.ResourceHookArgs], Any],
+    old: Mapping[str, Any] | None,
+    new: Mapping[str, Any] | None,
+    secrets: Collection[str] = (),
+    outputs: Mapping[str, Any] | None = None,
+) -> None:
+    """Calls a hook before an update as the SDK does: what is secret are outputs to it."""
+
+    def given(inputs: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        return inputs and {
+            name: pulumi.Output.secret(value) if name in secrets else value
+            for name, value in inputs.items()
+        }
+
+    async def call() -> None:
+        answer = hook(
+            pulumi.ResourceHookArgs(
+                *("urn", "id", "name", "type"),
+                new_inputs=given(new),
+                old_inputs=given(old),
+                old_outputs=outputs,
+            )
+        )
+        if answer is not None:
+            await answer
+
+    try:
+        asyncio.run(call())
+    finally:
+        settings.SETTINGS.outputs.clear()  # as in _plan
 
 
 def changed(before: Plan, after: Plan) -> set[str]:

@@ -119,6 +119,9 @@ securityContext:
   valueFrom:
     fieldRef:
       fieldPath: status.podIP
+# A daemon works little: its start is what its compiler and its threads cost.
+- name: SPARK_DAEMON_JAVA_OPTS
+  value: -XX:TieredStopAtLevel=1 -XX:+UseSerialGC
 # Spark takes the secret from here, and hands it on to executors the same way.
 - name: _SPARK_AUTH_SECRET
   valueFrom:

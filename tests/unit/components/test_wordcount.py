@@ -133,6 +133,19 @@ def test_a_text_in_s3_is_counted_there_and_the_counts_may_go_there(tmp_path):
     assert "logs --container driver" in made.one("wordcount-result").inputs["create"]
 
 
+def compiled_quickly(made: Plan) -> set[str]:
+    """The processes whose Java compiles for a short life."""
+    key = re.compile(r"spark\.(\w+)\.defaultJavaOptions=-XX:TieredStopAtLevel=1")
+    return {found[1] for found in map(key.fullmatch, arguments(made)) if found}
+
+
+def test_java_compiles_for_as_long_as_a_count_takes(text, monkeypatch):
+    assert compiled_quickly(plan(of(text))) == {"driver", "executor"}
+    assert compiled_quickly(plan(of("/srv/shared/books/all"))) == {"driver"}  # of any size
+    monkeypatch.setattr(wordcount, "_SHORT", text.stat().st_size)
+    assert compiled_quickly(plan(of(text))) == {"driver"}
+
+
 def test_a_text_on_the_volume_is_not_copied():
     made = plan(of("/srv/shared/books/all"))
     assert not made.of(COPY)
