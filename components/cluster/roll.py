@@ -142,7 +142,7 @@ class Roll:
         await self._turn.acquire()
         if self._failed is not None:
             self._turn.release()
-            raise RuntimeError(f"not begun, since {self._failed}; the next `up` goes on")
+            raise RuntimeError(f"not begun, since {self._failed}; the next up goes on")
         values = {"WORKER": _host_name(update), "IS_WORKER": str(is_worker).lower()}
         try:
             printed = await self._run(_scripts(_AWAY), values, _REACHED_WITHIN if is_worker else 0)

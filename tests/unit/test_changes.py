@@ -31,14 +31,6 @@ def test_what_would_break_a_cluster_is_refused(before, after, says):
     assert not found.updated and not found.made
 
 
-def test_a_type_that_the_zone_of_the_nodes_lacks_is_refused():
-    found = effect(Kind("", {}, {"nodes": {"type": "t3.large"}}, placed="eu-central-1c"))
-    assert found.refused == (
-        "nodes.type is t3.medium in this cluster, and t3.large is asked for: eu-central-1c, where"
-        " the nodes are, does not offer it (eu-central-1a, eu-central-1b do)"
-    )
-
-
 def test_which_changes_make_a_node_anew():
     rows = [line.split("|") for line in DOCUMENT.read_text().splitlines() if line.startswith("| ")]
     nodes = {"`control-plane`", "`worker-N`"}

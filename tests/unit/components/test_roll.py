@@ -157,7 +157,7 @@ def test_after_one_that_failed_no_other_begins(hooks, way, at):
     first, second = asyncio.run(two(hooks))
     assert str(first) == "no"
     why = "w1 failed" if at.startswith("away") else "w1 did not come back"
-    assert str(second) == f"not begun, since {why}; the next `up` goes on"
+    assert str(second) == f"not begun, since {why}; the next up goes on"
     assert "away w2.internal" not in way.ran
 
 
@@ -167,7 +167,7 @@ def test_a_node_that_ec2_did_not_stop_takes_pods_again(hooks, way):
 
     first, second = asyncio.run(two(hooks, stop=stop))
     assert str(first) == "InsufficientInstanceCapacity"
-    assert str(second) == "not begun, since w1 failed; the next `up` goes on"
+    assert str(second) == "not begun, since w1 failed; the next up goes on"
     assert [did for did in way.ran if did != "reached"] == [
         "away w1.internal",
         "let back w1.internal",
