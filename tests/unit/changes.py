@@ -150,7 +150,7 @@ def effect(kind: Kind) -> Effect:
         updated, made = _differences(before, after)
         if anew := {key for key in before.options if key[1] in made} & after.options.keys():
             # What is made anew has another id, and so others are as well.
-            recorder = Plan(placed=kind.placed, anew=anew)
+            recorder = Plan(anew=anew)
             after = plan(_merged(kind.after), recorder=recorder)
             updated, made = _differences(before, after)
         _ask_hooks(before, after, updated)
