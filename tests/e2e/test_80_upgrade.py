@@ -8,6 +8,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -60,9 +61,9 @@ class Watch(threading.Thread):
     away: the most seconds from one answer to the next, so that of a call that was good is in it.
     """
 
-    def __init__(self, up: Up) -> None:
+    def __init__(self, up: Up, config: Path) -> None:
         super().__init__(daemon=True)
-        self._up = up
+        self._up, self._config = up, config
         self._done = threading.Event()
         self.away = 0.0
         self.cordoned: set[frozenset[str]] = set()
@@ -74,6 +75,7 @@ class Watch(threading.Thread):
                 *("get", "nodes", "--request-timeout=5s", "--output"),
                 "jsonpath={range .items[?(@.spec.unschedulable)]}{.metadata.name} {end}|",
                 check=False,
+                config=self._config,
             )
             if printed.endswith("|"):
                 now = time.monotonic()
@@ -106,7 +108,7 @@ def test_a_release_that_the_mirror_lacks_is_refused_in_the_preview(up: Up, newer
 
 
 def test_a_patch_release_goes_from_node_to_node_while_an_application_runs(
-    up: Up, newer: str, slow: Slow
+    up: Up, newer: str, slow: Slow, tmp_path: Path
 ) -> None:
     nodes = {node["name"]: node["instanceId"] for node in up.outputs()["nodes"]}
     workers = {node["hostName"] for node in up.outputs()["nodes"] if node["role"] == "worker"}
@@ -117,7 +119,10 @@ def test_a_patch_release_goes_from_node_to_node_while_an_application_runs(
     assert {name.rpartition("-")[2] for name in changed} == {
         *("release", "packages", "upgrade", "drain", "return")
     }
-    watch = Watch(up)
+    config = tmp_path / "kubeconfig"
+    config.touch(0o600)
+    config.write_text(up.stack.outputs(secrets=True)["kubeconfig"])
+    watch = Watch(up, config)
     watch.start()
     began = time.monotonic()
     try:
