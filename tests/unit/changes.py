@@ -41,6 +41,8 @@ HEAD = """\
 `make preview` (or `pulumi preview`) tells the same of your stack. Here it is of one with a control
 plane and two workers. A step that runs again finds nothing to do on a node that is right. What is
 refused is refused in the preview, before anything is touched. What is not named stays as it is.
+Nodes that another type stops, or that are made anew, go one after the other, drained
+([how](upgrade.md#another-type)).
 
 Restarted is, at most, what the scripts of these steps restart: one that has nothing to do restarts
 nothing. Pods are replaced where their template differs, as their rollout says. All else runs on.
@@ -73,7 +75,7 @@ class Kind:
 
 def kinds(jars: tuple[str, str]) -> list[Kind]:
     """All rows, in their order; jars: two folders with different ones."""
-    priced = {"price": 0.05}
+    priced, spot = {"price": 0.05}, {"nodes": {"spot": True}}
     opex = {"nodes": priced, "opex": {"engine": "kube-resource-report"}}
     s3 = {"region": "eu-central-1", "accessKey": "a", "secretKey": "b"}
     here = {"spark": {"jars": jars[0]}, "s3": s3}
@@ -82,10 +84,13 @@ def kinds(jars: tuple[str, str]) -> list[Kind]:
         Kind("a node fewer", {"nodes": {"count": 4}}, {}),
         Kind("the last worker goes", {"nodes": {"count": 2}}, {"nodes": {"count": 1}}),
         Kind("another type of nodes", {}, {"nodes": {"type": "t3.large"}}),
+        Kind("another type of spot nodes", spot, {"nodes": {"spot": True, "type": "t3.large"}}),
+        Kind("a newer image, not asked for", {"nodes": {"image": "ami-00000000"}}, {}),
+        Kind("another image", {}, {"nodes": {"image": "ami-00000000"}}),
         Kind("bigger disks", {}, {"nodes": {"diskGiB": 40}}),
         Kind("smaller disks", {"nodes": {"diskGiB": 40}}, {}),
-        Kind("spot on", {}, {"nodes": {"spot": True}}),
-        Kind("spot off", {"nodes": {"spot": True}}, {}),
+        Kind("spot on", {}, spot),
+        Kind("spot off", spot, {}),
         Kind("another network", {}, {"network": {"cidr": "10.50.0.0/16"}}),
         Kind("another zone", {}, {"network": {"zone": "eu-central-1b"}}),
         Kind("another operator", {}, {"network": {"operatorCidr": "198.18.0.2/32"}}),
@@ -144,13 +149,18 @@ def effect(kind: Kind) -> Effect:
         after = _after(kind)
         _ask_aws(before, after, kind)
         updated, made = _differences(before, after)
+        if anew := {key for key in before.options if key[1] in made} & after.options.keys():
+            # What is made anew has another id, and so others are as well.
+            recorder = Plan(placed=kind.placed, anew=anew)
+            after = plan(_merged(kind.after), recorder=recorder)
+            updated, made = _differences(before, after)
         _ask_hooks(before, after, updated)
     except (ValueError, SettingsError) as error:
         return Effect(refused=str(error).removeprefix("tinderbox:"))
     return Effect(
         _names(name for _, name in updated),
         _names(made),
-        tuple(_restarted(before, after, updated)),
+        tuple(_restarted(before, after, updated, made)),
     )
 
 
@@ -198,9 +208,11 @@ def _differences(before: Plan, after: Plan) -> tuple[set[tuple[str, str]], set[s
         differ = set(_differing(old[key].inputs, new[key].inputs))
         ignored = after.options[key].ignore_changes
         differ = {path for path in differ if path.split(".")[0] not in ignored}
-        if not differ:
+        was, options = before.options[key], after.options[key]
+        triggered = was.replacement_trigger != options.replacement_trigger
+        if not differ and not triggered:
             continue
-        if _is_made_anew(new[key], differ):
+        if triggered or differ & options.replaced_for or _is_made_anew(new[key], differ):
             made.add(key[1])
         else:
             updated.add(key)
@@ -238,11 +250,21 @@ def _ask_hooks(before: Plan, after: Plan, updated: Iterable[tuple[str, str]]) ->
                 ask(after.hooks[name], old[key].inputs, new[key].inputs, new[key].secrets, outputs)
 
 
-def _restarted(before: Plan, after: Plan, updated: set[tuple[str, str]]) -> Iterator[str]:
-    """What steps that run again restart, and pods that are not what they were."""
+def _restarted(
+    before: Plan, after: Plan, updated: set[tuple[str, str]], made: set[str]
+) -> Iterator[str]:
+    """Nodes, what steps that run again restart, and pods that are not what they were."""
     old, new = ({(made.type, made.name): made for made in one.made} for one in (before, after))
-    run = [new[key] for key in sorted(updated)]
-    run += [old[key] for key in sorted(old.keys() - new.keys()) if "delete" in old[key].inputs]
+    stopped = [
+        key[1]
+        for key in updated
+        if old[key].inputs.get("instanceType") != new[key].inputs.get("instanceType")
+    ]
+    if stopped:
+        yield f"nodes ({_listed(_names(stopped))})"
+    # What has something to undo restarts at most then.
+    run = [new[key] for key in sorted(updated) if "delete" not in new[key].inputs]
+    run += [old[key] for key in sorted(old) if key[1] in made and "delete" in old[key].inputs]
     steps: dict[str, list[str]] = {}
     for step in run:
         if step.type == "command:remote:Command" and (what := _restarts(step.inputs["stdin"])):
