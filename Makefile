@@ -96,10 +96,12 @@ usage: tools ## what the last application on Spark used, with a picture (RUN=ano
 lint: tools ## ruff, types, shellcheck, actionlint, helm lint
 	@./toolchain/lint.sh
 
-# Files of tests go to the processes in this order, so that none works alone at the end.
-longest-first := tests/charts tests/jobs tests/engine tests/unit
+# A file of tests goes to one process, the longest first (tests/conftest.py); one process more than
+# there are cores, since some only wait.
+parallel = --dist=loadfile --no-loadscope-reorder --numprocesses=$$(($$(nproc) + 1)) --maxprocesses=5
 test: tools lint ## all tests that need no cloud
-	@$(python) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=10 $(longest-first)
+	@$(python) -m tests.jvm
+	@$(python) -m pytest $(parallel) --durations=10 tests/charts tests/jobs tests/engine tests/unit
 
 long := tests/e2e/test_80_upgrade.py tests/e2e/test_85_certificates.py \
 	tests/e2e/test_88_changes.py tests/e2e/test_92_rehearse.py

@@ -70,7 +70,6 @@ class Kind:
     before: Settings = field(default_factory=dict)
     after: Settings = field(default_factory=dict)
     script: str = ""
-    placed: str = "eu-central-1a"
 
 
 def kinds(jars: tuple[str, str]) -> list[Kind]:
@@ -170,7 +169,7 @@ def _merged(settings: Settings) -> dict[str, Any]:
 
 def _after(kind: Kind) -> Plan:
     if not kind.script:
-        return plan(_merged(kind.after), recorder=Plan(placed=kind.placed))
+        return planned(_merged(kind.after))
     with tempfile.TemporaryDirectory() as folder:
         for script in steps._SCRIPTS.iterdir():
             text = script.read_text() + ("true\n" if script.name == kind.script else "")
@@ -196,7 +195,7 @@ def _ask_aws(before: Plan, after: Plan, kind: Kind) -> None:
         for key, kept in stays.items()
         for name, value in kept.items()
     ):
-        plan(_merged(kind.after), recorder=Plan(placed=kind.placed, stays=stays))
+        plan(_merged(kind.after), recorder=Plan(stays=stays))
 
 
 def _differences(before: Plan, after: Plan) -> tuple[set[tuple[str, str]], set[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,15 @@ def test_what_is_played_is_a_configuration_of_the_local_cloud() -> None:
     assert Settings.parse(made).nodes.count == 2
     assert made["aws"] == LOCAL["aws"] and made["mirror"] == LOCAL["mirror"]
     assert made["namespaces"] == {"etl": {}} and "wordCount" not in made
+
+
+def test_the_page_names_each_rule() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    table = page.partition("| settings | are played |")[2].partition("\n\n")[0]
+    named = set(re.findall(r"`([\w.*]+)`", table))
+    ranges = {"network.cidr", "cluster.podCidr", "cluster.serviceCidr"}
+    rules = {key if "." in key else f"{key}.*" for key in RULES.keys() - ranges}
+    assert rules <= named | {"storage.storageClass"}  # which a cluster of its own has not
 
 
 # ---- the engine's events
