@@ -16,7 +16,7 @@ from console.stack import ROOT
 from localcloud import releases
 from localcloud.layout import HOST_ADDRESS
 from localcloud.mirror import STATIC_PORT
-from tests.e2e.conftest import Up
+from tests.e2e.conftest import Up, write_text
 from tests.e2e.test_65_operations import Slow
 from tests.seen import seen
 from toolchain.versions import go_modules
@@ -160,3 +160,30 @@ def test_what_is_no_longer_said_stays(up: Up, newer: str) -> None:
     _ask_for(up, None)
     assert up.changes() == {}
     assert _versions(up) == {f"v{newer}"}
+
+
+def test_the_next_minor_release_goes_the_same_way(up: Up, slow: Slow, tmp_path: Path) -> None:
+    """With the etcd and the CoreDNS that its kubeadm brings."""
+    following = releases.known()[-1]
+    assert following.split(".")[1] != WAS.split(".")[1]
+    subprocess.run([sys.executable, "-m", "localcloud", "release", following], cwd=ROOT, check=True)
+    _ask_for(up, following)
+    watch = Watch(up)
+    watch.start()
+    try:
+        with seen("Kubernetes: the next minor release"):
+            up.pulumi(*UPDATE)
+    finally:
+        watch.end()
+    print(f"API away {watch.away:.1f} s")
+    assert _versions(up) == {f"v{following}"}
+    assert max(len(names) for names in watch.cordoned) == 1
+    assert watch.away < 60
+    slow.assert_right()
+    assert up.changes() == {}
+    text = tmp_path / "after.txt"
+    write_text(text, seed=80, words=1_000)
+    up.make("up", f"INPUT={text}")
+    up.assert_counted(text)
+    # With the tools of that etcd.
+    assert ".snapshot, " in up.make("backup")
