@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -61,9 +62,13 @@ class Watch(threading.Thread):
     away: the most seconds from one answer to the next, so that of a call that was good is in it.
     """
 
-    def __init__(self, up: Up, config: Path) -> None:
+    def __init__(self, up: Up) -> None:
         super().__init__(daemon=True)
-        self._up, self._config = up, config
+        self._up = up
+        # Its owner's only; in the middle of an update the outputs can't be asked for it.
+        self._config = tempfile.NamedTemporaryFile("w")  # noqa: SIM115 (until the thread goes)
+        self._config.write(up.stack.outputs(secrets=True)["kubeconfig"])
+        self._config.flush()
         self._done = threading.Event()
         self.away = 0.0
         self.cordoned: set[frozenset[str]] = set()
@@ -75,7 +80,7 @@ class Watch(threading.Thread):
                 *("get", "nodes", "--request-timeout=5s", "--output"),
                 "jsonpath={range .items[?(@.spec.unschedulable)]}{.metadata.name} {end}|",
                 check=False,
-                config=self._config,
+                config=Path(self._config.name),
             )
             if printed.endswith("|"):
                 now = time.monotonic()
@@ -108,7 +113,7 @@ def test_a_release_that_the_mirror_lacks_is_refused_in_the_preview(up: Up, newer
 
 
 def test_a_patch_release_goes_from_node_to_node_while_an_application_runs(
-    up: Up, newer: str, slow: Slow, tmp_path: Path
+    up: Up, newer: str, slow: Slow
 ) -> None:
     nodes = {node["name"]: node["instanceId"] for node in up.outputs()["nodes"]}
     workers = {node["hostName"] for node in up.outputs()["nodes"] if node["role"] == "worker"}
@@ -119,10 +124,7 @@ def test_a_patch_release_goes_from_node_to_node_while_an_application_runs(
     assert {name.rpartition("-")[2] for name in changed} == {
         *("release", "packages", "upgrade", "drain", "return")
     }
-    config = tmp_path / "kubeconfig"
-    config.touch(0o600)
-    config.write_text(up.stack.outputs(secrets=True)["kubeconfig"])
-    watch = Watch(up, config)
+    watch = Watch(up)
     watch.start()
     began = time.monotonic()
     try:
