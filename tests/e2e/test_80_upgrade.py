@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -64,6 +65,10 @@ class Watch(threading.Thread):
     def __init__(self, up: Up) -> None:
         super().__init__(daemon=True)
         self._up = up
+        # Its owner's only; in the middle of an update the outputs can't be asked for it.
+        self._config = tempfile.NamedTemporaryFile("w")  # noqa: SIM115 (until the thread goes)
+        self._config.write(up.stack.outputs(secrets=True)["kubeconfig"])
+        self._config.flush()
         self._done = threading.Event()
         self.away = 0.0
         self.cordoned: set[frozenset[str]] = set()
@@ -75,6 +80,7 @@ class Watch(threading.Thread):
                 *("get", "nodes", "--request-timeout=5s", "--output"),
                 "jsonpath={range .items[?(@.spec.unschedulable)]}{.metadata.name} {end}|",
                 check=False,
+                config=Path(self._config.name),
             )
             if printed.endswith("|"):
                 now = time.monotonic()

@@ -9,6 +9,7 @@ local cloud saw (tests/seen.py). tests/unit/test_changes.py holds that the table
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -150,7 +151,7 @@ def effect(kind: Kind) -> Effect:
         updated, made = _differences(before, after)
         if anew := {key for key in before.options if key[1] in made} & after.options.keys():
             # What is made anew has another id, and so others are as well.
-            recorder = Plan(placed=kind.placed, anew=anew)
+            recorder = Plan(anew=anew)
             after = plan(_merged(kind.after), recorder=recorder)
             updated, made = _differences(before, after)
         _ask_hooks(before, after, updated)
@@ -188,7 +189,7 @@ def _ask_aws(before: Plan, after: Plan, kind: Kind) -> None:
             name: old.inputs[name] for name in after.options[key].ignore_changes & old.inputs.keys()
         }
         for old in before.made
-        if (key := (old.type, old.name)) in after.options
+        if old.type.startswith("aws:") and (key := (old.type, old.name)) in after.options
     }
     if any(
         after.outputs[key].get(name) != value
@@ -292,10 +293,17 @@ def _restarts(script: str) -> list[str]:
 
 def _templates(release: Mapping[str, Any]) -> dict[str, Any]:
     """The pod templates of a helm release's workloads, by their names."""
-    command = ["helm", "template", release["name"], release["chart"], "--values", "-"]
+    return _rendered(
+        *(release[name] for name in ("name", "chart", "namespace")),
+        json.dumps(release["values"], sort_keys=True),
+    )
+
+
+@functools.cache
+def _rendered(name: str, chart: str, namespace: str, values: str) -> dict[str, Any]:
     done = subprocess.run(
-        [*command, "--namespace", release["namespace"]],
-        input=json.dumps(release["values"]),
+        ["helm", "template", name, chart, "--values", "-", "--namespace", namespace],
+        input=values,
         env=environment(),
         capture_output=True,
         text=True,
