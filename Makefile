@@ -29,7 +29,7 @@ console = $(python) -m console
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help tools up destroy preview stop start backup restore status ui opex opex-forward outputs settings usage submit image jars lint test e2e e2e-long bench vm
+.PHONY: help tools up destroy preview rehearse stop start backup restore status ui opex opex-forward outputs settings usage submit image jars lint test e2e e2e-long bench vm
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ up: tools ## from nothing to a word count (STACK=local INPUT=a file or a folder;
 
 preview: tools ## what an update would change
 	@$(console) preview --stack="$$STACK"
+
+rehearse: tools ## plays the change of a stack's settings on the local cloud first, with its report
+	@$(console) rehearse --stack="$$STACK"
 
 destroy: tools ## takes the stack away, and with it its machines
 	@$(console) destroy --stack="$$STACK"
@@ -93,16 +96,20 @@ usage: tools ## what the last application on Spark used, with a picture (RUN=ano
 lint: tools ## ruff, types, shellcheck, actionlint, helm lint
 	@./toolchain/lint.sh
 
-# Files of tests go to the processes in this order, so that none works alone at the end.
-longest-first := tests/charts tests/jobs tests/engine tests/unit
+# A file of tests goes to one process, the longest first (tests/conftest.py); one process more than
+# there are cores, since some only wait.
+parallel = --dist=loadfile --no-loadscope-reorder --numprocesses=$$(($$(nproc) + 1)) --maxprocesses=5
 test: tools lint ## all tests that need no cloud
-	@$(python) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=10 $(longest-first)
+	@$(python) -m tests.jvm
+	@$(python) -m pytest $(parallel) --durations=10 tests/charts tests/jobs tests/engine tests/unit
 
-long := tests/e2e/test_80_upgrade.py tests/e2e/test_85_certificates.py
+# The first makes clusters of its own, so it comes before the stack that the others share.
+long := $(addprefix tests/e2e/test_,82_releases.py 80_upgrade.py 83_spark_versions.py 85_certificates.py \
+	88_changes.py 92_rehearse.py)
 e2e: tools ## the whole chain on the local cloud, and nothing left of it (root)
 	@$(python) -m pytest --durations=10 tests/cloud tests/e2e $(long:%=--ignore=%)
 
-e2e-long: tools ## an upgrade, for which the next Kubernetes is built, and certificates that end (root)
+e2e-long: tools ## other releases of Kubernetes and Spark, which are built first; certificates that end (root)
 	@$(python) -m pytest $(long)
 
 bench: tools ## the word count beside other engines; writes docs/performance.md

@@ -19,6 +19,7 @@ from toolchain.errors import ToolchainError
 VERBS = {
     "up": "from nothing to the top words",
     "preview": "what an update would change",
+    "rehearse": "the change of a stack's settings, played on the local cloud first",
     "destroy": "takes the stack away, and with the local one its cloud",
     "stop": "stops the stack's nodes, and says what an hour costs then",
     "start": "starts them again, until the cluster and Spark are well",

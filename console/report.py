@@ -18,16 +18,21 @@ def fitted(text: str, width: int) -> str:
     return text if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
 
 
+def counted(result: dict[str, Any]) -> str:
+    """The stack's output `wordCount` in a line."""
+    return (
+        f"{result['words']:,} words, {result['distinct']:,} different,"
+        f" in {shown(result['input'])} (Spark {result['sparkVersion']}, {result['seconds']:.1f} s)"
+    )
+
+
 def top_words(result: dict[str, Any], width: int | None = None) -> str:
     """The stack's output `wordCount` as a heading and a table with bars, and what else to know.
 
     width: of words and of bars; by default what the terminal has room for.
     """
     top = [(str(row["word"]), int(row["count"])) for row in result["top"]]
-    heading = (
-        f"{result['words']:,} words, {result['distinct']:,} different,"
-        f" in {shown(result['input'])} (Spark {result['sparkVersion']}, {result['seconds']:.1f} s)"
-    )
+    heading = counted(result)
     if not top:
         return "\n".join([heading, *_notes(result)])
     most = max(count for _, count in top)

@@ -7,24 +7,25 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from console import states
 from spark_jobs import texts
 from toolchain import paths, terminal
 from toolchain.env import environment
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCAL = "local"
+LOCAL, PROJECT = "local", "tinderbox"
 # The engine's own limit suits work; here nearly all operations wait for a machine.
 _PARALLEL = "32"
 _WORD = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 _NAME = re.compile(rf"(?:{_WORD}/){{0,2}}{_WORD}")
-_WORD_COUNT = "tinderbox:wordCount"
+_WORD_COUNT = f"{PROJECT}:wordCount"
 
 
 class ConsoleError(Exception):
@@ -88,6 +89,21 @@ def read_settings(file: Path) -> dict[str, Any]:
     return {**found, "config": {key: {} if value is None else value for key, value in config}}
 
 
+def groups(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a stack's configuration what is this project's: {group: {key: value}}."""
+    prefix = f"{PROJECT}:"
+    return {
+        key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)
+    }
+
+
+def project_groups() -> dict[str, Any]:
+    """The same of what Pulumi.yaml sets for all stacks; its own keys have no prefix."""
+    config = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    values = {key: entry.get("value", entry.get("default")) for key, entry in config.items()}
+    return {key: value for key, value in values.items() if value}
+
+
 def _word_count(file: Path, settings: dict[str, Any]) -> dict[str, Any]:
     found = settings["config"].get(_WORD_COUNT) or {}
     if not isinstance(found, dict):
@@ -97,15 +113,17 @@ def _word_count(file: Path, settings: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass
 class Stack:
-    """A stack by its name. The local one keeps state and configuration in the local cloud's folder.
+    """A stack by its name. A local one keeps state and configuration in the local cloud's folder.
 
     So the checkout stays as it is in git, and state never outlives the machines that it is about.
     name: as Pulumi takes it, NAME, ORGANIZATION/NAME or ORGANIZATION/PROJECT/NAME. env: the whole
-    environment of each call. Raises ConsoleError for a name that is none.
+    environment of each call. of_cloud: it is on the local cloud, as `local` always is. Raises
+    ConsoleError for a name that is none.
     """
 
     name: str
     env: dict[str, str] = field(default_factory=dict)
+    of_cloud: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -130,8 +148,8 @@ class Stack:
 
     @property
     def is_local(self) -> bool:
-        """True for the stack on the local cloud."""
-        return self.name == LOCAL
+        """True for a stack on the local cloud."""
+        return self.of_cloud or self.name == LOCAL
 
     @property
     def config_file(self) -> Path:
@@ -165,6 +183,10 @@ class Stack:
             raise ConsoleError(f"there is no {self.shipped_file.name}; see Pulumi.dev.yaml")
         return read_settings(self.shipped_file)
 
+    def settings(self) -> dict[str, Any]:
+        """What is set in the checkout: {group: {key: value}}."""
+        return {**project_groups(), **groups(self.check()["config"])}
+
     @property
     def encoding(self) -> str | None:
         """The setting `wordCount.encoding`, as it stands in the checkout."""
@@ -184,13 +206,20 @@ class Stack:
             if text is not None:
                 self.pulumi("config", "set", "--path", f"{_WORD_COUNT}.input", text, own=True)
             return
-        kept = read_settings(self.config_file) if self.config_file.exists() else {"config": {}}
-        fresh["encryptionsalt"] = kept.get("encryptionsalt") or self._init_local()
         counted = _word_count(self.shipped_file, fresh)
-        text = text or _word_count(self.config_file, kept).get("input")
+        text = text or _word_count(self.config_file, self._kept()).get("input")
         if text is not None:
             fresh["config"][_WORD_COUNT] = {**counted, "input": text}
-        paths.replace(self.config_file, yaml.safe_dump(fresh, sort_keys=False))
+        self.configure(fresh)
+
+    def configure(self, settings: Mapping[str, Any]) -> None:
+        """Makes a local stack if need be, with settings as `read_settings` has them."""
+        salt = self._kept().get("encryptionsalt") or self._init_local()
+        written = yaml.safe_dump({**settings, "encryptionsalt": salt}, sort_keys=False)
+        paths.replace(self.config_file, written)
+
+    def _kept(self) -> dict[str, Any]:
+        return read_settings(self.config_file) if self.config_file.exists() else {"config": {}}
 
     def _init_local(self) -> str:
         """Makes the stack in a passing folder: `stack init` writes a file beside Pulumi.yaml."""
@@ -213,33 +242,67 @@ class Stack:
 
             cloud.refuse_foreign()
 
-    def up(self, events: Path) -> None:
+    def up(self, events: Path, *arguments: str) -> None:
         """Creates or updates everything; asks first where it costs money."""
-        agreed = ["--yes", "--skip-preview"] if self.is_local else []
-        self.pulumi("up", *agreed, "--parallel", _PARALLEL, "--event-log", str(events), own=True)
+        log = ("--event-log", str(events))
+        self.change("up", *self._agreed, "--parallel", _PARALLEL, *log, *arguments)
 
     def refresh(self) -> None:
         """Brings the state up to date with what there is; asks first as `up` does.
 
         What is in a cluster that does not answer stays in it: its control plane may come back.
         """
-        agreed = ["--yes", "--skip-preview"] if self.is_local else []
         # States of before say nothing of it to the plugin (components/cluster/cluster.py).
         env = {"PULUMI_K8S_SKIP_UPDATE_UNREACHABLE": "true"}
-        self.pulumi("refresh", *agreed, "--parallel", _PARALLEL, own=True, more=env)
+        self.change("refresh", *self._agreed, "--parallel", _PARALLEL, more=env)
 
     def preview(self, *arguments: str) -> None:
         """Shows what an update would change."""
-        self.pulumi("preview", *arguments, own=True)
+        self.change("preview", *arguments)
 
     def destroy(self) -> None:
         """Takes everything away; asks first where it is not the local cloud."""
-        agreed = ["--yes", "--skip-preview"] if self.is_local else []
-        self.pulumi("destroy", *agreed, "--parallel", _PARALLEL, own=True)
+        self.change("destroy", *self._agreed, "--parallel", _PARALLEL)
+        self._adopted.unlink(missing_ok=True)
+
+    def change(self, verb: str, *arguments: str, more: Mapping[str, str] | None = None) -> None:
+        """The one way to all that compares the state with what there is or ought to be."""
+        self._adopt()
+        self.pulumi(verb, *arguments, own=True, more=more)
+
+    @property
+    def _agreed(self) -> Sequence[str]:
+        return ("--yes", "--skip-preview") if self.is_local else ()
+
+    @property
+    def _adopted(self) -> Path:
+        """Is there where the state needs no look; of the local stack it goes as the state does."""
+        folder = self._folder if self.is_local else self.folder
+        return folder / f"{self.name.replace('/', '.')}.adopted"
+
+    def _adopt(self) -> None:
+        """Completes a state of the stand-in's (console/states.py), once. It stays encrypted."""
+        if self._adopted.exists():
+            return
+        state = self.state()
+        if found := states.adopt(state):
+            what = f"{found} Kubernetes objects of an earlier plugin's"
+            print(f"state: {what} are written anew", flush=True)
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder) / "state.json"
+                file.write_text(json.dumps(state), "utf-8")
+                self.pulumi("stack", "import", "-s", self.name, "--file", str(file), capture=True)
+        self._adopted.parent.mkdir(parents=True, exist_ok=True)
+        self._adopted.touch()
 
     def state(self) -> dict[str, Any]:
         """The state as Pulumi exports it; what is secret in it stays encrypted."""
         return json.loads(self.pulumi("stack", "export", "-s", self.name, capture=True))
+
+    def history(self) -> list[dict[str, Any]]:
+        """The latest hundred updates, the newest first; a group with a secret has no value."""
+        latest = ("--json", "--page", "1", "--page-size", "100", "-s", self.name)
+        return json.loads(self.pulumi("stack", "history", *latest, capture=True))
 
     def nodes(self) -> list[dict[str, Any]]:
         """The records of the output `nodes`, the control plane first; none where there are none."""

@@ -6,30 +6,19 @@ objects anew.
 
 from __future__ import annotations
 
-import json
-import tempfile
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
-
-from console.stack import Stack
 
 _INPUTS, _FIRST_VERSION = "__inputs", "__initialApiVersion"
 _NO_OBJECTS = ("kubernetes:helm.sh/",)
 
 
-def adopt(stack: Stack) -> None:
-    """Brings the stack's state up to date, if it is of the stand-in's. It stays encrypted."""
-    state = stack.state()
+def adopt(state: dict[str, Any]) -> int:
+    """Brings a state up to date, if it is of the stand-in's; how many objects lacked something."""
     resources = state["deployment"].get("resources") or []
-    if not (found := complete(resources)):
-        return
-    take_plugin(resources, version("pulumi-kubernetes"))
-    print(f"state: {found} Kubernetes objects of an earlier plugin's are written anew", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "state.json"
-        file.write_text(json.dumps(state), "utf-8")
-        stack.pulumi("stack", "import", "-s", stack.name, "--file", str(file), capture=True)
+    if found := complete(resources):
+        take_plugin(resources, version("pulumi-kubernetes"))
+    return found
 
 
 def take_plugin(resources: list[dict[str, Any]], of: str) -> None:

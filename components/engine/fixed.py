@@ -22,11 +22,10 @@ def fixed(
     name: of the hook, once in a program. grows: those that may become more, but not less.
     """
 
-    def refuse(update: pulumi.ResourceHookArgs) -> None:
+    async def refuse(update: pulumi.ResourceHookArgs) -> None:
+        old, new = [await _known(inputs or {}) for inputs in (update.old_inputs, update.new_inputs)]
         for key, find in settings.items():
-            was, wanted = (
-                _plain(find(inputs or {})) for inputs in (update.old_inputs, update.new_inputs)
-            )
+            was, wanted = _plain(find(old)), _plain(find(new))
             if None in (was, wanted) or was == wanted:
                 continue
             says = f"{key} is {was} in this cluster, and {wanted} is asked for"
@@ -38,6 +37,14 @@ def fixed(
 
     hook = pulumi.ResourceHook(name, refuse, pulumi.ResourceHookOptions(on_dry_run=True))
     return pulumi.ResourceOptions(hooks=pulumi.ResourceHookBinding(before_update=[hook]))
+
+
+async def _known(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """With the values of those that are secret; None where one is not known yet."""
+    return {
+        name: await value.future() if isinstance(value, pulumi.Output) else value
+        for name, value in inputs.items()
+    }
 
 
 def _plain(value: object) -> object:

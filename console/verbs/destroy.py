@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from console import nodes, states
+from console import nodes
 from console.stack import Stack
 from console.verb import Verb
 
@@ -23,7 +23,6 @@ def run(options: argparse.Namespace) -> None:
 
     try:
         if status()["running"] and stack.exists() and stack.config_file.exists():
-            states.adopt(stack)
             stack.destroy()
     finally:
         cloud.down(lambda line: print(f"local cloud: {line}", flush=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from console import nodes, states
+from console import nodes
 from console.stack import Stack
 from console.verb import Verb
 
@@ -14,7 +14,6 @@ def run(options: argparse.Namespace) -> None:
     stack = Stack(options.stack)
     stack.prepare()
     nodes.require_started(stack)
-    states.adopt(stack)
     stack.preview("--diff")
 
 

@@ -69,13 +69,13 @@ def _hear_of_addresses(stack: Stack, mine: Sequence[nodes.Instance], *, complete
     """Pulumi's state has the new addresses; so have outputs and inventory.json, if all are back."""
     quiet = ("--yes", "--skip-preview", "--suppress-outputs")
     instances = [f"--target={one.urn}" for one in mine]
-    stack.pulumi("refresh", *quiet, *instances, own=True)
+    stack.change("refresh", *quiet, *instances)
     if complete:
         # What else has changed in checkout and settings is for `make up`.
         inventory = next(
             made["urn"] for made in nodes.resources(stack) if made["urn"].endswith("-inventory")
         )
-        stack.pulumi("up", *quiet, f"--target={inventory}", own=True)
+        stack.change("up", *quiet, f"--target={inventory}")
 
 
 def _make_anew(stack: Stack) -> None:

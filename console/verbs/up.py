@@ -6,7 +6,7 @@ import argparse
 import json
 import time
 
-from console import nodes, report, states, timings
+from console import nodes, report, timings
 from console.cluster import require_answer
 from console.stack import ROOT, Stack, find_input
 from console.verb import Verb
@@ -53,7 +53,6 @@ def up(stack: Stack, input_: str | None, *, refresh: bool = False) -> None:
     events = stack.folder / "events.jsonl"
     events.unlink(missing_ok=True)
     nodes.require_started(stack)
-    states.adopt(stack)
     before = _control_plane(stack) if refresh else None
     if before:
         stack.refresh()

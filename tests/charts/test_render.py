@@ -121,6 +121,14 @@ def test_secret_goes_in_by_environment(objects: Objects, workload: str, render: 
     assert not any(name.startswith("Secret/") for name in given)
 
 
+@BOTH
+def test_daemons_start_with_little_work(objects: Objects, workload: str) -> None:
+    """Not what they start: executors have options of their own."""
+    env = {e["name"]: e.get("value") for e in container(objects, workload)["env"]}
+    assert env["SPARK_DAEMON_JAVA_OPTS"] == "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+    assert "JAVA_TOOL_OPTIONS" not in env and "JDK_JAVA_OPTIONS" not in env
+
+
 @ALL
 def test_claim(render: Render, objects: Objects, workload: str) -> None:
     mounts = {m["name"]: m["mountPath"] for m in container(objects, workload)["volumeMounts"]}

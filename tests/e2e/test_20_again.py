@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from tests.e2e.conftest import Up, write_text
+from tests.seen import seen
 
 
 def test_preview_after_up_shows_no_change(up: Up):
@@ -43,7 +44,8 @@ def test_another_text_reruns_just_the_count(up: Up, tmp_path: Path):
     up.stack.prepare(str(other))
     changed = up.changes()
     assert changed and all(name.startswith("wordcount") for name in changed)
-    printed = up.make("up", f"INPUT={other}")
+    with seen("another text"):
+        printed = up.make("up", f"INPUT={other}")
     result = up.assert_counted(other, *files)
     assert result["replacedBytes"] == 1
     assert "1 bytes are not in the text's encoding" in printed

@@ -14,6 +14,7 @@ import pytest
 from console.stack import ROOT, Stack
 from localcloud.api.client import ec2_client
 from tests.e2e.conftest import Up
+from tests.seen import seen
 
 
 def _set_count(stack: Stack, count: int) -> None:
@@ -79,7 +80,8 @@ def test_a_node_more_and_a_node_less(up: Up, count_is_kept: None, tmp_path: Path
     assert len(_ready(up)) == len(before) + 1
 
     _set_count(up.stack, len(before))
-    printed = up.stack.pulumi("up", "--yes", "--skip-preview", own=True, capture=True)
+    with seen("a node fewer"):
+        printed = up.stack.pulumi("up", "--yes", "--skip-preview", own=True, capture=True)
     assert "cordoned" in printed  # it is drained before it goes
     assert _nodes(up) == before
     assert len(up.get("nodes")["items"]) == len(before)

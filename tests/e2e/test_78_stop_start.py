@@ -16,6 +16,7 @@ from localcloud.host import cgroups
 from localcloud.host.shell import wait_until
 from tests.e2e.conftest import Up
 from tests.e2e.test_70_nodes import _ready
+from tests.seen import seen
 
 SAID = "nodes of stack local are stopped; `make start STACK=local` starts them"
 
@@ -50,7 +51,8 @@ def test_a_stack_is_stopped_and_started(up: Up):
     worker = nodes[1]
     assert up.ssh(worker, "echo stays | sudo tee /etc/kept /srv/shared/kept").returncode == 0
 
-    printed = up.make("stop")
+    with seen("make stop"):
+        printed = up.make("stop")
     assert _states(nodes) == ["stopped"] * len(nodes)
     for node in nodes:
         assert f"{node['name']} is stopped" in printed
@@ -60,7 +62,8 @@ def test_a_stack_is_stopped_and_started(up: Up):
         assert f"{len(nodes)} of {len(nodes)} {SAID}" in up.make(verb, fails=fails)
     assert _states(nodes) == ["stopped"] * len(nodes)
 
-    printed = up.make("start")
+    with seen("make start"):
+        printed = up.make("start")
     took = re.search(r"^Stack local is started: (\d+) s\.$", printed, re.M)
     assert took, printed
     after = up.outputs()["nodes"]

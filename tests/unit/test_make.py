@@ -92,6 +92,7 @@ def test_a_name_arrives_as_it_was_written(make: Made, name: str) -> None:
         ("backup STACK", "-m console backup --stack=X"),
         ("restore SNAPSHOT", "-m console restore --stack=local --snapshot=X"),
         ("restore YES", "-m console restore --stack=local --snapshot= --yes"),
+        ("rehearse STACK", "-m console rehearse --stack=X"),
         ("destroy STACK", "-m console destroy --stack=X"),
         ("stop STACK", "-m console stop --stack=X"),
         ("start STACK", "-m console start --stack=X"),

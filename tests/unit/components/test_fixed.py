@@ -9,6 +9,7 @@ import pytest
 
 from components.cluster.steps import shell_input, value_of
 from components.engine import fixed
+from tests.unit.plan import ask
 
 
 @pytest.fixture(params=[()])
@@ -29,9 +30,7 @@ def update(monkeypatch, request):
     assert opts.on_dry_run  # in a preview, too
     assert options.hooks is not None
     assert options.hooks.before_update == [refuse]
-    return lambda old, new: refuse(
-        pulumi.ResourceHookArgs("urn", "id", "name", "type", new_inputs=new, old_inputs=old)
-    )
+    return lambda old, new, *secrets: ask(refuse, old, new, secrets)
 
 
 @pytest.mark.parametrize(
@@ -48,9 +47,10 @@ def test_what_stays_the_same_may_be_updated(update, old, new):
     update(old, new)
 
 
-def test_another_value_is_refused_with_the_way_out(update):
+@pytest.mark.parametrize("secrets", [(), ("size",)])
+def test_another_value_is_refused_with_the_way_out(update, secrets):
     with pytest.raises(ValueError) as caught:
-        update({"size": 20.0}, {"size": 30.0})
+        update({"size": 20.0}, {"size": 30.0}, *secrets)
     assert str(caught.value) == (
         "x.size is 20 in this cluster, and 30 is asked for:"
         " set it back, or make destroy and make up anew"

@@ -153,7 +153,6 @@ class Updates:
         monkeypatch.setattr(Stack, "prepare", lambda *_: None)
         monkeypatch.setattr(Stack, "encoding", None)
         monkeypatch.setattr(Stack, "outputs", self.outputs)
-        monkeypatch.setattr(up_verb.states, "adopt", lambda _: None)
         monkeypatch.setattr(up_verb, "require_answer", lambda _: None)
         monkeypatch.setattr(up_verb.report, "top_words", lambda _: "words")
         monkeypatch.setattr(up_verb.report, "used", lambda _: "usage")

@@ -24,9 +24,13 @@ with open(here + "/calls", "a") as file:
 if "ls" in sys.argv:
     print(open(here + "/stacks").read())
 elif "init" in sys.argv:
-    open("Pulumi.local.yaml", "w").write("encryptionsalt: salt\\n")
+    open("Pulumi." + sys.argv[-1] + ".yaml", "w").write("encryptionsalt: salt\\n")
 elif "output" in sys.argv:
     print("{{}}")
+elif "history" in sys.argv:
+    print("[1]")
+elif "export" in sys.argv:
+    print('{{"deployment": {{}}}}')
 """
 
 
@@ -278,7 +282,21 @@ def test_a_refresh_leaves_what_a_cluster_that_is_away_can_not_tell_of(place):
     stack = Stack("dev")
     stack.refresh()
     stack.preview()
-    (refresh, with_it), (_, without_it) = place.calls()
-    assert refresh[1] == "refresh"
+    _, (refresh, with_it), (preview, without_it) = place.calls()
+    assert (refresh[1], preview[1]) == ("refresh", "preview")
     assert with_it["PULUMI_K8S_SKIP_UPDATE_UNREACHABLE"] == "true"
     assert "PULUMI_K8S_SKIP_UPDATE_UNREACHABLE" not in without_it
+
+
+def test_another_stack_can_be_on_the_local_cloud(place: Place) -> None:
+    """Its configuration is given, and nothing of the user's backend and accounts is asked."""
+    made = Stack("other", of_cloud=True)
+    made.configure({"config": {"tinderbox:aws": {"region": "x"}}})
+    made.configure({"config": {"tinderbox:aws": {"region": "y"}}})
+    kept = {"config": {"tinderbox:aws": {"region": "y"}}, "encryptionsalt": "salt"}
+    assert yaml.safe_load((place.cloud / "Pulumi.other.yaml").read_text()) == kept
+    assert made.history() == [1]
+    assert [call[0][1:3] for call in place.calls()] == [
+        *(["stack", "ls"], ["stack", "init"], ["stack", "history"])
+    ]
+    assert place.calls()[-1][1]["PULUMI_BACKEND_URL"] == f"file://{place.cloud}"

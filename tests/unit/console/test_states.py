@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
+from console import stack as module
 from console import states
 from console.stack import Stack
 
@@ -44,20 +47,28 @@ def test_the_provider_is_of_the_plugin_that_is_there():
     assert "version" not in provider["inputs"]
 
 
-def test_a_state_is_written_only_where_something_was_missing(monkeypatch, capsys):
+@pytest.mark.parametrize("verb", ["up", "refresh", "preview", "destroy"])
+def test_each_verb_completes_the_state_first_and_once(verb, monkeypatch, tmp_path, capsys):
     calls = []
     pods = [resource("kubernetes:core/v1:Pod", outputs={})]
 
-    def pulumi(_: Stack, *arguments: str, capture: bool) -> str:
-        calls.append(arguments[1])
-        if arguments[1] == "import":
+    def pulumi(_: Stack, *arguments: str, **__: Any) -> str:
+        calls.append(arguments[1] if arguments[0] == "stack" else arguments[0])
+        if calls[-1] == "import":
             with open(arguments[-1]) as file:
                 pods[:] = json.load(file)["deployment"]["resources"]
         return json.dumps({"version": 3, "deployment": {"resources": pods}})
 
     monkeypatch.setattr(Stack, "pulumi", pulumi)
-    stack = Stack("local", env={})
-    states.adopt(stack)
-    states.adopt(stack)
-    assert calls == ["export", "import", "export"]
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    arguments = [tmp_path / "events"] if verb == "up" else []
+    getattr(Stack("acme/dev", env={}), verb)(*arguments)
+    assert calls == ["export", "import", verb]
+    assert "__inputs" in pods[0]["outputs"]
     assert "1 Kubernetes objects" in capsys.readouterr().out
+    # From then on it costs nothing; what is made after a destroy may be of another checkout's.
+    getattr(Stack("acme/dev", env={}), verb)(*arguments)
+    assert calls[3:] == (["export", verb] if verb == "destroy" else [verb])
+    Stack("other/dev", env={}).change("up", "--target=x")
+    assert calls[-2:] == ["export", "up"]
+    assert capsys.readouterr().out == ""

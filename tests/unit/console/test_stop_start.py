@@ -46,6 +46,7 @@ class Fake:
         self.states: list[dict[str, Any]] = []
         monkeypatch.setattr(Stack, "exists", lambda _: True)
         monkeypatch.setattr(Stack, "config_file", file)
+        monkeypatch.setattr(Stack, "folder", file.parent / "kept")
         monkeypatch.setattr(Stack, "pulumi", self._pulumi)
 
     def configure(self, aws: dict[str, Any]) -> None:

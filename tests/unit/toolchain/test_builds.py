@@ -154,6 +154,18 @@ def test_progress_counts_to_the_end(fake_go):
     assert [Path(line).name for line in done.stdout.splitlines()] == ["etcd", "ctr", "pause"]
 
 
+def test_the_stand_in_for_pause_ends_where_kubeadm_waits_for_its_end():
+    """kubeadm runs it with -v before an upgrade; a pod has it with nothing until its own end."""
+    pause = builds.binary("pause")
+    said = subprocess.run([pause, "-v"], capture_output=True, text=True, check=True, timeout=20)
+    assert said.stdout == f"pause (stand-in) {go_modules()['pause'].version}\n"
+    held = subprocess.Popen([pause])
+    with pytest.raises(subprocess.TimeoutExpired):
+        held.wait(0.2)
+    held.terminate()
+    assert held.wait(20) == 0
+
+
 def test_an_unknown_name_is_an_error_that_lists_the_known(fake_go):
     with pytest.raises(ToolchainError, match="no binary is called nonesuch; there are: kubeadm, "):
         builds.binary("nonesuch")
