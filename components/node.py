@@ -11,13 +11,17 @@ import pulumi_command as command
 
 @dataclass(frozen=True)
 class Machine:
-    """The kind of machine that every node is, and the zone that a new cluster goes to."""
+    """The kind of machine that every node is, and the zone that a new cluster goes to.
+
+    zones: all that offer the type.
+    """
 
     instance_type: str
     ami: str
     zone: str
     vcpus: int
     memory_mib: int
+    zones: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import secrets
 import time
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 from localcloud import checks, mirror, releases
@@ -98,17 +99,20 @@ def refuse_foreign() -> None:
 
 
 def amis(tree: Path) -> list[dict[str, object]]:
-    """moto's list of machine images: the one Debian, named as Debian's own are."""
+    """moto's list of machine images, named as Debian's own are: two releases of the one tree."""
     kinds = {"x86_64": ("x86_64", "amd64"), "aarch64": ("arm64", "arm64")}
     architecture, short = kinds[platform.machine()]
-    digest = hashlib.sha256(tree.parent.name.encode()).hexdigest()
+
+    def digest(text: str) -> str:
+        return hashlib.sha256(text.encode()).hexdigest()
+
     return [
         {
-            "ami_id": f"ami-{digest[:17]}",
-            "name": f"debian-13-{short}-20261101-2284",
+            "ami_id": f"ami-{digest(f'{tree.parent.name} {day}')[:17]}",
+            "name": f"debian-13-{short}-{day:%Y%m%d}-{build}",
             "description": "Debian 13, as a machine of the local cloud",
             "owner_id": DEBIAN_OWNER,
-            "creation_date": "2026-11-01T00:00:00.000Z",
+            "creation_date": f"{day}T00:00:00.000Z",
             "architecture": architecture,
             "public": True,
             "state": "available",
@@ -120,6 +124,7 @@ def amis(tree: Path) -> list[dict[str, object]]:
             "root_device_name": "/dev/xvda",
             "sriov": "simple",
         }
+        for day, build in ((date(2026, 10, 1), 2253), (date(2026, 11, 1), 2284))
     ]
 
 

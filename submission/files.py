@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from spark_jobs.texts import open_text
@@ -44,16 +45,25 @@ def _imports(file: Path) -> Iterator[str]:
     """The modules beside a Python file that it imports."""
     try:
         with open_text(str(file)) as stream:
-            nodes = list(ast.walk(ast.parse(stream.read())))
+            names = _imported_names(stream.read())
     except (OSError, SyntaxError, ValueError):
         return  # Whoever needs the file says what is wrong with it.
-    for node in nodes:
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module]
-        for name in (name.partition(".")[0] for name in names):
-            if file.with_name(f"{name}.py").is_file():
-                yield name
+    yield from (name for name in names if file.with_name(f"{name}.py").is_file())
+
+
+@cache
+def _imported_names(source: bytes) -> tuple[str, ...]:
+    """The modules that a program imports, by their first names; remembered, as it is asked often.
+
+    Raises SyntaxError or ValueError where it is no Python.
+    """
+    names: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.append(node.module)
+    return tuple(name.partition(".")[0] for name in names)
 
 
 def is_url(name: str) -> bool:

@@ -13,6 +13,8 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+from tests.processes import bound
+
 #: The one Debian image, in moto's form.
 IMAGE = {
     "ami_id": "ami-0deb13000000000",
@@ -44,7 +46,7 @@ def aws_api(images: list[dict[str, Any]], folder: Path) -> Generator[str]:
         port = free.getsockname()[1]
     with (folder / "moto.log").open("w") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+            bound([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]),
             env={**os.environ, "MOTO_AMIS_PATH": str(file)},
             stdout=log,
             stderr=log,

@@ -1,12 +1,12 @@
 """KubeNodes: the key pair and the EC2 instances, one record a node.
 
 The first node is the control plane and has an Elastic IP, so that its address outlives a stop; the
-others are workers, reached through it by private addresses, which stay as well. All run the same
-Debian 13 image.
+others are workers, reached through it by private addresses, which stay as well. All run Debian 13.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ import pulumi_aws as aws
 import pulumi_command as command
 
 from components.aws.network import NetworkStack
+from components.cluster.roll import Entrance, Roll
 from components.engine.fixed import fixed
 from components.node import Machine, Node
 from components.settings import NodesSettings, SettingsError
@@ -83,14 +84,38 @@ def find_machine(
     if zone is not None and zone not in zones:
         wanted = f"a zone that offers {settings.type}: {', '.join(sorted(zones))}"
         raise SettingsError("network.zone", zone, wanted)
-    image = aws.ec2.get_ami(
-        most_recent=True,
-        owners=[_DEBIAN_OWNER],
-        filters=[aws.ec2.GetAmiFilterArgs(name="name", values=[_DEBIAN_NAME])],
-        opts=ask,
-    )
+    image = _find_image(settings, ask)
     found = zone or min(zones)
-    return Machine(settings.type, image.id, found, info.default_vcpus, info.memory_size)
+    return Machine(
+        settings.type, image, found, info.default_vcpus, info.memory_size, tuple(sorted(zones))
+    )
+
+
+def _find_image(settings: NodesSettings, ask: pulumi.InvokeOptions) -> str:
+    """The image that is chosen, or else Debian's newest. Raises SettingsError for none of ours."""
+    chosen = settings.chosen_image
+    if chosen is None:
+        newest = aws.ec2.get_ami(
+            most_recent=True,
+            owners=[_DEBIAN_OWNER],
+            filters=[aws.ec2.GetAmiFilterArgs(name="name", values=[_DEBIAN_NAME])],
+            opts=ask,
+        )
+        return newest.id
+    try:
+        image = aws.ec2.get_ami(
+            filters=[aws.ec2.GetAmiFilterArgs(name="image-id", values=[chosen])], opts=ask
+        )
+    except Exception as error:
+        if "query returned no results" not in str(error):
+            raise
+        wanted = "newest, or an image that the region has and this account may use"
+        raise SettingsError("nodes.image", chosen, wanted) from None
+    if image.architecture != _ARCHITECTURE:
+        raise SettingsError(
+            "nodes.image", f"{chosen} ({image.architecture})", f"an image for {_ARCHITECTURE}"
+        )
+    return image.id
 
 
 class NodesOutputs(TypedDict):
@@ -128,14 +153,10 @@ class KubeNodes(pulumi.ComponentResource):
         self._name = name
         self._args = args
         self._child = pulumi.ResourceOptions(parent=self)
-        # AWS would stop all nodes at once for another type, and can't stop spot instances. A disk
-        # grows while it is used (scripts/disk.sh).
+        # A disk grows while it is used (scripts/disk.sh).
         self._as_made = fixed(
             f"{name}-nodes",
-            {
-                "nodes.type": lambda inputs: inputs.get("instanceType"),
-                "nodes.diskGiB": lambda inputs: inputs.get("rootBlockDevice", {}).get("volumeSize"),
-            },
+            {"nodes.diskGiB": lambda inputs: inputs.get("rootBlockDevice", {}).get("volumeSize")},
             grows=("nodes.diskGiB",),
         )
 
@@ -196,7 +217,19 @@ class KubeNodes(pulumi.ComponentResource):
         address = aws.ec2.Eip(
             f"{name}-address", domain="vpc", tags={"Name": name}, opts=self._child
         )
-        instance = self._create_instance(name, [self._args.network.control_plane_group_id])
+        self._roll = Roll(
+            self._name,
+            name,
+            Entrance(address.public_ip, LOGIN_USER, self._private_key),
+            self._args.machine.zones,
+        )
+        instance = self._create_instance(
+            name,
+            [self._args.network.control_plane_group_id],
+            pulumi.ResourceOptions(ignore_changes=["ami", "instanceMarketOptions"]),
+        )
+        if self._args.settings.image is not None:
+            instance.ami.apply(self._tell_of_image)
         association = aws.ec2.EipAssociation(
             f"{name}-address-of-instance",
             allocation_id=address.id,
@@ -210,7 +243,19 @@ class KubeNodes(pulumi.ComponentResource):
 
     def _create_worker(self, number: int) -> Node:
         name = f"{self._name}-worker-{number}"
-        instance = self._create_instance(name, spot=self._args.settings.spot)
+        settings = self._args.settings
+        instance = self._create_instance(
+            name,
+            spot=settings.spot,
+            opts=pulumi.ResourceOptions(
+                # A newer image comes when it is asked for.
+                ignore_changes=["ami"] if settings.image is None else [],
+                # To AWS's plugin an option that is no longer set is as it was.
+                replacement_trigger="spot" if settings.spot else "on demand",
+                # AWS can't stop a spot instance.
+                replace_on_changes=["instanceType"] if settings.spot else [],
+            ),
+        )
         connection = command.remote.ConnectionArgs(
             host=instance.private_ip,
             proxy=command.remote.ProxyConnectionArgs(
@@ -257,8 +302,20 @@ class KubeNodes(pulumi.ComponentResource):
             raise SettingsError("network.zone", self._args.zone, wanted)
         return zone
 
+    def _tell_of_image(self, has: str) -> None:
+        """Of the control plane, which is not made anew for another image: the cluster is on it."""
+        if has != self._args.machine.ami:
+            pulumi.log.info(
+                f"the control plane keeps its image {has}; workers get {self._args.machine.ami}"
+            )
+
     def _create_instance(
-        self, name: str, groups: Sequence[pulumi.Input[str]] = (), *, spot: bool = False
+        self,
+        name: str,
+        groups: Sequence[pulumi.Input[str]] = (),
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        spot: bool = False,
     ) -> aws.ec2.Instance:
         """groups: besides that of all nodes.
 
@@ -287,13 +344,14 @@ class KubeNodes(pulumi.ComponentResource):
                 delete_on_termination=True,
             ),
             tags={"Name": name},
-            opts=pulumi.ResourceOptions.merge(
-                self._as_made,
-                pulumi.ResourceOptions(
-                    parent=self,
-                    # These count at the first boot only: a newer image must not replace a node, nor
-                    # must another way to buy it.
-                    ignore_changes=["ami", "userData", "instanceMarketOptions"],
+            opts=functools.reduce(
+                pulumi.ResourceOptions.merge,
+                (
+                    # What counts at the first boot only must not replace a node.
+                    pulumi.ResourceOptions(parent=self, ignore_changes=["userData"]),
+                    self._as_made,
+                    self._roll.options,
+                    opts,
                 ),
             ),
         )

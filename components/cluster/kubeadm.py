@@ -38,6 +38,10 @@ STATIC_PODS_REQUEST = Amount(0.65, 100)
 COREDNS_REQUESTS, COREDNS_PODS = Amount(0.1, 70), 2
 
 
+# A worker that is replaced waits until those before it have left.
+_TO_LEAVE_MINUTES = 60
+
+
 class _Prepared(NamedTuple):
     """The steps after which a node is ready for kubeadm."""
 
@@ -247,7 +251,7 @@ class KubeadmBootstrap(pulumi.ComponentResource):
         return run_step(
             f"{worker.name}-member",
             control_plane,
-            ["cluster_lib.sh", "member.sh"],
+            ["cluster_lib.sh", "drain_lib.sh", "member.sh"],
             {
                 "WORKER": worker.host_name,
                 "INSTANCE": worker.instance_id,
@@ -255,6 +259,7 @@ class KubeadmBootstrap(pulumi.ComponentResource):
                 "NODE_LABELS": self._labels(worker),
             },
             undoes=True,
+            undo_minutes=_TO_LEAVE_MINUTES,
             triggers=[worker.instance_id],
             # With another control plane nobody leaves: its undoing would drain the worker there.
             opts=pulumi.ResourceOptions.merge(

@@ -73,6 +73,7 @@ def run_step(
     triggers: Sequence[pulumi.Input[object]] = (),
     secret_output: bool = False,
     quiet: bool = False,
+    undo_minutes: int = _LIMIT_MINUTES,
     opts: pulumi.ResourceOptions | None = None,
 ) -> command.remote.Command:
     """Runs `components/cluster/scripts/<script>` on the node, or several as one.
@@ -83,6 +84,7 @@ def run_step(
     triggers: run anew when one of these changes, besides the instance.
     secret_output: the step prints a secret; it is kept as one and never logged.
     quiet: nor is this; Pulumi's plugin hangs on logging a line of more than 64 KiB.
+    undo_minutes: how long taking it back may take.
     """
     text = "\n".join(
         read_script(part) for part in ([script] if isinstance(script, str) else script)
@@ -91,14 +93,16 @@ def run_step(
     limit = f"{_LIMIT_MINUTES}m"
     defaults = pulumi.ResourceOptions(
         additional_secret_outputs=["stdout"] if secret_output else None,
-        custom_timeouts=pulumi.CustomTimeouts(create=limit, update=limit, delete=limit),
+        custom_timeouts=pulumi.CustomTimeouts(
+            create=limit, update=limit, delete=f"{undo_minutes}m"
+        ),
     )
     return command.remote.Command(
         name,
         connection=node.connection,
         create="sudo bash -s",
         stdin=pulumi.Output.from_input(dict(values or {})).apply(
-            lambda known: shell_input(text, known)
+            lambda known: shell_input(text, known, 60 * undo_minutes)
         ),
         delete="sudo bash -s delete" if undoes else None,
         triggers=[node.instance_id, *triggers],

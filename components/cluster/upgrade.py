@@ -20,7 +20,7 @@ from components.node import Node
 from components.settings.cluster import ClusterSettings
 
 _SETTINGS = ("version", "containerd_version")
-_DRAIN = ("upgrade_worker_lib.sh", "upgrade-drain.sh")
+_DRAIN = ("drain_lib.sh", "upgrade_worker_lib.sh", "upgrade-drain.sh")
 _UPGRADE = ("release_lib.sh", "upgrade_lib.sh", "upgrade-worker.sh")
 _RETURN = ("upgrade_worker_lib.sh", "upgrade-return.sh")
 
@@ -138,7 +138,8 @@ class Upgrade:
                 f"{worker.name}-return",
                 node,
                 _RETURN,
-                known,
+                # It runs again for another type as well, and finishes what hooks did not (roll.py).
+                {**known, "INSTANCE_TYPE": worker.machine.instance_type},
                 triggers=[worker.instance_id],
                 opts=self._args.after([upgrade]),
             )

@@ -71,19 +71,36 @@ class NodesSettings(Group):
         str, text("an EC2 instance type such as t3.medium", r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
     ] = Field(
         "t3.medium",
-        description="x86_64, at least 2 vCPU and 2 GiB; this and the disk stay while nodes live",
+        description="x86_64, at least 2 vCPU and 2 GiB; another one goes through the nodes"
+        " one by one ([how](docs/upgrade.md#another-type))",
+    )
+    image: (
+        Annotated[
+            str,
+            text("newest, or an AMI such as ami-0123456789abcdef0", r"newest|ami-[0-9a-f]{8,17}"),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="of workers: Debian 13's newest, or this one; where they have another they are"
+        " made anew, one by one. Without it they keep theirs",
     )
     disk_gib: Annotated[int, whole(10, 16384, "GiB")] = Field(
         20, description="root disk of each node"
     )
     spot: Annotated[bool, SWITCH] = Field(
         False,
-        description="buy new workers as spot instances; after AWS took one back:"
-        " `pulumi up --refresh`",
+        description="buy workers as spot instances; those that are not are replaced one by one."
+        " After AWS took one back: `pulumi up --refresh`",
     )
     price: Annotated[float, number(0.0001, 1000, "USD an hour")] | None = Field(
         None, description="of one node, for the cost analytics"
     )
+
+    @property
+    def chosen_image(self) -> str | None:
+        """The AMI that is named; None where the newest is meant."""
+        return None if self.image == "newest" else self.image
 
 
 class MirrorSettings(Group):

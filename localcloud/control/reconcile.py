@@ -99,6 +99,8 @@ class Reconciler:
 
     def round(self) -> None:
         """Read what should be and what is, and start closing the difference."""
+        # First: a start fulfils those that came before it was known what the instance is now.
+        reboots = dict(self._feed.reboots)
         instances = wanted.read(self._client)
         for id, holder in address_conflicts(instances).items():
             self._complain(f"{id} gets no machine: {holder} of another VPC has its address")
@@ -108,12 +110,13 @@ class Reconciler:
         machines = machine.observe()
         with self._lock:
             busy = dict(self._busy)
-            actions = plan(instances, machines, self._feed.reboots, busy)
+            actions = plan(instances, machines, reboots, busy)
             self._busy.update({action.id: action.do for action in actions})
         by_id = {instance.id: instance for instance in instances}
         for action in actions:
             log(f"{action.id}: {action.do}, {action.why}")
-            self._pool.submit(self._act, action, by_id.get(action.id))
+            fulfils = reboots.get(action.id, 0)
+            self._pool.submit(self._act, action, by_id.get(action.id), fulfils)
         running = {one.id for one in machines if one.alive}
         quiet = running - set(busy) - {action.id for action in actions}
         self._apply_machine_rules([by_id[id] for id in quiet & set(by_id)])
@@ -137,11 +140,11 @@ class Reconciler:
                 network.apply_machine_rules(instance.id, text)
                 self._machine_rules[instance.id] = text
 
-    def _act(self, action: Action, instance: Instance | None) -> None:
+    def _act(self, action: Action, instance: Instance | None, reboots: int) -> None:
         """Do one action, in a thread of the pool, and wake the reconciler for the next round."""
         began = time.monotonic()
         try:
-            self._do(action, instance)
+            self._do(action, instance, reboots)
             log(f"{action.id}: {action.do} done, {time.monotonic() - began:.1f} s")
         except Exception:  # noqa: BLE001  told here; the next round plans it again
             log(f"{action.id}: {action.do} failed\n{traceback.format_exc()}")
@@ -151,14 +154,14 @@ class Reconciler:
                 del self._busy[action.id]
             self._wake.set()
 
-    def _do(self, action: Action, instance: Instance | None) -> None:
+    def _do(self, action: Action, instance: Instance | None, reboots: int) -> None:
         if action.do is Do.REMOVE:
             machine.remove(action.id)
             self._machine_rules.pop(action.id, None)
             return
         assert instance is not None  # all but a removal is planned from an instance
         text = rules.machine_rules(instance)
-        reboots, memory = self._feed.reboots.get(instance.id, 0), self._memory_of(instance.type)
+        memory = self._memory_of(instance.type)
         if action.do is Do.CREATE:
             machine.create(instance, self._rootfs, *self._particulars(instance))
             machine.start(instance, text, reboots, memory)

@@ -42,13 +42,14 @@ def get_ami(provider: AwsAccount, arguments: dict[str, Any]) -> dict[str, Any]:
     images = provider.api.ec2.describe_images(**request)["Images"]
     if not images:
         raise StandinError(
-            f"no image fits owners {arguments.get('owners') or 'any'} and "
-            f"filters {_shown(arguments)} in {provider.api.region}"
+            "Your query returned no results: no image fits owners"
+            f" {arguments.get('owners') or 'any'} and filters {_shown(arguments)}"
+            f" in {provider.api.region}"
         )
     if len(images) > 1 and not arguments.get("mostRecent"):
         raise StandinError(f"{len(images)} images fit; narrow the filters, or set mostRecent")
     image = max(images, key=lambda item: item.get("CreationDate", ""))
-    return {**arguments, "id": image["ImageId"]}
+    return {**arguments, "id": image["ImageId"], "architecture": image["Architecture"]}
 
 
 def _shown(arguments: dict[str, Any]) -> str:

@@ -191,11 +191,14 @@ class Instance(AwsResource):
         return None
 
     def change(self, call: Call) -> None:
-        """Other groups, a larger disk. The rest either makes it anew, or the program keeps it."""
+        """Another type, other groups, a larger disk. The rest makes it anew, or is kept."""
         old, new = call.old_inputs, call.inputs
-        for name in sorted(self.inputs - {"tags", "vpcSecurityGroupIds", "rootBlockDevice"}):
+        in_place = {"tags", "instanceType", "vpcSecurityGroupIds", "rootBlockDevice"}
+        for name in sorted(self.inputs - in_place):
             if old.get(name) != new.get(name):
                 raise StandinError(self.provider.refusal(f"another {name} of an instance"))
+        if old["instanceType"] != new["instanceType"]:
+            self._change_type(call, new["instanceType"])
         was, disk = call.state["rootBlockDevice"], new["rootBlockDevice"]
         if changed := {key: value for key, value in disk.items() if was.get(key) != value}:
             names = {"volumeSize": "Size"}
@@ -206,6 +209,14 @@ class Instance(AwsResource):
             self.provider.api.ec2.modify_instance_attribute(
                 InstanceId=call.id, Groups=new["vpcSecurityGroupIds"]
             )
+
+    def _change_type(self, call: Call, wanted: str) -> None:
+        """EC2 changes the type of a stopped instance only."""
+        ec2 = self.provider.api.ec2
+        ec2.stop_instances(InstanceIds=[call.id])
+        self._wait_for_state(call, call.id, "stopped", _STOPPED)
+        ec2.modify_instance_attribute(InstanceId=call.id, InstanceType={"Value": wanted})
+        ec2.start_instances(InstanceIds=[call.id])
 
     def remove(self, call: Call) -> None:
         self.provider.api.ec2.terminate_instances(InstanceIds=[call.id])

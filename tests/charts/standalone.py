@@ -18,6 +18,7 @@ from typing import Any
 import pyspark
 
 from tests.charts.conftest import Objects
+from tests.processes import bound
 
 CHECKOUT = Path(__file__).parents[2]
 #: What the chart mounts at /opt/tinderbox/usage.
@@ -90,7 +91,7 @@ class Standalone:
     def spawn(self, command: list[str], env: dict[str, str], log: str) -> subprocess.Popen[bytes]:
         with (self.folder / log).open("ab") as out:
             process = subprocess.Popen(
-                command, env=env, stdout=out, stderr=out, start_new_session=True
+                bound(command), env=env, stdout=out, stderr=out, start_new_session=True
             )
         self.running.append(process)
         return process

@@ -71,34 +71,37 @@ def test_metrics(spark: Standalone) -> None:
         assert "_Value{type=" in fetch(f"http://{address}:{port}{path}")
 
 
-def test_word_count_on_all_workers(spark: Standalone) -> None:
-    text = "the cat the dog\n" * 20_000
+LINES = ["the cat the dog"] + ["to be or not to be"] * 50_000
+
+
+@pytest.fixture(scope="module")
+def counted(spark: Standalone) -> Path:
+    """The result of a word count of eight files, measured as a driver's pod does it."""
     (spark.folder / "in").mkdir()
     for number in range(8):
-        (spark.folder / "in" / f"{number} ä日.txt").write_text(text)
+        (spark.folder / "in" / f"{number} ä日.txt").write_text("\n".join(LINES) + "\n")
     output = spark.folder / "runs" / "one"
-    driver = spark.submit(PROGRAM, str(spark.folder / "in"), str(output))
-    assert driver.wait(timeout=120) == 0, (spark.folder / "driver.log").read_text()
-    assert (output / "_SUCCESS").exists()
-    summary = json.loads((output / "summary.json").read_text())
-    counted = {row["word"]: row["count"] for row in summary["top"]}
-    assert counted == {word: 8 * n for word, n in Counter(text.split()).items()}
+    driver = spark.submit(
+        *("--conf", "spark.sql.files.maxPartitionBytes=1000000"),
+        *(PROGRAM, str(spark.folder / "in"), str(output)),
+        measured=["--beside", str(output), str(spark.folder / "spark"), "pod-1"],
+    )
+    assert driver.wait(timeout=240) == 0, (spark.folder / "driver.log").read_text()
+    return output
+
+
+def test_word_count_on_all_workers(spark: Standalone, counted: Path) -> None:
+    assert (counted / "_SUCCESS").exists()
+    summary = json.loads((counted / "summary.json").read_text())
+    found = {row["word"]: row["count"] for row in summary["top"]}
+    assert found == {word: 8 * n for word, n in Counter(" ".join(LINES).split()).items()}
     for address in WORKERS:
         assert list(spark.folder.glob(f"work-{address}/app-*/*/stderr")), "no executor here"
 
 
-def test_usage_of_driver_and_executors(spark: Standalone) -> None:
+def test_usage_of_driver_and_executors(spark: Standalone, counted: Path) -> None:
     """By the chart's own sampler in the workers, and measured.py around the driver."""
-    (spark.folder / "used.txt").write_text("to be or not to be\n" * 400_000)
-    output = spark.folder / "runs" / "used"
-    shared = str(spark.folder / "spark")
-    driver = spark.submit(
-        *("--conf", "spark.sql.files.maxPartitionBytes=1000000"),
-        *(PROGRAM, str(spark.folder / "used.txt"), str(output)),
-        measured=["--beside", str(output), shared, "pod-1"],
-    )
-    assert driver.wait(timeout=240) == 0, (spark.folder / "driver.log").read_text()
-    usage = json.loads((output / "usage.json").read_text())
+    usage = json.loads((counted / "usage.json").read_text())
     app = usage["application"]
     kept = spark.folder / "spark" / "usage" / app
     assert usage == json.loads((kept / "usage.json").read_text())
@@ -107,7 +110,8 @@ def test_usage_of_driver_and_executors(spark: Standalone) -> None:
     assert list(spark.folder.glob(f"spark/events/eventlog_v2_{app}/events_1_{app}.zstd"))
 
     assert {executor["host"] for executor in usage["executors"]} == set(WORKERS)
-    assert usage["bytesRead"] >= (spark.folder / "used.txt").stat().st_size
+    text = sum(file.stat().st_size for file in (spark.folder / "in").iterdir())
+    assert usage["bytesRead"] >= text
     assert usage["shuffleBytesWritten"] > 0
     assert (usage["run"], usage["failedTasks"]) == ("pod-1", 0)
     reserved = usage["seconds"] + sum(e["cores"] * e["seconds"] for e in usage["executors"])
@@ -132,10 +136,10 @@ def test_usage_of_driver_and_executors(spark: Standalone) -> None:
     workers = [spark.processes[address].pid for address in WORKERS]
     wait_for("the executors' end", lambda: not any(map(executors, workers)))
     stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in workers]
-    counted = sum(int(field) for stat in stats for field in stat[13:15]) / os.sysconf("SC_CLK_TCK")
+    used = sum(int(field) for stat in stats for field in stat[13:15]) / os.sysconf("SC_CLK_TCK")
     samples = list(spark.folder.glob("spark/usage/*/executor-*.jsonl"))
     last = [json.loads(file.read_text().splitlines()[-1])["cpu"] for file in samples]
-    assert -0.5 <= counted - sum(last) <= 2 + 2 * len(last)
+    assert -0.5 <= used - sum(last) <= 2 + 2 * len(last)
 
 
 def test_unreadable_for_executors_names_the_file(spark: Standalone) -> None:
@@ -172,25 +176,19 @@ def test_a_driver_with_another_secret_gets_nothing(spark: Standalone) -> None:
 
 
 def test_a_worker_that_goes_lets_its_tasks_finish(spark: Standalone) -> None:
-    """The chart's preStop hook in the middle of a count, then the end of the worker."""
+    """The chart's preStop hook in the middle of an application, then the end of the worker."""
     leaving = spark.processes[WORKERS[0]]
     folder = spark.folder / f"work-{WORKERS[0]}"
     earlier = set(folder.glob("app-*"))
-    lines, letters = 240, 8000
-    # For each letter the pattern looks at the whole rest of the line.
-    (spark.folder / "slow.txt").write_text(("a" * letters + "\n") * lines)
-    output = spark.folder / "runs" / "slow"
-    driver = spark.submit(
-        *("--conf", "spark.sql.files.maxPartitionBytes=100000"),
-        *("--conf", "spark.sql.files.openCostInBytes=1"),
-        *(PROGRAM, str(spark.folder / "slow.txt"), str(output), "--pattern", "a(?=.*)"),
-    )
+    log = spark.folder / "driver.log"
+    log.write_text("")
+    driver = spark.submit(str(CHECKOUT / "tests" / "apps" / "slow.py"), "20", "1.5")
 
-    def counts_here() -> bool:
+    def works_here() -> bool:
         logs = [log for app in set(folder.glob("app-*")) - earlier for log in app.glob("*/stderr")]
         return any("Running task" in log.read_text() for log in logs)
 
-    wait_for("a task on the worker", counts_here)
+    wait_for("a task on the worker", works_here)
     hook = spark.container(WORKER_PODS)["lifecycle"]["preStop"]["exec"]["command"]
     # In its container the worker is process 1.
     script = hook[-1].replace("-PWR 1\n", f"-PWR {leaving.pid}\n")
@@ -200,9 +198,10 @@ def test_a_worker_that_goes_lets_its_tasks_finish(spark: Standalone) -> None:
     assert leaving.poll() is None
     assert not executors(leaving.pid)
     leaving.terminate()
-    assert driver.wait(timeout=120) == 0, (spark.folder / "driver.log").read_text()
-    summary = json.loads((output / "summary.json").read_text())
-    assert summary["top"] == [{"word": "a", "count": lines * letters}]
+    assert driver.wait(timeout=120) == 0, log.read_text()
+    (line,) = [line for line in log.read_text().splitlines() if line.startswith("{")]
+    expected = Counter(number % 7 for number in range(2000))
+    assert json.loads(line) == {str(remainder): n for remainder, n in expected.items()}
 
     spark.start(WORKER_PODS, WORKERS[0])
     wait_for("the worker", lambda: spark.started(WORKERS[0]))
@@ -216,3 +215,17 @@ def test_master_recovers(spark: Standalone) -> None:
     spark.start(MASTERS, MASTER)
     wait_for("the workers", spark.is_whole, seconds=90)
     assert before <= {worker["id"] for worker in spark.state()["workers"]}
+
+
+def test_what_a_master_of_another_spark_knew_is_forgotten(spark: Standalone) -> None:
+    """It can't be read, and a master that fails to read it leads nobody."""
+    spark.processes[MASTER].kill()
+    spark.processes[MASTER].wait()
+    known = spark.folder / "spark" / "recovery"
+    assert list(known.glob("worker_*"))
+    (known / "spark").write_text("spark-core_2.12-3.5.9.jar\n")
+    (known / "worker_unreadable").write_text("of another Spark")
+    spark.start(MASTERS, MASTER)
+    wait_for("the workers", spark.is_whole, seconds=90)
+    assert not (known / "worker_unreadable").exists()
+    assert (known / "spark").read_text().startswith("spark-core_2.13-4.2.0")

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +55,7 @@ class Slow:
     ) -> None:
         self.spark = spark
         self.args = [str(arg) for arg in args]
+        self.file = Path(self.args[-1])
         self.log = spark.folder / "driver.log"
         self.log.write_text("")
         options = [f"--conf={key}={value}" for key, value in (conf or {}).items()]
@@ -85,6 +87,18 @@ class Slow:
             return sum(stage["numCompleteTasks"] for stage in self.api("stages")) >= done
 
         wait_for(f"{done} tasks", ended)
+
+    def running_tasks(self) -> int:
+        """How many tasks run now."""
+        return sum(executor["activeTasks"] for executor in self.api("executors"))
+
+    def lost(self) -> int:
+        """How many executors it has lost."""
+        return sum(not executor["isActive"] for executor in self.api("allexecutors"))
+
+    def may_end(self) -> None:
+        """Lets its tasks go that wait for the file."""
+        self.file.touch()
 
     def kill(self) -> None:
         """Ends the driver, all of its processes at once, with no time to say so."""
@@ -127,9 +141,17 @@ def values(metrics: str, name: str) -> list[float]:
     return [float(found) for found in re.findall(rf"^{name}\{{.*\}} (\S+)$", metrics, re.M)]
 
 
-def test_pages_and_metrics_of_a_running_application(spark: Standalone, start: Start) -> None:
-    app = start(40, 0.5)
-    app.wait_for_tasks(1)
+@pytest.fixture(scope="module")
+def app(spark: Standalone) -> Iterator[Slow]:
+    """One application for all that happens to it: half of its tasks run until it `may_end`."""
+    started = Slow(spark, 8, 0.2, 0, spark.folder / "go")
+    started.wait_for_tasks(4)
+    yield started
+    started.kill()
+    wait_for("its executors' end", lambda: not started.executors())
+
+
+def test_pages_and_metrics_of_a_running_application(spark: Standalone, app: Slow) -> None:
     # The master's page leads to the others; from outside nobody reaches their own addresses.
     page = fetch(f"http://{MASTER}:8080/")
     links = re.findall(r'href="(/proxy/[^"]+)"', page)
@@ -153,48 +175,43 @@ def test_pages_and_metrics_of_a_running_application(spark: Standalone, start: St
     assert values(master, "metrics_master_apps_Value") == [1]
     worker = fetch(f"http://{WORKERS[0]}:8081/metrics/prometheus/")
     assert values(worker, "metrics_worker_coresUsed_Value") == [2]
-    assert app.finish() == app.expected()
 
 
-def test_an_executor_killed_in_the_middle(spark: Standalone, start: Start) -> None:
-    app = start(24, 1)
-    app.wait_for_tasks(4)
+def test_an_executor_killed_in_the_middle(app: Slow) -> None:
     killed = app.executors()[0]
     os.kill(killed, signal.SIGKILL)
     wait_for("another executor", lambda: len(set(app.executors()) - {killed}) == len(WORKERS))
-    lost = [e for e in app.api("allexecutors") if not e["isActive"]]
-    assert len(lost) == 1
-    assert app.finish() == app.expected()
+    wait_for("one that is lost", lambda: app.lost() == 1)
+    wait_for("its tasks elsewhere", lambda: app.running_tasks() == 4)
 
 
-def test_a_worker_lost_in_the_middle(spark: Standalone, start: Start) -> None:
-    app = start(24, 1)
-    app.wait_for_tasks(4)
-    for pid in reversed(descendants(spark.processes[WORKERS[0]].pid)):
-        os.kill(pid, signal.SIGKILL)
-    spark.processes[WORKERS[0]].wait()
-    assert app.finish() == app.expected()
-    assert len(app.executors()) <= 1
-    spark.start(WORKER_PODS, WORKERS[0])
-    wait_for("the worker", lambda: spark.started(WORKERS[0]))
-
-
-def test_a_master_killed_in_the_middle(spark: Standalone, start: Start) -> None:
-    """The new one knows the application that runs, and ends it with the driver."""
-    app = start(32, 1, 8)
-    app.wait_for_tasks(1)
+def test_a_master_killed_in_the_middle(spark: Standalone, app: Slow) -> None:
+    """The new one knows the application that runs."""
     spark.processes[MASTER].kill()
     spark.processes[MASTER].wait()
     spark.start(MASTERS, MASTER)
     wait_for("the workers", spark.is_whole, seconds=90)
     assert [(a["id"], a["state"]) for a in spark.state()["activeapps"]] == [(app.id, "RUNNING")]
+
+
+def test_a_worker_lost_in_the_middle(spark: Standalone, app: Slow) -> None:
+    """All that happened to the application changed nothing of its result."""
+    lost = app.lost()
+    for pid in reversed(descendants(spark.processes[WORKERS[0]].pid)):
+        os.kill(pid, signal.SIGKILL)
+    spark.processes[WORKERS[0]].wait()
+    wait_for("one more that is lost", lambda: app.lost() == lost + 1)
+    assert len(app.executors()) == 1
+    app.may_end()
     assert app.finish() == app.expected()
     wait_for("the end", lambda: app.id in [a["id"] for a in spark.state()["completedapps"]])
+    spark.start(WORKER_PODS, WORKERS[0])
+    wait_for("the worker", lambda: spark.started(WORKERS[0]))
 
 
 def test_a_driver_killed_in_the_middle(spark: Standalone, start: Start) -> None:
     """No executor stays, and its cores are free again."""
-    app = start(40, 1)
+    app = start(8, 0.2, 0, spark.folder / "never")
     app.wait_for_tasks(1)
     app.kill()
     wait_for("its executors' end", lambda: not app.executors())
@@ -205,21 +222,23 @@ def test_executors_come_with_the_load_and_go(spark: Standalone, start: Start) ->
     dynamic = {
         "spark.dynamicAllocation.enabled": "true",
         "spark.dynamicAllocation.shuffleTracking.enabled": "true",
-        "spark.dynamicAllocation.shuffleTracking.timeout": "3s",
+        "spark.dynamicAllocation.shuffleTracking.timeout": "1s",
         "spark.dynamicAllocation.minExecutors": "1",
         "spark.dynamicAllocation.maxExecutors": "3",
-        "spark.dynamicAllocation.executorIdleTimeout": "3s",
+        "spark.dynamicAllocation.executorIdleTimeout": "1s",
         "spark.executor.cores": "1",
         "spark.executor.memory": "512m",
     }
-    app = start(24, 1, 30, conf=dynamic)
+    app = start(12, 0.2, 3600, spark.folder / "load", conf=dynamic)
 
     def active() -> int:
         return len([e for e in app.api("executors") if e["id"] != "driver"])
 
     wait_for("all that it may have", lambda: active() == 3)
+    app.may_end()
     wait_for("its result", lambda: "{" in app.log.read_text())
     wait_for("the least that it keeps", lambda: active() == 1)
+    app.file.unlink()
     assert app.finish() == app.expected()
 
 

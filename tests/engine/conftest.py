@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.aws_api import IMAGE, aws_api
+from tests.engine import kube_api
 from toolchain.env import environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,6 +94,13 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an AWS API with one Debian image, and nothing else made."""
     with aws_api([IMAGE], tmp_path_factory.mktemp("moto")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[kube_api.KubeApi]:
+    """One API server for all tests of this process; each file has a namespace of its own there."""
+    with kube_api.running() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -20,6 +19,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.processes import bound
 from toolchain.builds import binary
 
 TOKEN = "test-token-4f1c9a7e"
@@ -126,9 +126,7 @@ def _client_certificates(folder: Path) -> None:
 @contextmanager
 def _process(folder: Path, name: str, *arguments: str) -> Generator[None]:
     """Run a built binary; it dies with this process, however that ends."""
-    command = [str(binary(name)), *arguments]
-    if tool := shutil.which("setpriv"):
-        command = [tool, "--pdeathsig", "KILL", *command]
+    command = bound([str(binary(name)), *arguments])
     with open(folder / f"{name}.log", "wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     try:

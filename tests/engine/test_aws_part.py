@@ -76,7 +76,7 @@ def test_order_of_the_bootstrap(first_plan):
 
 def test_no_change_of_image_or_user_data_touches_a_node(first_plan):
     ignored = first_plan[_name("worker-1")]["newState"].get("ignoreChanges")
-    assert ignored == ["ami", "userData", "instanceMarketOptions"]
+    assert ignored == ["userData", "ami"]
 
 
 @pytest.fixture(scope="module")
@@ -158,18 +158,92 @@ def test_another_operator_changes_two_rules_in_place(aws_engine, aws_part):
     assert changed == {_name("from-operator-ssh"): "update", _name("from-operator-api"): "update"}
 
 
-def test_what_would_stop_or_break_all_nodes_is_refused_in_the_preview_as_well(aws_engine, aws_part):
-    for verb, key, was, wanted in (
-        (["preview"], "type", "t3.medium", "t3.large"),
-        (["up", "--yes", "--skip-preview"], "diskGiB", 20, 15),
-    ):
-        aws_engine.configure(nodes={key: wanted})
-        done = aws_engine.pulumi(*verb, fails=True)
-        printed = done.stdout + done.stderr
-        assert f"nodes.{key} is {was} in this cluster, and {wanted} is asked for" in printed
-        assert "Traceback" not in printed
+def test_what_can_only_grow_is_refused_before_an_update_as_well(aws_engine, aws_part):
+    aws_engine.configure(nodes={"diskGiB": 15})
+    done = aws_engine.pulumi("up", "--yes", "--skip-preview", fails=True)
     aws_engine.configure()
+    printed = done.stdout + done.stderr
+    assert "nodes.diskGiB is 20 in this cluster, and 15 is asked for" in printed
+    assert "Traceback" not in printed
     assert {step["op"] for step in aws_engine.preview("--refresh")} <= {"same", "refresh"}
+
+
+# In place of the way to the control plane; what is asked of which node.
+SSH = """#!/bin/bash
+script=$(cat)
+case $script in
+  *"is_back()"*) did=back ;;
+  *"kubelet_answers"*) did=away ;;
+  *) did=reached ;;
+esac
+worker=$(sed -n "s/^export WORKER=//p" <<<"$script")
+echo "$did $worker" >>FOLDER/calls
+[[ ! -e FOLDER/fails || $did != away ]] || { echo "a budget holds it" >&2; exit 1; }
+echo boot-1
+"""
+
+
+@pytest.fixture
+def ssh(aws_engine, tmp_path, monkeypatch):
+    """The calls of a fake ssh so far; makes the next drains fail when told to."""
+    program = tmp_path / "ssh"
+    program.write_text(SSH.replace("FOLDER", str(tmp_path)))
+    program.chmod(0o755)
+    monkeypatch.setitem(aws_engine.env, "PATH", f"{tmp_path}:{aws_engine.env['PATH']}")
+
+    def calls(*, fails: bool | None = None) -> list[str]:
+        if fails is not None:
+            (tmp_path / "fails").touch() if fails else (tmp_path / "fails").unlink()
+        noted = tmp_path / "calls"
+        done = noted.read_text().splitlines() if noted.exists() else []
+        noted.write_text("")
+        return [call for call in done if not call.startswith("reached")]
+
+    return calls
+
+
+def _types(ec2) -> list[str]:
+    """Of the stack's instances, in order."""
+    tag = [{"Name": "tag:tinderbox:stack", "Values": [STACK]}]
+    found = ec2.describe_instances(Filters=tag)["Reservations"]
+    instances = [one for reservation in found for one in reservation["Instances"]]
+    return sorted(one["InstanceType"] for one in instances if one["State"]["Name"] == "running")
+
+
+def test_another_type_stops_one_node_after_the_other(aws_engine, aws_part, ssh):
+    aws_engine.configure(nodes={"type": "t3.large"})
+    preview = aws_engine.pulumi("preview")
+    assert "t3.medium becomes t3.large, one node after the other" in preview.stdout + preview.stderr
+    assert ssh(fails=True) == []
+    failed = aws_engine.pulumi("up", "--yes", "--skip-preview", fails=True)
+    printed = failed.stdout + failed.stderr
+    assert "a budget holds it" in printed and "Traceback" not in printed
+    away = [call for call in ssh(fails=False) if call.startswith("away ip-")]
+    # What a failure leaves for the next update: nodes whose turn did not come.
+    assert away and _types(aws_part).count("t3.medium") >= 2
+    aws_engine.pulumi("up", "--yes", "--skip-preview")
+    done = ssh()
+    for was, then in zip(done[::2], done[1::2], strict=True):
+        assert then == was.replace("away", "back")
+    assert _types(aws_part) == ["t3.large"] * 3
+    aws_engine.config["nodes"]["type"] = "t3.large"  # for the tests that come after
+    assert {step["op"] for step in aws_engine.preview("--refresh")} <= {"same", "refresh"}
+
+
+def test_workers_that_are_spot_are_replaced(aws_engine, aws_part):
+    aws_engine.configure(nodes={"spot": True})
+    steps = _by_name(aws_engine.preview())
+    changed = {name: step["op"] for name, step in steps.items() if "replace" in step["op"]}
+    assert changed.keys() == {_name("worker-1"), _name("worker-2")}
+    aws_engine.pulumi("up", "--yes", "--skip-preview")
+    for settings in ({"type": "t3.medium"}, {"spot": False}):
+        aws_engine.configure(nodes={"spot": True, **settings})
+        steps = _by_name(aws_engine.preview())
+        changed = {name for name, step in steps.items() if "replace" in step["op"]}
+        assert changed == {_name("worker-1"), _name("worker-2")}
+    aws_engine.configure()
+    aws_engine.pulumi("up", "--yes", "--skip-preview")
+    assert _types(aws_part) == ["t3.large"] * 3
 
 
 def test_another_zone_is_refused_where_a_cluster_is(aws_engine, aws_part):
@@ -212,6 +286,8 @@ def test_disks_grow_while_they_are_used(aws_engine, aws_part):
         ({"nodes": {"count": 0}}, "tinderbox:nodes.count is 0"),
         ({"nodes": {"typ": "t3.medium"}}, "tinderbox:nodes.typ is not a setting"),
         ({"nodes": {"type": "t3.nano"}}, "tinderbox:nodes.type is 't3.nano"),
+        ({"nodes": {"image": "ami-00000000"}}, "tinderbox:nodes.image is 'ami-00000000'; it must"),
+        ({"nodes": {"image": "newer"}}, "tinderbox:nodes.image is 'newer'; it must be newest, or"),
         ({"nodes": {"type": "t4g.medium"}}, "tinderbox:nodes.type is 't4g.medium"),
         ({"nodes": {"type": "t99.huge"}}, "tinderbox:nodes.type is 't99.huge'"),
         ({"wordCount": {"input": "no/such/text"}}, "tinderbox:wordCount.input is 'no/such/text'"),

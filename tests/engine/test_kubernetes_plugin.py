@@ -136,7 +136,7 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory):
+def stack(server, tmp_path_factory):
     folder = tmp_path_factory.mktemp("plugin")
     for name in ("state", "tiny/templates", "random/templates"):
         (folder / name).mkdir(parents=True)
@@ -148,12 +148,11 @@ def stack(tmp_path_factory):
         "runtime": {"name": "python", "options": {"virtualenv": str(ROOT / ".venv")}},
     }
     (folder / "Pulumi.yaml").write_text(yaml.safe_dump(project))
-    with kube_api.running() as api:
-        (folder / "kubeconfig").write_text(api.kubeconfig)
-        made = Stack(folder)
-        yield made
-        made.pulumi("destroy", "--yes", "--skip-preview")
-        assert not made.resources().keys() - {"plugin-test"}
+    (folder / "kubeconfig").write_text(server.kubeconfig)
+    made = Stack(folder)
+    yield made
+    made.pulumi("destroy", "--yes", "--skip-preview")
+    assert not made.resources().keys() - {"plugin-test"}
 
 
 def test_first_preview_knows_no_cluster_and_the_update_makes_all(stack):

@@ -26,20 +26,21 @@ QUOTA = {"requests.cpu": "1", "requests.memory": "3000Mi", "pods": "4"}
 
 
 @pytest.fixture(scope="module")
-def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, Any]]:
+def core(
+    server: kube_api.KubeApi, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Engine, Any]]:
     """The stack with one namespace, and a client of its cluster."""
     main = Path(__file__).parent / "namespaces_part.py"
     engine = Engine(tmp_path_factory.mktemp("namespaces"), "http://127.0.0.1:9", main)
-    with kube_api.running() as server:
-        engine.config |= {
-            "cluster": {"kubeconfig": server.kubeconfig},
-            "namespaces": {"team": {"cpu": 1, "memoryMiB": 3000, "pods": 4}},
-        }
-        engine.configure()
-        engine.pulumi("up", "--yes", "--skip-preview")
-        connection = config.new_client_from_config_dict(yaml.safe_load(server.kubeconfig))
-        yield engine, client.CoreV1Api(connection)
-        engine.pulumi("destroy", "--yes", "--skip-preview")
+    engine.config |= {
+        "cluster": {"kubeconfig": server.kubeconfig},
+        "namespaces": {"team": {"cpu": 1, "memoryMiB": 3000, "pods": 4}},
+    }
+    engine.configure()
+    engine.pulumi("up", "--yes", "--skip-preview")
+    connection = config.new_client_from_config_dict(yaml.safe_load(server.kubeconfig))
+    yield engine, client.CoreV1Api(connection)
+    engine.pulumi("destroy", "--yes", "--skip-preview")
 
 
 def place(engine: Engine) -> Place:

@@ -6,10 +6,10 @@ what spark-submit and a driver make of our command line and templates in a real 
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ from submission.application import Application
 from submission.manifests import manifests
 from submission.resolve import Resolved, resolve
 from submission.sizes import NOTHING, Amount, requested
+from tests import place
 from tests.engine import kube_api
-from tests.place import PLACE
+from tests.processes import bound
 
 HOME = Path(pyspark.__file__).parent
+PLACE = dataclasses.replace(place.PLACE, namespace="sizes")
 CONF = {
     "spark.executor.memory": "1GB",
     "spark.executor.memoryOverheadFactor": "0.7",
@@ -43,20 +45,18 @@ CONF = {
 IDLE = "import sys; from pyspark import SparkContext; SparkContext(); sys.stdin.read()"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[kube_api.KubeApi]:
-    """An API server with the namespace and the account of the place."""
-    with kube_api.running() as made:
-        api = config.new_client_from_config_dict(yaml.safe_load(made.kubeconfig))
-        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}}
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "apps"}}
-        # The one that the executors belong to.
-        container = {"name": "driver", "image": "example.com/driver:1"}
-        spec = {"serviceAccountName": "robot", "containers": [container]}
-        job = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "executor"}, "spec": spec}
-        for manifest in (namespace, account, job):
-            utils.create_from_dict(api, manifest, namespace=PLACE.namespace)
-        yield made
+@pytest.fixture(scope="module", autouse=True)
+def there(server: kube_api.KubeApi) -> None:
+    """The namespace and the account of the place."""
+    api = config.new_client_from_config_dict(yaml.safe_load(server.kubeconfig))
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}}
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PLACE.namespace}}
+    # The one that the executors belong to.
+    container = {"name": "driver", "image": "example.com/driver:1"}
+    spec = {"serviceAccountName": "robot", "containers": [container]}
+    job = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "executor"}, "spec": spec}
+    for manifest in (namespace, account, job):
+        utils.create_from_dict(api, manifest, namespace=PLACE.namespace)
 
 
 def _made(
@@ -76,7 +76,7 @@ def _made(
     for key, value in more.items():
         args[2:2] = ["--conf", f"{key}={value}"]
     process = subprocess.Popen(
-        [HOME / "bin" / "spark-submit", *args],
+        bound([HOME / "bin" / "spark-submit", *args]),
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=(folder / "log").open("wb"),
@@ -86,7 +86,9 @@ def _made(
     try:
         end = time.monotonic() + 180
         while not (
-            pods := api.list_namespaced_pod("apps", label_selector=f"spark-role={role}").items
+            pods := api.list_namespaced_pod(
+                PLACE.namespace, label_selector=f"spark-role={role}"
+            ).items
         ):
             assert process.poll() in (None, 0) and time.monotonic() < end, (
                 folder / "log"

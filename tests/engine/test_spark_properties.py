@@ -25,6 +25,7 @@ from kubernetes import client, config, utils
 
 from tests.engine import kube_api
 from tests.engine.spark_properties import PAGE, Property, page, properties
+from tests.processes import bound
 
 HOME = Path(pyspark.__file__).parent
 NAMESPACE = "props"
@@ -53,7 +54,7 @@ DRIVERS = {name: f"{name}-driver" for name in RUNS} | {"token": "props-driver"}
 TEMPLATE = {
     "spec": {
         "initContainers": [{"name": "prepare", "image": "example.com/prepare:1"}],
-        "priorityClassName": "batch",
+        "priorityClassName": "props",
         "tolerations": [{"key": "batch", "operator": "Exists", "effect": "NoSchedule"}],
     }
 }
@@ -117,11 +118,12 @@ class Submissions:
 
 
 @pytest.fixture(scope="module")
-def submissions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Submissions]:
+def submissions(
+    server: kube_api.KubeApi, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Submissions]:
     """Three runs of spark-submit at once, and a driver with its executors."""
     folder = tmp_path_factory.mktemp("spark")
     with ExitStack() as stack:
-        server = stack.enter_context(kube_api.running())
         (folder / "kubeconfig").write_text(server.kubeconfig)
         api = _prepare(server)
         made = Submissions(api, _values(server, folder), folder)
@@ -149,7 +151,7 @@ def _prepare(server: kube_api.KubeApi) -> client.CoreV1Api:
         {
             "apiVersion": "scheduling.k8s.io/v1",
             "kind": "PriorityClass",
-            "metadata": {"name": "batch"},
+            "metadata": {"name": "props"},
             "value": 10,
         },
     ):
@@ -204,12 +206,10 @@ def _spark_submit(
         "SPARK_HOME": str(HOME),
         "HOME": str(made.folder),
         "KUBECONFIG": str(made.folder / "none"),
-        # Four short runs at once: less compiling, and no threads of the collector.
-        "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     }
     with (made.folder / f"{run}.log").open("wb") as log:
         process = subprocess.Popen(
-            [HOME / "bin" / "spark-submit", "--properties-file", file, *arguments],
+            bound([HOME / "bin" / "spark-submit", "--properties-file", file, *arguments]),
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,

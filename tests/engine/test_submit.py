@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,6 @@ from tests.engine import kube_api
 PLACE = dataclasses.replace(place.PLACE, image="example.com/spark:1", service_account="spark")
 NAMESPACE = PLACE.namespace
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:spark"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[kube_api.KubeApi]:
-    """The API server."""
-    with kube_api.running() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

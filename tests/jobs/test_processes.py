@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import bound
+
 CHECKOUT = Path(__file__).parents[2]
 PROGRAM = str(CHECKOUT / "spark_jobs" / "wordcount.py")
 BIN = Path(sys.executable).parent
@@ -93,7 +95,7 @@ def slow_run(tmp_path: Path) -> Iterator[Callable[[list[str]], subprocess.Popen[
         (tmp_path / "in.txt").write_text(("a" * 20_000 + "\n") * 1000)
         command = [*program, str(tmp_path / "in.txt"), str(tmp_path / "out")]
         process = subprocess.Popen(
-            [*command, "--pattern", "a(?=.*)"], env=environment(), start_new_session=True
+            bound([*command, "--pattern", "a(?=.*)"]), env=environment(), start_new_session=True
         )
         started.append(process)
         limit = time.monotonic() + LIMIT

@@ -141,7 +141,7 @@ def test_rolled_plain_and_cut_off_logs(run: Run, unpack: usage.Unpacker, tmp_pat
     rolled = tmp_path / "eventlog_v2_x"
     rolled.mkdir()
     for number in range(12):  # 10 comes after 9
-        size = len(lines) // 11
+        size = len(lines) // 12 + 1
         part = "".join(lines[number * size : (number + 1) * size])
         (rolled / f"events_{number + 1}_x").write_text(part)
     (rolled / "appstatus_x").touch()

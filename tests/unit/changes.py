@@ -9,6 +9,7 @@ local cloud saw (tests/seen.py). tests/unit/test_changes.py holds that the table
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -40,6 +41,8 @@ HEAD = """\
 `make preview` (or `pulumi preview`) tells the same of your stack. Here it is of one with a control
 plane and two workers. A step that runs again finds nothing to do on a node that is right. What is
 refused is refused in the preview, before anything is touched. What is not named stays as it is.
+Nodes that another type stops, or that are made anew, go one after the other, drained
+([how](upgrade.md#another-type)).
 
 Restarted is, at most, what the scripts of these steps restart: one that has nothing to do restarts
 nothing. Pods are replaced where their template differs, as their rollout says. All else runs on.
@@ -68,12 +71,11 @@ class Kind:
     before: Settings = field(default_factory=dict)
     after: Settings = field(default_factory=dict)
     script: str = ""
-    placed: str = "eu-central-1a"
 
 
 def kinds(jars: tuple[str, str]) -> list[Kind]:
     """All rows, in their order; jars: two folders with different ones."""
-    priced = {"price": 0.05}
+    priced, spot = {"price": 0.05}, {"nodes": {"spot": True}}
     opex = {"nodes": priced, "opex": {"engine": "kube-resource-report"}}
     s3 = {"region": "eu-central-1", "accessKey": "a", "secretKey": "b"}
     here = {"spark": {"jars": jars[0]}, "s3": s3}
@@ -82,16 +84,19 @@ def kinds(jars: tuple[str, str]) -> list[Kind]:
         Kind("a node fewer", {"nodes": {"count": 4}}, {}),
         Kind("the last worker goes", {"nodes": {"count": 2}}, {"nodes": {"count": 1}}),
         Kind("another type of nodes", {}, {"nodes": {"type": "t3.large"}}),
+        Kind("another type of spot nodes", spot, {"nodes": {"spot": True, "type": "t3.large"}}),
+        Kind("a newer image, not asked for", {"nodes": {"image": "ami-00000000"}}, {}),
+        Kind("another image", {}, {"nodes": {"image": "ami-00000000"}}),
         Kind("bigger disks", {}, {"nodes": {"diskGiB": 40}}),
         Kind("smaller disks", {"nodes": {"diskGiB": 40}}, {}),
-        Kind("spot on", {}, {"nodes": {"spot": True}}),
-        Kind("spot off", {"nodes": {"spot": True}}, {}),
+        Kind("spot on", {}, spot),
+        Kind("spot off", spot, {}),
         Kind("another network", {}, {"network": {"cidr": "10.50.0.0/16"}}),
         Kind("another zone", {}, {"network": {"zone": "eu-central-1b"}}),
         Kind("another operator", {}, {"network": {"operatorCidr": "198.18.0.2/32"}}),
         Kind("Kubernetes: a patch", *_versions("1.36.4", "1.36.5")),
-        Kind("Kubernetes: the next minor release", *_versions("1.36.4", "1.37.0")),
-        Kind("Kubernetes: over a minor release", *_versions("1.36.4", "1.38.0")),
+        Kind("Kubernetes: the next minor release", *_versions("1.36.4", "1.37.2")),
+        Kind("Kubernetes: over a minor release", *_versions("1.35.8", "1.37.2")),
         Kind("Kubernetes: back", *_versions("1.36.4", "1.36.3")),
         Kind("another containerd", *_versions("2.4.2", "2.4.3", "containerdVersion")),
         Kind("the version is no longer set", *_versions("1.36.4", None)),
@@ -144,13 +149,18 @@ def effect(kind: Kind) -> Effect:
         after = _after(kind)
         _ask_aws(before, after, kind)
         updated, made = _differences(before, after)
+        if anew := {key for key in before.options if key[1] in made} & after.options.keys():
+            # What is made anew has another id, and so others are as well.
+            recorder = Plan(anew=anew)
+            after = plan(_merged(kind.after), recorder=recorder)
+            updated, made = _differences(before, after)
         _ask_hooks(before, after, updated)
     except (ValueError, SettingsError) as error:
         return Effect(refused=str(error).removeprefix("tinderbox:"))
     return Effect(
         _names(name for _, name in updated),
         _names(made),
-        tuple(_restarted(before, after, updated)),
+        tuple(_restarted(before, after, updated, made)),
     )
 
 
@@ -160,7 +170,7 @@ def _merged(settings: Settings) -> dict[str, Any]:
 
 def _after(kind: Kind) -> Plan:
     if not kind.script:
-        return plan(_merged(kind.after), recorder=Plan(placed=kind.placed))
+        return planned(_merged(kind.after))
     with tempfile.TemporaryDirectory() as folder:
         for script in steps._SCRIPTS.iterdir():
             text = script.read_text() + ("true\n" if script.name == kind.script else "")
@@ -179,14 +189,14 @@ def _ask_aws(before: Plan, after: Plan, kind: Kind) -> None:
             name: old.inputs[name] for name in after.options[key].ignore_changes & old.inputs.keys()
         }
         for old in before.made
-        if (key := (old.type, old.name)) in after.options
+        if old.type.startswith("aws:") and (key := (old.type, old.name)) in after.options
     }
     if any(
         after.outputs[key].get(name) != value
         for key, kept in stays.items()
         for name, value in kept.items()
     ):
-        plan(_merged(kind.after), recorder=Plan(placed=kind.placed, stays=stays))
+        plan(_merged(kind.after), recorder=Plan(stays=stays))
 
 
 def _differences(before: Plan, after: Plan) -> tuple[set[tuple[str, str]], set[str]]:
@@ -198,9 +208,11 @@ def _differences(before: Plan, after: Plan) -> tuple[set[tuple[str, str]], set[s
         differ = set(_differing(old[key].inputs, new[key].inputs))
         ignored = after.options[key].ignore_changes
         differ = {path for path in differ if path.split(".")[0] not in ignored}
-        if not differ:
+        was, options = before.options[key], after.options[key]
+        triggered = was.replacement_trigger != options.replacement_trigger
+        if not differ and not triggered:
             continue
-        if _is_made_anew(new[key], differ):
+        if triggered or differ & options.replaced_for or _is_made_anew(new[key], differ):
             made.add(key[1])
         else:
             updated.add(key)
@@ -238,11 +250,21 @@ def _ask_hooks(before: Plan, after: Plan, updated: Iterable[tuple[str, str]]) ->
                 ask(after.hooks[name], old[key].inputs, new[key].inputs, new[key].secrets, outputs)
 
 
-def _restarted(before: Plan, after: Plan, updated: set[tuple[str, str]]) -> Iterator[str]:
-    """What steps that run again restart, and pods that are not what they were."""
+def _restarted(
+    before: Plan, after: Plan, updated: set[tuple[str, str]], made: set[str]
+) -> Iterator[str]:
+    """Nodes, what steps that run again restart, and pods that are not what they were."""
     old, new = ({(made.type, made.name): made for made in one.made} for one in (before, after))
-    run = [new[key] for key in sorted(updated)]
-    run += [old[key] for key in sorted(old.keys() - new.keys()) if "delete" in old[key].inputs]
+    stopped = [
+        key[1]
+        for key in updated
+        if old[key].inputs.get("instanceType") != new[key].inputs.get("instanceType")
+    ]
+    if stopped:
+        yield f"nodes ({_listed(_names(stopped))})"
+    # What has something to undo restarts at most then.
+    run = [new[key] for key in sorted(updated) if "delete" not in new[key].inputs]
+    run += [old[key] for key in sorted(old) if key[1] in made and "delete" in old[key].inputs]
     steps: dict[str, list[str]] = {}
     for step in run:
         if step.type == "command:remote:Command" and (what := _restarts(step.inputs["stdin"])):
@@ -271,10 +293,17 @@ def _restarts(script: str) -> list[str]:
 
 def _templates(release: Mapping[str, Any]) -> dict[str, Any]:
     """The pod templates of a helm release's workloads, by their names."""
-    command = ["helm", "template", release["name"], release["chart"], "--values", "-"]
+    return _rendered(
+        *(release[name] for name in ("name", "chart", "namespace")),
+        json.dumps(release["values"], sort_keys=True),
+    )
+
+
+@functools.cache
+def _rendered(name: str, chart: str, namespace: str, values: str) -> dict[str, Any]:
     done = subprocess.run(
-        [*command, "--namespace", release["namespace"]],
-        input=json.dumps(release["values"]),
+        ["helm", "template", name, chart, "--values", "-", "--namespace", namespace],
+        input=values,
         env=environment(),
         capture_output=True,
         text=True,

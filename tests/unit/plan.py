@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import contextvars
 import dataclasses
@@ -11,6 +12,8 @@ import gc
 import json
 import logging
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +75,8 @@ class Options:
     is_looked_at: bool  # by hooks before it is created and updated
     before_create: bool  # is there a hook
     fixed_by: frozenset[str]  # names of the hooks before an update
+    replaced_for: frozenset[str]  # inputs whose change makes it anew, whatever the provider says
+    replacement_trigger: str
 
     @classmethod
     def of(cls, request: resource_pb2.RegisterResourceRequest) -> Options:
@@ -91,6 +96,8 @@ class Options:
                 if (value := getattr(timeouts, verb))
             },
             fixed_by=frozenset(request.hooks.before_update),
+            replaced_for=frozenset(request.replaceOnChanges),
+            replacement_trigger=request.replacement_trigger.string_value,
         )
 
 
@@ -133,12 +140,14 @@ class Plan(mocks.Mocks):
     instance_type: what AWS knows of the nodes' type; empty where it knows of none.
     zones: where the type is offered. placed: where nodes come to be.
     stays: outputs of resources that are as an earlier run made them, by type and name.
+    anew: resources that an earlier run made, and that have another id now.
     """
 
     instance_type: dict[str, Any] = field(default_factory=lambda: T3_MEDIUM)
     zones: tuple[str, ...] = ("eu-central-1b", "eu-central-1a")
     placed: str = "eu-central-1a"
     stays: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    anew: Collection[tuple[str, str]] = ()
     made: list[Made] = field(default_factory=list)
     options: dict[tuple[str, str], Options] = field(default_factory=dict)
     urns: dict[str, frozenset[str]] = field(default_factory=dict)  # of resources: their aliases
@@ -147,6 +156,7 @@ class Plan(mocks.Mocks):
     pages: dict[str, bytes] = field(default_factory=dict)  # of a mirror, which else is out of reach
     calls: list[str] = field(default_factory=list)
     outputs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    # Those that a preview calls, too.
     hooks: dict[str, Callable[[pulumi.ResourceHookArgs], Any]] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)  # warnings and errors
 
@@ -196,7 +206,7 @@ class Plan(mocks.Mocks):
             outputs["availabilityZone"] = self.placed
         outputs.update(self.stays.get((args.typ, args.name), {}))
         self.outputs[args.typ, args.name] = outputs
-        return f"{args.name}-id", outputs
+        return f"{args.name}-id" + ("-2" if (args.typ, args.name) in self.anew else ""), outputs
 
     def call(self, args: mocks.MockCallArgs) -> Any:
         self.calls.append(args.token)
@@ -207,8 +217,13 @@ class Plan(mocks.Mocks):
         if args.token == "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings":
             return {**args.args, "locations": list(self.zones), "id": "offers"}
         if args.token == "aws:ec2/getAmi:getAmi":
-            return {**args.args, "id": "ami-1", "architecture": "x86_64"}
+            return {**args.args, "id": self.image(args.args), "architecture": "x86_64"}
         raise AssertionError(f"the program asked for {args.token}")
+
+    def image(self, asked: dict[str, Any]) -> str:
+        """The image that AWS finds."""
+        by = {one["name"]: one["values"] for one in asked["filters"]}
+        return by.get("image-id", ["ami-1"])[0]
 
     def fetch(self, url: str) -> bytes | None:
         """What the mirror answers."""
@@ -285,6 +300,20 @@ def _unwrap(inputs: dict[str, Any]) -> tuple[dict[str, Any], set[str]]:
     return {key: plain(value, key) for key, value in inputs.items()}, secrets
 
 
+@functools.cache
+def checkout() -> Path:
+    """The checkout as the programs of this process have it, by links.
+
+    What they lay out in .tinderbox is their own: other processes plan at the same time.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="tinderbox-plan-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for place in ROOT.iterdir():
+        if place.name != ".tinderbox":
+            (folder / place.name).symlink_to(place)
+    return folder
+
+
 class _Listener(logging.Handler):
     """Keeps what is logged."""
 
@@ -339,7 +368,8 @@ def _plan(config: dict[str, Any] | None, preview: bool, recorder: Plan, also: st
 
         def __init__(self, name: str, func: Any, opts: Any = None) -> None:
             super().__init__(name, func, opts)
-            recorder.hooks[name] = func
+            if opts is not None and opts.on_dry_run:
+                recorder.hooks[name] = func
 
     def program() -> None:
         main = ROOT / "__main__.py"
@@ -354,7 +384,7 @@ def _plan(config: dict[str, Any] | None, preview: bool, recorder: Plan, also: st
 
     try:
         with (
-            contextlib.chdir(ROOT),  # where Pulumi runs a program
+            contextlib.chdir(checkout()),  # where Pulumi runs a program
             mock.patch.object(packages, "fetch", recorder.fetch),
             mock.patch.object(pulumi, "export", exported.__setitem__),
             mock.patch.object(pulumi, "ResourceHook", Hook),

@@ -10,6 +10,8 @@ from tests import seen
 from tests.unit.changes import DOCUMENT, Kind, effect, kinds, page
 from tests.unit.plan import ROOT
 
+OLD = {"cluster": {"version": "1.35.8"}}
+
 
 def test_the_table_is_current():
     assert DOCUMENT.read_text() == page(), "python -m tests.unit.changes"
@@ -20,9 +22,8 @@ def test_the_table_is_current():
     [
         ({}, {"network": {"cidr": "10.50.0.0/16"}}, "network.cidr is '10.50.0.0/16'; it must be"),
         ({}, {"network": {"zone": "eu-central-1b"}}, "where this cluster is; it can't move"),
-        ({}, {"nodes": {"type": "t3.large"}}, "nodes.type is t3.medium in this cluster"),
         ({}, {"nodes": {"diskGiB": 15}}, "it can only grow; set 20 or more"),
-        ({}, {"cluster": {"version": "1.38.0"}}, "one minor release after the other; first 1.37"),
+        (OLD, {"cluster": {"version": "1.37.2"}}, "one minor release after the other; first 1.36"),
         ({}, {"cluster": {"podCidr": "10.200.0.0/16"}}, "cluster.podCidr is 10.244.0.0/16 in this"),
     ],
 )
@@ -32,11 +33,15 @@ def test_what_would_break_a_cluster_is_refused(before, after, says):
     assert not found.updated and not found.made
 
 
-def test_no_change_makes_a_node_anew():
+def test_which_changes_make_a_node_anew():
     rows = [line.split("|") for line in DOCUMENT.read_text().splitlines() if line.startswith("| ")]
     nodes = {"`control-plane`", "`worker-N`"}
     anew = {row[1].strip() for row in rows if nodes & set(row[3].strip().split(", "))}
-    assert anew == {"a node more", "a node fewer", "the last worker goes"}
+    assert anew == {
+        *("a node more", "a node fewer", "the last worker goes"),
+        *("another type of spot nodes", "another image", "spot on", "spot off"),
+    }
+    assert not [row for row in rows if "`control-plane`" in row[3]]
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "tests" / "e2e").glob("test_*.py")), ids=str)
@@ -77,6 +82,8 @@ def test_what_was_seen_is_taken_down(tmp_path, monkeypatch):
         ({}, {"spark": {"workers": 3}}, "", ()),
         ({}, {"spark": {"workerMemoryMiB": 1280}}, "", ("pods of `spark-worker`",)),
         ({"nodes": {"count": 4}}, {}, "", ("pods by a drain (`worker-N-member`)",)),
+        ({}, {"nodes": {"type": "t3.large"}}, "", ("nodes (`control-plane`, `worker-N`)",)),
+        ({}, {"nodes": {"spot": True}}, "", ("pods by a drain (`worker-N-member`)",)),
         ({}, {"nodes": {"diskGiB": 40}}, "", ("kubelet (`control-plane-disk`, `worker-N-disk`)",)),
     ],
 )

@@ -15,10 +15,6 @@ admit() {
   kubectl --namespace kube-system delete secret "bootstrap-token-${token%%.*}" --ignore-not-found >/dev/null
 }
 
-kubelet_answers() {
-  kubectl get --raw "/api/v1/nodes/$WORKER/proxy/healthz" --request-timeout 10s >/dev/null 2>&1
-}
-
 # What was replaced is let go last, when another control plane may answer at this address, or another
 # machine have this name: those are not to be touched.
 release() {
@@ -38,9 +34,14 @@ release() {
 }
 
 evict() {
-  # What does not move in time ends with the node; where no kubelet answers, nothing would move.
-  if kubelet_answers || kubelet_answers; then
-    kubectl drain "$WORKER" --ignore-daemonsets --delete-emptydir-data --force --timeout 90s || true
+  if kubelet_answers "$WORKER"; then
+    # Of several that are replaced, one goes after the other, and no pod moves from one to the next.
+    kubectl cordon "$WORKER"
+    mkdir -p /run/tinderbox/
+    exec 9>/run/tinderbox/leaving.lock
+    flock --timeout $((3000 * PATIENCE)) 9 || fail "$WORKER is still waiting for those that leave before it"
+    # What does not move in time ends with the node.
+    drain "$WORKER" || true
   fi
   kubectl delete node "$WORKER"
 }

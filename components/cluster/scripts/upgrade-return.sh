@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# On the control plane: an upgraded worker takes pods again, once it is ready.
-# WORKER, NODE_NAME: see upgrade_worker_lib.sh    RELEASE: "KUBERNETES CONTAINERD"
+# On the control plane: a worker that was upgraded, or became another type, takes pods again, once it is ready.
+# WORKER, NODE_NAME: see upgrade_worker_lib.sh    RELEASE: "KUBERNETES CONTAINERD"    INSTANCE_TYPE: what it is now
 set -euo pipefail
 
 is_well() {
@@ -10,5 +10,5 @@ is_well() {
 if [[ -z $(marked) ]]; then
   exit 0
 fi
-wait_for 300 "$WORKER to be ready with Kubernetes ${RELEASE% *} and containerd ${RELEASE#* }" is_well
+wait_for 300 "$WORKER ($INSTANCE_TYPE) to be ready with Kubernetes ${RELEASE% *} and containerd ${RELEASE#* }" is_well
 let_back

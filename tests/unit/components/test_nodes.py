@@ -6,7 +6,9 @@ import hashlib
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
+import pulumi
 import pytest
 
 from components.aws.nodes import check_instance_type
@@ -86,13 +88,66 @@ def test_every_node_is_in_the_subnet_and_its_groups_with_the_key():
         assert "associatePublicIpAddress" not in instance.inputs  # the subnet sees to it
 
 
-def test_a_newer_image_and_another_way_to_buy_replace_no_node():
-    for name in ("control-plane", "worker-1", "worker-2"):
-        assert planned().options_of(name).ignore_changes == {
-            "ami",
-            "userData",
-            "instanceMarketOptions",
-        }
+def test_a_newer_image_comes_to_workers_that_are_asked_to_have_it():
+    assert planned().options_of("worker-1").ignore_changes == {"ami", "userData"}
+    for image in ("newest", "ami-0123456789abcdef0"):
+        made = planned({"nodes": {"image": image}})
+        assert made.options_of("worker-1").ignore_changes == {"userData"}
+        found = "ami-1" if image == "newest" else image
+        assert made.one("worker-1").inputs["ami"] == found
+    # The cluster is on the control plane: nothing makes that anew.
+    for settings in ({}, {"image": "newest"}, {"spot": True}):
+        options = planned({"nodes": settings}).options_of("control-plane")
+        assert options.ignore_changes == {"ami", "userData", "instanceMarketOptions"}
+        assert not options.replaced_for and not options.replacement_trigger
+
+
+def test_of_the_control_plane_s_image_the_preview_tells(monkeypatch):
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "info", said.append)
+    instance = (INSTANCE, "tinderbox-test-control-plane")
+    chosen = {"nodes": {"image": "ami-0123456789abcdef0"}}
+    plan(chosen)
+    assert said == []
+    plan(chosen, recorder=Plan(stays={instance: {"ami": "ami-1"}}))
+    assert said == [
+        "the control plane keeps its image ami-1; workers get ami-0123456789abcdef0",
+    ]
+    plan({}, recorder=Plan(stays={instance: {"ami": "ami-0"}}))
+    assert len(said) == 1
+
+
+def test_spot_workers_can_not_be_stopped_and_are_replaced():
+    for spot, bought in ((True, "spot"), (False, "on demand")):
+        options = planned({"nodes": {"spot": spot}}).options_of("worker-1")
+        assert "instanceMarketOptions" not in options.ignore_changes
+        assert options.replacement_trigger == bought
+        assert options.replaced_for == ({"instanceType"} if spot else set())
+
+
+class Images(Plan):
+    """AWS with other images than the one."""
+
+    def call(self, args: Any) -> Any:
+        if args.token != "aws:ec2/getAmi:getAmi":
+            return super().call(args)
+        if self.image(args.args) == "ami-00000000":
+            return {}, [("", "Your query returned no results. Please change your search criteria")]
+        return {**args.args, "id": self.image(args.args), "architecture": "arm64"}
+
+
+@pytest.mark.parametrize(
+    ("image", "says"),
+    [
+        ("ami-00000000", "newest, or an image that the region has and this account may use"),
+        ("ami-00000001", r"'ami-00000001 \(arm64\)'; it must be an image for x86_64"),
+    ],
+)
+def test_an_image_that_can_be_no_node_is_refused_before_anything_is_made(image, says):
+    asked = Images()
+    with pytest.raises(SettingsError, match=rf"tinderbox:nodes\.image is .*{says}"):
+        plan({"nodes": {"image": image}}, recorder=asked)
+    assert not [made for made in asked.made if not made.type.startswith("pulumi:providers:")]
 
 
 def test_nodes_are_bought_on_demand_unless_spot_is_asked_for():

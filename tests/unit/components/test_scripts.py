@@ -726,7 +726,8 @@ class Member:
     def release(self, **more: str) -> str:
         """The step is undone; what it said."""
         values = {**MEMBER, "JOIN": self.join, **more}
-        ran = self.node.step("cluster_lib.sh", "member.sh", argument="delete", **values)
+        scripts = ("cluster_lib.sh", "drain_lib.sh", "member.sh")
+        ran = self.node.step(*scripts, argument="delete", **values)
         assert ran.returncode == 0, ran.stderr
         return ran.stdout
 
@@ -742,7 +743,8 @@ def member(node, tmp_path) -> Member:
 
 
 def test_a_member_gets_its_role_and_loses_its_token(node):
-    assert node.step("cluster_lib.sh", "member.sh", **MEMBER).returncode == 0
+    scripts = ("cluster_lib.sh", "drain_lib.sh", "member.sh")
+    assert node.step(*scripts, **MEMBER).returncode == 0
     assert node.calls("kubectl")[1:] == [
         "label node worker-1 node-role.kubernetes.io/worker= tinderbox.internal/instance-id=i-1"
         " a/b=c d=e --overwrite",
@@ -752,7 +754,7 @@ def test_a_member_gets_its_role_and_loses_its_token(node):
 
 def test_a_member_that_goes_is_drained_and_unknown_afterwards(member):
     member.release()
-    assert member.verbs() == ["get", "get", "drain", "delete"]
+    assert member.verbs() == ["get", "get", "cordon", "drain", "delete"]
     assert not member.known.exists()
 
 

@@ -51,6 +51,7 @@ def test_every_default():
         "nodes": {
             "count": 3,
             "type": "t3.medium",
+            "image": None,
             "disk_gib": 20,
             "spot": False,
             "price": None,

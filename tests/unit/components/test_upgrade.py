@@ -253,7 +253,8 @@ class Cluster:
     def on_control_plane(self, script: str, **more: object):
         """Runs the step before or after the worker's."""
         values = {"WORKER": "w1", "NODE_NAME": "cp", "RELEASE": "1.36.5 2.4.2", **more}
-        return self.sandbox.step("upgrade_worker_lib.sh", script, **values)
+        values = {"INSTANCE_TYPE": "t3.large", **values}
+        return self.sandbox.step("drain_lib.sh", "upgrade_worker_lib.sh", script, **values)
 
     def touched(self) -> list[str]:
         """Calls that change the node or the cluster."""
@@ -408,7 +409,9 @@ def test_a_worker_is_drained_and_comes_back_as_it_was(cluster, unschedulable, co
     # As long as it is not back, nothing lets it.
     impatient = cluster.on_control_plane("upgrade-return.sh", PATIENCE="0")
     assert impatient.returncode == 1
-    assert "w1 to be ready with Kubernetes 1.36.5 and containerd 2.4.2" in impatient.stderr
+    assert (
+        "w1 (t3.large) to be ready with Kubernetes 1.36.5 and containerd 2.4.2" in impatient.stderr
+    )
     (cluster.place / "worker" / "release").write_text("v1.36.5 containerd://v2.4.2")
     assert cluster.on_control_plane("upgrade-return.sh").returncode == 0
     assert ("uncordon w1" in cluster.touched()) == comes_back
@@ -431,7 +434,7 @@ def test_a_budget_that_lets_nobody_go_ends_it_and_the_worker_serves_on(cluster):
     assert ran.stderr == (
         "would violate the budget\n"
         "w1 could not be drained within 420 s (see above):"
-        " it takes pods again and keeps its release\n"
+        " it takes pods again and stays as it is\n"
     )
     assert (cluster.place / "worker" / "unschedulable").read_text() == ""
     assert (cluster.place / "worker" / "mark").read_text() == ""

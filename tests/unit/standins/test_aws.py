@@ -541,8 +541,17 @@ def test_an_instance_gets_other_groups_and_keeps_the_rest(world: World) -> None:
     assert node.state["vpcSecurityGroupIds"] == [other.id]
     assert node.state["tags"] == {"Name": "moved"}
     assert node.read()[1] == node.inputs
-    with pytest.raises(Failed, match="another instanceType of an instance is not something"):
-        node.update(instanceType="t3.large")
+    with pytest.raises(Failed, match="another userData of an instance is not something"):
+        node.update(userData="#cloud-config")
+
+
+def test_an_instance_becomes_another_type_by_a_stop_and_a_start(world: World, ec2: Any) -> None:
+    node = world.instance()
+    assert not node.diff(instanceType="t3.large").replaces
+    node.update(instanceType="t3.large")
+    assert (node.state["instanceType"], node.state["instanceState"]) == ("t3.large", "running")
+    (found,) = ec2.describe_instances(InstanceIds=[node.id])["Reservations"][0]["Instances"]
+    assert found["InstanceType"] == "t3.large"
 
 
 def test_what_replaces_an_instance(world: World) -> None:
