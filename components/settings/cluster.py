@@ -9,8 +9,8 @@ from pydantic import Field
 from components.settings.group import Group
 from components.settings.kinds import KUBECONFIG, ipv4_range, number, text, whole
 
-#: Of Kubernetes 1.x: from two before that of the default to the one after it, which were seen to
-#: work (docs/upgrade.md).
+#: Of Kubernetes 1.x: from two before that of the default to the one after it, which are those that
+#: make e2e-long begins clusters with, or upgrades to.
 MINORS = range(34, 38)
 Release = Annotated[
     str,
