@@ -103,12 +103,13 @@ test: tools lint ## all tests that need no cloud
 	@$(python) -m tests.jvm
 	@$(python) -m pytest $(parallel) --durations=10 tests/charts tests/jobs tests/engine tests/unit
 
-long := tests/e2e/test_80_upgrade.py tests/e2e/test_85_certificates.py \
-	tests/e2e/test_88_changes.py tests/e2e/test_92_rehearse.py
+# The first makes clusters of its own, so it comes before the stack that the others share.
+long := $(addprefix tests/e2e/test_,82_releases.py 80_upgrade.py 83_spark_versions.py 85_certificates.py \
+	88_changes.py 92_rehearse.py)
 e2e: tools ## the whole chain on the local cloud, and nothing left of it (root)
 	@$(python) -m pytest --durations=10 tests/cloud tests/e2e $(long:%=--ignore=%)
 
-e2e-long: tools ## an upgrade, for which the next Kubernetes is built, and certificates that end (root)
+e2e-long: tools ## other releases of Kubernetes and Spark, which are built first; certificates that end (root)
 	@$(python) -m pytest $(long)
 
 vm: tools ## the quick start on Debian in an emulated machine, an hour or two (root; DEBIAN=bookworm)

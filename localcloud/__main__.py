@@ -1,4 +1,4 @@
-"""python -m localcloud up | status [--json] | down | mirror | release [VERSION]"""
+"""python -m localcloud up | status [--json] | down | mirror | {release,spark} [VERSION]"""
 
 from __future__ import annotations
 
@@ -26,10 +26,9 @@ def main(arguments: list[str]) -> int:
     down = commands.add_parser("down", help="take all of it away")
     down.add_argument("--force", action="store_true", help="also that of another checkout")
     commands.add_parser("mirror", help="build what machines install from, and start nothing")
-    release = commands.add_parser(
-        "release", help="a further Kubernetes in the running one's mirror"
-    )
-    release.add_argument("version", nargs="?", help="which; without one: those that there are")
+    for name, what in (("release", "a further Kubernetes"), ("spark", "a further Spark")):
+        further = commands.add_parser(name, help=f"{what} in the running one's mirror")
+        further.add_argument("version", nargs="?", help="which; without one: those that there are")
     options = parser.parse_args(arguments)
     return terminal.run(
         lambda: _run(options),
@@ -59,9 +58,11 @@ def _run(options: argparse.Namespace) -> None:
     elif options.command == "mirror":
         mirror.ensure(_say)
     elif options.version is None:
-        print("\n".join(releases.known()))
+        is_spark = options.command == "spark"
+        print("\n".join(releases.known_sparks() if is_spark else releases.known()))
     else:
-        releases.offer(options.version, _say)
+        offer = releases.offer_spark if options.command == "spark" else releases.offer
+        offer(options.version, _say)
 
 
 def _say(text: str) -> None:

@@ -4,7 +4,7 @@ Spark's reader opens names by the locale of its JVM, unpacks by suffix, takes so
 or for globs, knows UTF-8 only, and has a whole line in memory. So
 - a file whose name is not what Spark needs gets a passing one: a link in a hidden folder of the
   output, where every executor sees it (a copy, where that is no folder of this machine's);
-- a text in another encoding is decoded into that folder;
+- a text in another encoding is decoded into that folder, and one that Spark can't unpack unpacked;
 - a text with a line longer than LINE is cut at another whitespace than "\n".
 All other texts, which are nearly all, Spark gets as they are.
 
@@ -450,6 +450,10 @@ class Input:
                 except UserError as error:
                     raise TextError(text.name, f"it has {error}") from None
             return replace(text, path=f"{place}.cut", compression=None), "\n"
+        if text.compression == "zstd" and not _reads_zstd(self.spark):
+            with self._open(text) as stream, open(f"{place}.unpacked", "wb") as made:
+                made.writelines(_pieces(stream))
+            return replace(text, path=f"{place}.unpacked", compression=None), sep
         suffix = texts.SUFFIXES.get(text.compression or "", "")
         if _is_plain_name(text.path, suffix, self.is_local):
             return text, sep
@@ -484,6 +488,12 @@ class Input:
                     name = shown(self.names.get(path, path))
                     raise UserError(f"{name}: cannot be read: {why}") from error
             raise
+
+
+def _reads_zstd(spark: SparkSession) -> bool:
+    """Whether Spark unpacks it by itself; before 4.1 Hadoop does, by a library of the system's."""
+    major, minor = map(int, spark.version.split(".")[:2])
+    return (major, minor) >= (4, 1)
 
 
 def _is_plain_name(path: str, suffix: str, is_local: bool) -> bool:

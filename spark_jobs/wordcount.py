@@ -93,20 +93,46 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 # -- the count
 
 
+def valid_utf8(text: Column) -> Column:
+    """The text with U+FFFD for each ill-formed run, as by Python's decode(errors="replace")."""
+    if hasattr(F, "make_valid_utf8"):
+        return F.make_valid_utf8(text)
+    # Before Spark 4.0 Java's decoder has to do it. It takes an encoded surrogate for one run, where
+    # there are three: its first byte (ED, before A0 to BF) becomes one that begins nothing.
+    raw = text.cast("binary")
+    by_bytes = F.decode(raw, "ISO-8859-1")
+    apart = F.regexp_replace(by_bytes, "\u00ed(?=[\u00a0-\u00bf])", "\u00ff")
+    return F.decode(F.encode(apart, "ISO-8859-1"), "UTF-8")
+
+
+def is_valid_utf8(text: Column) -> Column:
+    """Whether a text has no ill-formed run."""
+    return F.is_valid_utf8(text) if hasattr(F, "is_valid_utf8") else text == valid_utf8(text)
+
+
 def bytes_not_utf8(line: Column) -> Column:
     """How many bytes of a line belong to no valid UTF-8 sequence.
 
-    make_valid_utf8 puts one U+FFFD (3 bytes) for each ill-formed run, as Python's
-    decode(errors="replace") does. So: what the text lost, had those it gained not been put in.
+    valid_utf8 puts U+FFFD (3 bytes) in. So: what the text lost, had those it gained not been.
     """
 
     def in_replacements(text: Column) -> Column:
         without = F.replace(text, F.lit(REPLACEMENT), F.lit(""))
         return F.octet_length(text) - F.octet_length(without)
 
-    valid = F.make_valid_utf8(line)
+    valid = valid_utf8(line)
     put_in = in_replacements(valid) - in_replacements(line)
     return F.octet_length(line) - (F.octet_length(valid) - put_in)
+
+
+def lower_case(text: Column) -> Column:
+    """By Unicode's rules; those of the executors' locale would make another word of TITLE."""
+    if hasattr(F, "collate"):
+        return F.collate(F.lower(F.collate(text, "UNICODE")), "UTF8_BINARY")
+    # Before Spark 4.0 it is the locale's matter: what Turkish ones have of their own comes first.
+    for upper, lower in (("I", "i"), ("\u0130", "i\u0307")):
+        text = F.replace(text, F.lit(upper), F.lit(lower))
+    return F.lower(text)
 
 
 def count_words(lines: DataFrame, pattern: str = WORD, lowercase: bool = False) -> DataFrame:
@@ -116,14 +142,13 @@ def count_words(lines: DataFrame, pattern: str = WORD, lowercase: bool = False) 
     accumulator it stays exact where Spark runs a task twice.
     """
     line = F.col("value")
-    text = F.make_valid_utf8(line)
+    text = valid_utf8(line)
     if lowercase:
-        # By Unicode's rules; those of the executors' locale would make another word of TITLE.
-        text = F.collate(F.lower(F.collate(text, "UNICODE")), "UTF8_BINARY")
+        text = lower_case(text)
     # (?U): \s, \w, \b ... are Unicode's; \s is then exactly White_Space.
     words = F.regexp_extract_all(text, F.lit(f"(?U){pattern}"), F.lit(0))
     marks = F.array_repeat(F.lit(MARK), bytes_not_utf8(line))
-    found = F.when(F.is_valid_utf8(line), words).otherwise(F.concat(words, marks))
+    found = F.when(is_valid_utf8(line), words).otherwise(F.concat(words, marks))
     return (
         lines.select(F.explode(found).alias("word"))
         # A pattern such as \w* matches nothing, too, and nothing is no word.

@@ -95,7 +95,8 @@ def build(wanted: Iterable[str] | None = None, progress: bool = True) -> None:
     chosen = list(dict.fromkeys(names() if wanted is None else wanted))
     missing = [name for name in chosen if not location(name).exists()]
     done = 0
-    for module in {module_of(name).name: module_of(name) for name in missing}.values():
+    modules = {(m.name, m.version): m for m in map(module_of, missing)}
+    for module in modules.values():
         ours = [name for name in missing if name in module.commands]
         with lock(f"go-{module.name}", f"the build of {module.name}"):
             # Another process may have built it while this one waited.
@@ -129,6 +130,8 @@ def command_line(module: GoModule, commands: list[str], into: Path) -> list[str]
     options = ["-v", "-tags", ",".join(module.tags), "-ldflags", " ".join(linker)]
     if module.patches:
         options += ["-modfile", str(_patched(module, into))]
+    elif module.pinned != "go":
+        options += ["-modfile", f"{module.pinned}.mod"]
     packages = [module.commands[command] for command in commands]
     return [go(), "build", *options, "-o", f"{into}/", *packages]
 
@@ -158,17 +161,20 @@ def output_name(module: GoModule, command: str) -> str:
 
 
 @cache
-def _module_digest(module_name: str) -> str:
-    folder = paths.CHECKOUT / "toolchain" / "go" / module_name
-    files = [f for f in folder.iterdir() if f.suffix in {".go", ".mod", ".sum", ".txt"}]
-    return paths.digest_of_files(folder, files)
+def _source_digest(name: str, pinned: str) -> str:
+    """Of the files of toolchain/go/NAME; its go.mod and go.sum are those called PINNED there."""
+    folder = paths.CHECKOUT / "toolchain" / "go" / name
+    files = {file.name: file for file in folder.iterdir() if file.suffix in {".go", ".txt"}}
+    files |= {f"go.{kind}": folder / f"{pinned}.{kind}" for kind in ("mod", "sum")}
+    return paths.digest_of(*(part for item in sorted(files.items()) for part in item))
 
 
 def _digest(module: GoModule, name: str) -> str:
     """The key of one binary: the sources and checksums, and how it is built."""
     how: list[object] = [module.commands[name], module.tags, module.cgo, module.stamps, GO_FLAGS]
     how += module.patches.items()
-    return paths.digest_of(_module_digest(module.name), json.dumps(how), platform.machine())
+    source_digest = _source_digest(module.name, module.pinned)
+    return paths.digest_of(source_digest, json.dumps(how), platform.machine())
 
 
 def _environment(module: GoModule) -> dict[str, str]:

@@ -13,7 +13,11 @@ from toolchain import paths
 
 @dataclass(frozen=True)
 class GoModule:
-    """One folder of toolchain/go: the commands that one `go build` makes of it."""
+    """One folder of toolchain/go: the commands that one `go build` makes of it.
+
+    Of a further release their names have its version behind an @ (kubeadm@v1.36.5), and in `needs`
+    are further releases of other modules that go with it.
+    """
 
     name: str
     version: str
@@ -24,6 +28,8 @@ class GoModule:
     stamps: dict[str, str] = field(default_factory=dict)  #: variable -> value
     release: str = ""  #: what the commands say they are: `version`, unless that is a commit
     patches: dict[str, str] = field(default_factory=dict)  #: upstream's file -> another for it
+    pinned: str = "go"  #: PINNED.mod and PINNED.sum are what it is built by
+    needs: dict[str, str] = field(default_factory=dict)  #: module -> version
 
 
 @cache
@@ -39,14 +45,23 @@ def go_modules() -> dict[str, GoModule]:
 
 
 @cache
-def releases() -> dict[str, GoModule]:
-    """The tables [releases.*] by name; their commands have their version behind an @."""
-    found = {}
+def releases() -> list[GoModule]:
+    """The further releases of the tables [releases.*], and of what they need."""
+    found: dict[tuple[str, str], GoModule] = {}
     for name, table in pins()["releases"].items():
-        version, origin = table["version"], pins()["go"][table["of"]]
-        commands = {at(command, version): path for command, path in origin["commands"].items()}
-        found[name] = _module(name, {**origin, "version": version, "commands": commands})
-    return found
+        for version, needs in table.items():
+            for part, its, needed in ((name, version, needs), *((*n, {}) for n in needs.items())):
+                found[part, its] = _release(part, its, needed)
+    return list(found.values())
+
+
+def _release(name: str, version: str, needs: dict[str, str]) -> GoModule:
+    table = pins()["go"][name]
+    commands = {at(command, version): path for command, path in table["commands"].items()}
+    # Where the source is ours there is nothing else to pin.
+    pinned = version if table.get("module") else "go"
+    own = {"version": version, "commands": commands, "pinned": pinned, "needs": needs}
+    return _module(name, {**table, **own})
 
 
 def at(command: str, version: str) -> str:
@@ -67,7 +82,7 @@ def _module(name: str, table: dict[str, Any]) -> GoModule:
 
 def builder_of(command: str) -> GoModule | None:
     """The module whose build makes a command, if one does."""
-    modules = (*go_modules().values(), *releases().values())
+    modules = (*go_modules().values(), *releases())
     return next((module for module in modules if command in module.commands), None)
 
 

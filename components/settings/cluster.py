@@ -9,12 +9,14 @@ from pydantic import Field
 from components.settings.group import Group
 from components.settings.kinds import KUBECONFIG, ipv4_range, number, text, whole
 
-# kubeadm reads its file in the format v1beta4 (scripts/init.sh) from 1.31 on.
+#: Of Kubernetes 1.x: from two before that of the default to the one after it, which are those that
+#: make e2e-long begins clusters with, or upgrades to.
+MINORS = range(34, 38)
 Release = Annotated[
     str,
     text(
-        "a release such as 1.36.4, 1.31.0 or newer",
-        r"1\.(3[1-9]|[4-9][0-9]|[1-9][0-9]{2})\.(0|[1-9][0-9]{0,2})",
+        f"a release of 1.{MINORS[0]} to 1.{MINORS[-1]}, such as 1.36.4",
+        rf"1\.({'|'.join(map(str, MINORS))})\.(0|[1-9][0-9]{{0,2}})",
     ),
 ]
 Containerd = Annotated[

@@ -5,6 +5,7 @@ To add one: a folder in localcloud/images with a Containerfile, and a line in `c
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import importlib.util
 import os
@@ -13,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from localcloud.host import debian
 from localcloud.machines import rootfs
 from localcloud.mirror import packages
 from toolchain import builds, paths
-from toolchain.versions import go_modules
+from toolchain.versions import at, go_modules
 
 FOLDER = Path(__file__).parent.parent / "images"
 
@@ -68,13 +69,14 @@ def mirror_path(reference: str) -> str:
     return rest if slash and is_registry else reference
 
 
-def catalogue() -> list[Image]:
-    """All images of the mirror."""
-    version = {name: module.version for name, module in go_modules().items()}
+def catalogue(others: Mapping[str, str] | None = None) -> list[Image]:
+    """All images of the mirror; others: modules in another release, whose commands go in then."""
+    others = others or {}
+    version = {**{name: module.version for name, module in go_modules().items()}, **others}
     kubernetes, k8s, flannel = version["kubernetes"], "registry.k8s.io", "ghcr.io/flannel-io"
     metrics = f"{k8s}/metrics-server/metrics-server"
     standin = "flannel-cni-standin"
-    return [
+    images = [
         *(
             Image(f"{k8s}/{name}", kubernetes, name, (name,))
             for name in (
@@ -100,13 +102,7 @@ def catalogue() -> list[Image]:
             (standin,),
         ),
         Image(metrics, version["metrics-server"], "metrics-server", ("metrics-server",)),
-        Image(
-            "docker.io/apache/spark",
-            f"{spark_version()}-python3",
-            "spark",
-            stage=stage_spark,
-            pinned=spark_version(),
-        ),
+        spark(f"{spark_version()}-python3"),
         Image(
             "docker.io/hjacobs/kube-resource-report",
             "21.2.1",
@@ -115,24 +111,48 @@ def catalogue() -> list[Image]:
         ),
     ]
 
+    def released(command: str) -> str:
+        module = builds.module_of(command).name
+        return at(command, others[module]) if module in others else command
+
+    return [replace(i, binaries=tuple(map(released, i.binaries))) for i in images]
+
+
+def spark(tag: str) -> Image:
+    """Spark's image with that official tag, which begins with its version."""
+    version = tag.partition("-")[0]
+    return Image(
+        "docker.io/apache/spark",
+        tag,
+        "spark",
+        stage=functools.partial(stage_spark, version=version),
+        pinned=version,
+    )
+
 
 def binaries() -> set[str]:
     """The Go binaries that the images hold."""
     return {name for image in catalogue() for name in image.binaries}
 
 
-# ---- Spark, from PyPI's pyspark of this environment
+# ---- Spark, from PyPI's pyspark
 
 
 def spark_version() -> str:
-    """The version of the environment's pyspark, which is the image's."""
+    """The version of the environment's pyspark, which is that of the mirror's image."""
     _pyspark()
     return importlib.metadata.version("pyspark")
 
 
-def stage_spark(context: Path) -> None:
+def stage_spark(context: Path, version: str) -> None:
     """Lay out /opt/spark as spark/ in `context`."""
-    package, home = _pyspark(), context / "spark"
+    fetched = context / "site"
+    if version == spark_version():
+        package = _pyspark()
+    else:
+        pip_install(fetched, "--no-binary", "pyspark", f"pyspark=={version}")
+        package = fetched / "pyspark"
+    home = context / "spark"
     folders = ("jars", "bin", "sbin", "examples", "data", "licenses")
     for name in folders:
         _link_tree(package / name, home / name)
@@ -142,14 +162,26 @@ def stage_spark(context: Path) -> None:
     _link_tree(package, home / "python" / "pyspark", leave_out=(*folders, "python"))
     _link_tree(package / "python" / "lib", home / "python" / "lib")
     # Spark's scripts take its presence for a sign of a release, not of a source tree.
-    (home / "RELEASE").write_text(f"Spark {spark_version()} (from PyPI's pyspark)\n")
+    (home / "RELEASE").write_text(f"Spark {version} (from PyPI's pyspark)\n")
+    shutil.rmtree(fetched, ignore_errors=True)
 
 
 def _pyspark() -> Path:
+    """The environment's."""
     spec = importlib.util.find_spec("pyspark")
     if spec is None or spec.origin is None:
         raise CloudError("pyspark is not in this Python environment; make it: make tools")
     return Path(spec.origin).parent
+
+
+def pip_install(target: Path, *what: str) -> None:
+    """Put packages of PyPI, without what they import, into a folder. Raises CloudError."""
+    options = ("--quiet", "--no-deps", "--no-compile", "--target", str(target))
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "install", *options, *what], capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        raise CloudError(f"pip install failed: {done.stderr.strip().splitlines()[-1]}")
 
 
 def link(source: str | Path, target: str | Path) -> object:
@@ -177,24 +209,11 @@ def _link_tree(source: Path, target: Path, leave_out: Iterable[str] = ()) -> Non
 
 def stage_resource_report(context: Path) -> None:
     """Lay out the packages of the image's requirements.txt as site/, for Debian's Python."""
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"),
-            *("--only-binary", ":all:", "--implementation", "cp", "--python-version", "3.13"),
-            *(
-                "--requirement",
-                str(context / "requirements.txt"),
-                "--target",
-                str(context / "site"),
-            ),
-        ],
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode != 0:
-        raise CloudError(f"pip install failed: {done.stderr.strip().splitlines()[-1]}")
+    site = context / "site"
+    there = ("--only-binary", ":all:", "--implementation", "cp", "--python-version", "3.13")
+    pip_install(site, *there, "--requirement", str(context / "requirements.txt"))
     # Started by module; its scripts would name this host's Python.
-    shutil.rmtree(context / "site" / "bin")
+    shutil.rmtree(site / "bin")
 
 
 # ---- buildah

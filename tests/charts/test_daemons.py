@@ -215,3 +215,17 @@ def test_master_recovers(spark: Standalone) -> None:
     spark.start(MASTERS, MASTER)
     wait_for("the workers", spark.is_whole, seconds=90)
     assert before <= {worker["id"] for worker in spark.state()["workers"]}
+
+
+def test_what_a_master_of_another_spark_knew_is_forgotten(spark: Standalone) -> None:
+    """It can't be read, and a master that fails to read it leads nobody."""
+    spark.processes[MASTER].kill()
+    spark.processes[MASTER].wait()
+    known = spark.folder / "spark" / "recovery"
+    assert list(known.glob("worker_*"))
+    (known / "spark").write_text("spark-core_2.12-3.5.9.jar\n")
+    (known / "worker_unreadable").write_text("of another Spark")
+    spark.start(MASTERS, MASTER)
+    wait_for("the workers", spark.is_whole, seconds=90)
+    assert not (known / "worker_unreadable").exists()
+    assert (known / "spark").read_text().startswith("spark-core_2.13-4.2.0")

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +102,11 @@ class Up:
         assert result["input"] == str(text)
         return result
 
-    def kubectl(self, *arguments: str, check: bool = True) -> str:
-        """What kubectl prints."""
-        with connect(self.stack).kubeconfig() as config:
+    def kubectl(self, *arguments: str, check: bool = True, config: Path | None = None) -> str:
+        """What kubectl prints; config: a kubeconfig, where the outputs are not to be asked."""
+        with nullcontext(config) if config else connect(self.stack).kubeconfig() as file:
             done = subprocess.run(
-                ["kubectl", "--kubeconfig", config, *arguments],
+                ["kubectl", "--kubeconfig", file, *arguments],
                 env=self.stack.env,
                 capture_output=True,
                 text=True,
@@ -122,7 +123,9 @@ class Up:
         where = ["-n", "spark", "exec", "deployment/spark-worker", "--"]
         return self.kubectl(*where, "python3", "-c", EVENTS)
 
-    def ssh(self, node: dict[str, Any], command: str) -> subprocess.CompletedProcess[str]:
+    def ssh(
+        self, node: dict[str, Any], command: str, seconds: float = 120
+    ) -> subprocess.CompletedProcess[str]:
         """Runs a command on a node of the output `nodes`, as the operator could by hand."""
         key = ROOT / ".tinderbox" / "local" / "id_ed25519"
         ssh = ["ssh", "-q", "-i", str(key), "-o", "StrictHostKeyChecking=no"]
@@ -136,7 +139,7 @@ class Up:
             [*ssh, *through, host, command],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=seconds,
         )
 
 

@@ -15,7 +15,7 @@ import sys
 import tarfile
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,7 @@ def with_s3(up: Up, bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) ->
         up.stack.up(events)
 
 
-def _configure(up: Up, sections: dict[str, dict[str, str]]) -> None:
+def _configure(up: Up, sections: Mapping[str, Mapping[str, object]]) -> None:
     """Adds to the stack's settings, until `prepare` makes them the repo's again."""
     config = yaml.safe_load(up.stack.config_file.read_text())
     for name, values in sections.items():

@@ -13,7 +13,7 @@ def test_certificates_that_would_end_are_renewed_while_all_goes_on(up: Up, tmp_p
     node = _control_plane(up)
 
     def root(script: str) -> str:
-        done = up.ssh(node, f"sudo bash -euc '{script}'")
+        done = up.ssh(node, f"sudo bash -euc '{script}'", seconds=600)  # parts start, in turn
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -144,6 +144,16 @@ def test_whitespace_is_exactly_white_space(spark: SparkSession, tmp_path: Path) 
 # -- bytes that are not UTF-8
 
 
+@pytest.fixture
+def spark_3(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As Spark 3.5: without these functions, and with a decoder that does not fail."""
+    for name in ("make_valid_utf8", "is_valid_utf8", "collate"):
+        monkeypatch.delattr(wordcount.F, name)
+    spark.conf.set("spark.sql.legacy.codingErrorAction", "true")
+    yield
+    spark.conf.unset("spark.sql.legacy.codingErrorAction")
+
+
 def test_bytes_that_are_not_utf8(run: Callable[..., Outcome], tmp_path: Path) -> None:
     raw = b"ok \xff\xfe a\xc3 \xe2\x82 b\n\xed\xa0\x80 \xf0\x9f\x98\x80 \xef\xbf\xbd\nok\n"
     source = tmp_path / "text.txt"
@@ -181,6 +191,11 @@ def test_random_bytes(run: Callable[..., Outcome], tmp_path: Path) -> None:
     assert f"{source}: {bad} bytes are not UTF-8" in outcome.stderr
 
 
+@pytest.mark.usefixtures("spark_3")
+def test_random_bytes_are_the_same_to_spark_3(run: Callable[..., Outcome], tmp_path: Path) -> None:
+    test_random_bytes(run, tmp_path)
+
+
 # -- options
 
 
@@ -202,6 +217,11 @@ def test_lowercase_is_the_same_on_every_machine(
     source = tmp_path / "text.txt"
     source.write_text(text)
     expect(run(source, "--lowercase"), words_of(text.lower()))
+
+
+@pytest.mark.usefixtures("turkish", "spark_3")
+def test_lowercase_is_the_same_to_spark_3(run: Callable[..., Outcome], tmp_path: Path) -> None:
+    test_lowercase_is_the_same_on_every_machine(run, tmp_path)
 
 
 @pytest.mark.parametrize("pattern", [r"\w+", r"[^,\r]+", r"\w*", r"(?<=e)\w", "a|b", r"\d{2}"])
@@ -323,9 +343,16 @@ def test_bytes_that_are_not_in_the_encoding(run: Callable[..., Outcome], tmp_pat
     assert "2 bytes are not shift_jis" in outcome.stderr
 
 
+@pytest.mark.parametrize("version", [None, "4.0.5"])
 def test_packed_by_what_python_does_not_know(
-    spark: SparkSession, run: Callable[..., Outcome], tmp_path: Path
+    version: str | None,
+    spark: SparkSession,
+    run: Callable[..., Outcome],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if version:  # of a Spark that does not know zstd
+        monkeypatch.setattr(SparkSession, "version", version)
     (tmp_path / "in").mkdir()
     for compression, suffix in texts.SUFFIXES.items():
         for name, text in ((f"a{suffix}", b"word\n"), (f"b{suffix}", "wörd".encode("utf-16"))):

@@ -9,6 +9,7 @@ local cloud saw (tests/seen.py). tests/unit/test_changes.py holds that the table
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -94,8 +95,8 @@ def kinds(jars: tuple[str, str]) -> list[Kind]:
         Kind("another zone", {}, {"network": {"zone": "eu-central-1b"}}),
         Kind("another operator", {}, {"network": {"operatorCidr": "198.18.0.2/32"}}),
         Kind("Kubernetes: a patch", *_versions("1.36.4", "1.36.5")),
-        Kind("Kubernetes: the next minor release", *_versions("1.36.4", "1.37.0")),
-        Kind("Kubernetes: over a minor release", *_versions("1.36.4", "1.38.0")),
+        Kind("Kubernetes: the next minor release", *_versions("1.36.4", "1.37.2")),
+        Kind("Kubernetes: over a minor release", *_versions("1.35.8", "1.37.2")),
         Kind("Kubernetes: back", *_versions("1.36.4", "1.36.3")),
         Kind("another containerd", *_versions("2.4.2", "2.4.3", "containerdVersion")),
         Kind("the version is no longer set", *_versions("1.36.4", None)),
@@ -150,7 +151,7 @@ def effect(kind: Kind) -> Effect:
         updated, made = _differences(before, after)
         if anew := {key for key in before.options if key[1] in made} & after.options.keys():
             # What is made anew has another id, and so others are as well.
-            recorder = Plan(placed=kind.placed, anew=anew)
+            recorder = Plan(anew=anew)
             after = plan(_merged(kind.after), recorder=recorder)
             updated, made = _differences(before, after)
         _ask_hooks(before, after, updated)
@@ -188,7 +189,7 @@ def _ask_aws(before: Plan, after: Plan, kind: Kind) -> None:
             name: old.inputs[name] for name in after.options[key].ignore_changes & old.inputs.keys()
         }
         for old in before.made
-        if (key := (old.type, old.name)) in after.options
+        if old.type.startswith("aws:") and (key := (old.type, old.name)) in after.options
     }
     if any(
         after.outputs[key].get(name) != value
@@ -292,10 +293,17 @@ def _restarts(script: str) -> list[str]:
 
 def _templates(release: Mapping[str, Any]) -> dict[str, Any]:
     """The pod templates of a helm release's workloads, by their names."""
-    command = ["helm", "template", release["name"], release["chart"], "--values", "-"]
+    return _rendered(
+        *(release[name] for name in ("name", "chart", "namespace")),
+        json.dumps(release["values"], sort_keys=True),
+    )
+
+
+@functools.cache
+def _rendered(name: str, chart: str, namespace: str, values: str) -> dict[str, Any]:
     done = subprocess.run(
-        [*command, "--namespace", release["namespace"]],
-        input=json.dumps(release["values"]),
+        ["helm", "template", name, chart, "--values", "-", "--namespace", namespace],
+        input=values,
         env=environment(),
         capture_output=True,
         text=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import contextvars
 import dataclasses
@@ -11,6 +12,8 @@ import gc
 import json
 import logging
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -297,6 +300,20 @@ def _unwrap(inputs: dict[str, Any]) -> tuple[dict[str, Any], set[str]]:
     return {key: plain(value, key) for key, value in inputs.items()}, secrets
 
 
+@functools.cache
+def checkout() -> Path:
+    """The checkout as the programs of this process have it, by links.
+
+    What they lay out in .tinderbox is their own: other processes plan at the same time.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="tinderbox-plan-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for place in ROOT.iterdir():
+        if place.name != ".tinderbox":
+            (folder / place.name).symlink_to(place)
+    return folder
+
+
 class _Listener(logging.Handler):
     """Keeps what is logged."""
 
@@ -367,7 +384,7 @@ def _plan(config: dict[str, Any] | None, preview: bool, recorder: Plan, also: st
 
     try:
         with (
-            contextlib.chdir(ROOT),  # where Pulumi runs a program
+            contextlib.chdir(checkout()),  # where Pulumi runs a program
             mock.patch.object(packages, "fetch", recorder.fetch),
             mock.patch.object(pulumi, "export", exported.__setitem__),
             mock.patch.object(pulumi, "ResourceHook", Hook),

@@ -10,6 +10,8 @@ from tests import seen
 from tests.unit.changes import DOCUMENT, Kind, effect, kinds, page
 from tests.unit.plan import ROOT
 
+OLD = {"cluster": {"version": "1.35.8"}}
+
 
 def test_the_table_is_current():
     assert DOCUMENT.read_text() == page(), "python -m tests.unit.changes"
@@ -21,7 +23,7 @@ def test_the_table_is_current():
         ({}, {"network": {"cidr": "10.50.0.0/16"}}, "network.cidr is '10.50.0.0/16'; it must be"),
         ({}, {"network": {"zone": "eu-central-1b"}}, "where this cluster is; it can't move"),
         ({}, {"nodes": {"diskGiB": 15}}, "it can only grow; set 20 or more"),
-        ({}, {"cluster": {"version": "1.38.0"}}, "one minor release after the other; first 1.37"),
+        (OLD, {"cluster": {"version": "1.37.2"}}, "one minor release after the other; first 1.36"),
         ({}, {"cluster": {"podCidr": "10.200.0.0/16"}}, "cluster.podCidr is 10.244.0.0/16 in this"),
     ],
 )

@@ -31,6 +31,11 @@ helm.sh/chart: {{ printf "%s-%s" (index . 0).Chart.Name (index . 0).Chart.Versio
 {{ .Values.volume.mountPath }}/{{ .Values.volume.folder }}
 {{- end }}
 
+{{/* Where the master writes down what it knows. */}}
+{{- define "spark.recovery" -}}
+{{ if .Values.volume.claimName }}{{ include "spark.folder" . }}{{ else }}/tmp{{ end }}/recovery
+{{- end }}
+
 {{/* Properties that all of Spark's processes must agree on. */}}
 {{- define "spark.sharedConf" -}}
 spark.authenticate true
@@ -171,7 +176,7 @@ spark-defaults.conf: |
   spark.master.rest.enabled false
   # A master that starts anew knows its workers and applications again.
   spark.deploy.recoveryMode FILESYSTEM
-  spark.deploy.recoveryDirectory {{ if .Values.volume.claimName }}{{ include "spark.folder" . }}{{ else }}/tmp{{ end }}/recovery
+  spark.deploy.recoveryDirectory {{ include "spark.recovery" . }}
   spark.worker.cleanup.enabled true
   spark.worker.cleanup.interval 600
   spark.worker.cleanup.appDataTtl {{ int .Values.worker.keepAppsSeconds }}

@@ -16,7 +16,7 @@ from components.settings import Settings, SettingsError, WordCountSettings
 from components.wordcount import options
 from submission import measuring
 from submission.manifests import LARGEST_BY_CONFIGMAP
-from tests.unit.plan import EXISTING, MINIMAL, ROOT, Made, Plan, changed, plan, planned
+from tests.unit.plan import EXISTING, MINIMAL, Made, Plan, changed, checkout, plan, planned
 
 JOB = "kubernetes:batch/v1:Job"
 COPY = "command:remote:CopyToRemote"
@@ -58,7 +58,7 @@ def laid_out(plan: Plan) -> dict[str, bytes]:
     source = copied(plan).inputs["source"]
     place = re.fullmatch(r"FileArchive\((\.tinderbox/test/uploads/wordcount-input/\w+)/\)", source)
     assert place, source
-    root = ROOT / place[1]
+    root = checkout() / place[1]
     return {str(f.relative_to(root)): f.read_bytes() for f in root.rglob("*") if not f.is_dir()}
 
 
@@ -103,7 +103,7 @@ def test_an_empty_folder_is_copied_as_one(tmp_path):
     (tmp_path / "empty").mkdir()
     made = plan(of(tmp_path / "empty"))
     assert laid_out(made) == {}
-    (root,) = (ROOT / ".tinderbox/test/uploads/wordcount-input").iterdir()
+    (root,) = (checkout() / ".tinderbox/test/uploads/wordcount-input").iterdir()
     assert [place.name for place in root.iterdir()] == ["empty"]
 
 

@@ -96,7 +96,7 @@ def test_a_change_of_a_base_is_one_of_what_stands_on_it(monkeypatch, tmp_path):
 
 
 def test_sparks_files_lie_as_in_the_official_image(tmp_path):
-    images.stage_spark(tmp_path)
+    images.stage_spark(tmp_path, images.spark_version())
     home = tmp_path / "spark"
     for name in ("bin/spark-submit", "bin/spark-class", "sbin", "python/pyspark/sql", "RELEASE"):
         assert (home / name).exists(), name
@@ -106,6 +106,24 @@ def test_sparks_files_lie_as_in_the_official_image(tmp_path):
     assert not (home / "python" / "pyspark" / "jars").exists()
     assert not list(home.rglob("*.cmd"))
     assert not list(home.rglob("__pycache__"))
+
+
+def test_another_spark_is_fetched_and_lies_there_in_the_same_way(tmp_path, monkeypatch):
+    def install(target: Path, *what: str) -> None:
+        assert what[-1] == "pyspark==3.5.9"
+        for folder in ("jars", "bin", "sbin", "examples", "data", "licenses", "sql", "python/lib"):
+            (target / "pyspark" / folder).mkdir(parents=True)
+        for file in ("jars/a.jar", "bin/spark-submit", "bin/pyspark.cmd", "sql/functions.py"):
+            (target / "pyspark" / file).write_text("3.5.9")
+
+    monkeypatch.setattr(images, "pip_install", install)
+    images.stage_spark(tmp_path, "3.5.9")
+    home = tmp_path / "spark"
+    assert (home / "RELEASE").read_text() == "Spark 3.5.9 (from PyPI's pyspark)\n"
+    found = {str(file.relative_to(home)) for file in home.rglob("*") if file.is_file()}
+    assert found == {"RELEASE", "jars/a.jar", "bin/spark-submit", "python/pyspark/sql/functions.py"}
+    assert (home / "jars" / "a.jar").read_text() == "3.5.9"
+    assert [path.name for path in tmp_path.iterdir()] == ["spark"]
 
 
 def test_sparks_entrypoint_runs_any_other_command_as_it_stands():

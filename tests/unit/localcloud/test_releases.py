@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from components.settings.cluster import MINORS
 from localcloud import mirror, releases
 from localcloud.errors import CloudError
 from localcloud.mirror import images, own_images, packages
+from toolchain import versions
 from toolchain.versions import go_modules
 
 
@@ -17,23 +19,45 @@ def module(request):
     return request.param
 
 
-def test_a_release_has_all_that_is_of_kubernetes_and_nothing_else(module):
+def test_a_release_has_all_that_is_of_kubernetes_and_what_it_needs(module):
     version = module.version.removeprefix("v")
-    own = set(go_modules()["kubernetes"].commands)
     found = list(releases.release_packages(module))
     assert {p.file_name for p in found} == {
         f"{name}_{version}-1.1_amd64.deb" for name in ("kubelet", "kubeadm", "kubectl")
     }
-    pictures = list(releases.release_images(module))
-    assert {image.reference for image in pictures} == {
-        f"{image.name}:{module.version}"
-        for image in images.catalogue()
-        if set(image.binaries) & own
-    }
+    pictures = releases.release_images(module)
+    tags = {image.name.rpartition("/")[2]: image.tag for image in pictures}
+    parts = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
+    needed = dict(module.needs)
+    if "etcd" in needed:
+        needed["etcd"] = f"{needed['etcd'].removeprefix('v')}-0"
+    assert tags == dict.fromkeys(parts, module.version) | needed
     built = [name for p in found for name in p.binaries.values()]
     built += [name for image in pictures for name in image.binaries]
-    assert set(built) == set(module.commands)
-    assert {name.partition("@")[0] for name in built} == own
+    known = {name for m in versions.releases() for name in m.commands}
+    assert set(module.commands) <= set(built) <= known
+    assert len({image.mirrored for image in pictures}) == len(pictures)
+
+
+@pytest.mark.parametrize(
+    ("version", "images_"),
+    [
+        ("v1.34.10", {"etcd:3.6.5-0", "coredns/coredns:v1.12.1", "pause:3.10.1"}),
+        ("v1.36.5", set()),
+        ("v1.37.2", {"etcd:3.7.0-0", "coredns/coredns:v1.14.6"}),
+    ],
+)
+def test_what_kubeadm_names_besides(version, images_):
+    (module,) = (m for m in releases._modules() if m.version == version)
+    found = {image.mirrored for image in releases.release_images(module)}
+    assert {name for name in found if not name.startswith("kube-")} == images_
+
+
+def test_every_minor_release_that_a_stack_may_have_can_be_had():
+    own = go_modules()["kubernetes"].version.removeprefix("v")
+    assert {int(v.split(".")[1]) for v in (own, *releases.known())} == set(MINORS)
+    minor = int(own.split(".")[1])
+    assert range(minor - 2, minor + 2) == MINORS
 
 
 def test_the_mirrors_own_release_is_none_of_them():
@@ -55,6 +79,27 @@ def test_a_release_goes_into_a_cloud_that_is_up(monkeypatch, tmp_path):
     monkeypatch.setattr(own_images, "CONFIG", tmp_path / "registry.yml")
     with pytest.raises(CloudError, match="the local cloud is not up"):
         releases.offer(releases.known()[0])
+    with pytest.raises(CloudError, match="the local cloud is not up"):
+        releases.offer_spark(releases.known_sparks()[0])
+
+
+def test_a_further_spark_is_an_image_beside_the_mirrors_own():
+    own = images.spark(f"{images.spark_version()}-python3")
+    further = list(releases.further_sparks().values())
+    for version, image in releases.further_sparks().items():
+        assert image.reference.startswith(f"docker.io/apache/spark:{version}-")
+        assert image.reference.endswith("python3")
+    assert own.mirrored not in {image.mirrored for image in further}
+    keys = {images.image_key(image) for image in (own, *further)}
+    assert len(keys) == len(further) + 1
+
+
+def test_a_spark_that_is_not_known_is_told_with_those_that_are():
+    with pytest.raises(CloudError) as caught:
+        releases.offer_spark("3.4.0")
+    assert str(caught.value) == (
+        f"there is no Spark 3.4.0; there are: {', '.join(releases.known_sparks())}"
+    )
 
 
 def test_what_a_cloud_serves_can_change_without_the_mirror(monkeypatch, tmp_path):
