@@ -64,6 +64,7 @@ RULES: Mapping[str, _Rule] = {
     "network.zone": _stands_for("eu-central-1a", "eu-central-1b"),
     "network.operatorCidr": _stands_for("10.43.0.1/32", "10.43.0.0/24"),
     "nodes.type": _stands_for("t3.medium", "t3.large"),
+    "nodes.image": _stands_for("newest", "newest"),
     "cluster.podCidr": _stands_for("10.244.0.0/16", "10.200.0.0/16"),
     "cluster.serviceCidr": _stands_for("10.96.0.0/12", "10.112.0.0/12"),
     "opex.engine": _stands_for("kube-resource-report", "kube-resource-report"),

@@ -7,8 +7,9 @@ stack itself is only read; what is played is taken away again, whatever becomes 
 from __future__ import annotations
 
 import argparse
+import functools
 import shutil
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -90,10 +91,11 @@ def _releases(resources: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _is_here(name: str) -> bool:
+    from localcloud import releases
     from localcloud.mirror import images
 
-    of_mirror = {image.mirrored for image in images.catalogue()}
-    return (ROOT / name).exists() or images.mirror_path(name) in of_mirror
+    of_mirror = [*images.catalogue(), *releases.further_sparks().values()]
+    return (ROOT / name).exists() or images.mirror_path(name) in {one.mirrored for one in of_mirror}
 
 
 def play(report: Report) -> None:
@@ -129,23 +131,33 @@ def play(report: Report) -> None:
         print(f"\n{report}\nThe same as a file: {file.relative_to(ROOT)}", flush=True)
 
 
-def _lacking(settings: Sequence[Setting]) -> list[str]:
-    """Releases that the local mirror has yet to get. Raises ConsoleError if it can't."""
+def _lacking(settings: Sequence[Setting]) -> dict[str, Callable[..., None]]:
+    """What the local mirror has yet to get, and what brings it. Raises ConsoleError if it can't."""
     from localcloud import releases
+    from localcloud.mirror import images
 
     has = go_modules()["kubernetes"].version.removeprefix("v")
-    wanted = {v: 0 for one in settings if one.key == KEPT[0] for v in (one.before, one.after)}
-    for version in wanted:
-        if version not in (has, *releases.known()):
+    sparks = {image.mirrored: version for version, image in releases.further_sparks().items()}
+    found: dict[str, Callable[..., None]] = {}
+    for key, value in ((one.key, value) for one in settings for value in (one.before, one.after)):
+        if key == KEPT[0] and value not in (has, *releases.known()):
             can = ", ".join((has, *releases.known()))
-            raise ConsoleError(f"{KEPT[0]} is {version}; the local cloud can have {can}")
-    return [version for version in wanted if version != has]
+            raise ConsoleError(f"{key} is {value}; the local cloud can have {can}")
+        if key == KEPT[0] and value != has:
+            found[f"Kubernetes {value}"] = functools.partial(releases.offer, value)
+        if key == "spark.image" and value and images.mirror_path(value) in sparks:
+            version = sparks[images.mirror_path(value)]
+            found[f"Spark {version}"] = functools.partial(releases.offer_spark, version)
+    return found
 
 
 def _play(
-    report: Report, before: dict[str, Any], after: dict[str, Any], lacking: list[str]
+    report: Report,
+    before: dict[str, Any],
+    after: dict[str, Any],
+    lacking: Mapping[str, Callable[..., None]],
 ) -> None:
-    from localcloud import cloud, releases
+    from localcloud import cloud
 
     stack = Stack(NAME, of_cloud=True)
 
@@ -155,9 +167,9 @@ def _play(
     stack.folder.mkdir(parents=True, exist_ok=True)
     with report.step("local cloud"):
         cloud.up(_say)
-    for version in lacking:
-        with report.step(f"Kubernetes {version} for its mirror"):
-            releases.offer(version, _say)
+    for what, offer in lacking.items():
+        with report.step(f"{what} for its mirror"):
+            offer(_say)
     stack.configure(before)
     with report.step("up with the settings of the last update, and a count"):
         _told(stack, stack.up)

@@ -139,7 +139,7 @@ def test_workers_of_another_image_and_way_to_buy_take_the_place_of_the_old(up: U
     # The old ones take no pods of each other, and were drained one after the other.
     hosts = {node["hostName"] for node in before[1:]}
     assert {name for names in watch.cordoned for name in names} == hosts
-    assert watch.away < 5
+    assert watch.away < 30  # nothing restarts it
     slow.assert_right()
     _serves(up)
 

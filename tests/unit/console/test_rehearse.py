@@ -336,6 +336,16 @@ def test_a_release_that_the_mirror_lacks_is_built_or_refused_first(fake: Fake) -
     assert fake.done == []
 
 
+def test_a_spark_that_the_mirror_lacks_is_built_first(fake: Fake, monkeypatch) -> None:
+    version, image = next(iter(releases.further_sparks().items()))
+    monkeypatch.setattr(releases, "offer_spark", lambda one, _: fake.does(f"Spark {one}"))
+    fake.now = {"nodes": {"count": 3}, "spark": {"image": image.reference}}
+    fake.write()
+    rehearse.run(DEV)
+    assert fake.done[:2] == ["cloud", f"Spark {version}"]
+    assert f"| docker.io/apache/spark:4.2.0-python3 → {image.reference} |" in report(fake)
+
+
 def test_the_release_is_what_the_cluster_last_said(fake: Fake) -> None:
     """Not the default of a newer checkout: without the setting it would stay, too."""
     outputs = {"stdout": "1.36.5 2.4.2\n"}
