@@ -16,6 +16,7 @@ import pytest
 
 from console.cluster import connect
 from console.stack import ROOT, Stack
+from toolchain import terminal
 
 SPACES = [" ", "  ", "\t", "\n", "\r\n", "\u00a0", "\u2003", "\u3000"]
 
@@ -65,17 +66,16 @@ class Up:
     def pulumi(self, *arguments: str, fails: bool = False) -> str:
         """Runs pulumi with the configuration as it stands; returns all that it printed."""
         where = ["--stack", self.stack.name, "--config-file", str(self.stack.config_file)]
-        done = subprocess.run(
+        # Told to end rather than killed, where the tests are interrupted: it has plugins.
+        code, printed = terminal.attend(
             ["pulumi", "--non-interactive", *arguments, *where],
+            capture=True,
             cwd=ROOT,
             env=self.stack.env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
         )
-        print(done.stdout)
-        assert (done.returncode != 0) == fails, done.stdout[-4000:]
-        return done.stdout
+        print(printed)
+        assert (code != 0) == fails, printed[-4000:]
+        return printed
 
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs."""

@@ -112,7 +112,7 @@ class Slow:
             kinds = {c["type"] for c in found.get("conditions", []) if c["status"] == "True"}
             return found if kinds & {"Complete", "Failed"} else None
 
-        return wait_for("the Job's end", status, seconds=180)
+        return wait_for("the Job's end", status, seconds=360)
 
     def assert_right(self) -> None:
         """It completes, and what it printed is right."""
