@@ -122,7 +122,7 @@ CONTENDERS: dict[str, Callable[[], Count]] = {
     "polars": polars_,
     "Spark's bare scan": scan,
     "Spark RDD": rdd,
-    "sort | uniq -c": unix,
+    "perl, sort, uniq -c": unix,
 }
 
 
