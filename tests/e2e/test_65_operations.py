@@ -42,17 +42,30 @@ def wait_for(what: str, condition: Callable[[], Any], seconds: float = 90) -> An
 
 
 class Slow:
-    """tests/apps/slow.py as a Job in the cluster."""
+    """tests/apps/slow.py as a Job in the cluster.
 
-    def __init__(self, up: Up, tasks: int, seconds: float, idle: float = 0, **what: Any) -> None:
+    waits: it does not come to its end before `assert_right`, however long that takes.
+    """
+
+    def __init__(
+        self,
+        up: Up,
+        tasks: int,
+        seconds: float,
+        idle: float = 0,
+        *,
+        waits: bool = False,
+        **what: Any,
+    ) -> None:
         self.up = up
         self.tasks = tasks
-        arguments = (str(tasks), str(seconds), str(idle))
+        self.name = f"slow-{time.time_ns() // 10**6 % 10**8}"
+        self._go = f"/srv/shared/wordcount/runs/{self.name}.go" if waits else ""
+        arguments = (str(tasks), str(seconds), str(idle), self._go)
         if what.get("master") == KUBERNETES:
             what["executor"] = SMALL
         application = Application("slow", SLOW, arguments, **what)
         made = manifests(resolve(application, Place(**up.outputs()["spark"])))
-        self.name = f"slow-{time.time_ns() // 10**6 % 10**8}"
         made.job["metadata"]["name"] = self.name
         assert made.files is not None
         self.files = made.files["metadata"]["name"]
@@ -116,6 +129,7 @@ class Slow:
 
     def assert_right(self) -> None:
         """It completes, and what it printed is right."""
+        self._on_the_volume("touch")
         status = self.ended()
         log = self.up.kubectl("logs", "-n", "spark", f"job/{self.name}", check=False)
         assert status.get("succeeded") == 1, log
@@ -126,8 +140,14 @@ class Slow:
         counts = Counter(number % 7 for number in range(self.tasks * 100))
         assert json.loads(line) == {str(key): counts[key] for key in counts}
 
+    def _on_the_volume(self, command: str) -> None:
+        if self._go:
+            done = self.up.ssh(self.up.outputs()["nodes"][0], f"sudo {command} {self._go}")
+            assert done.returncode == 0, done.stderr
+
     def delete(self) -> None:
         """Takes it away, whatever has become of it."""
+        self._on_the_volume("rm -f")
         self.up.kubectl("delete", "job", "-n", "spark", self.name, "--ignore-not-found")
         self.up.kubectl("delete", "configmap", "-n", "spark", self.files, "--ignore-not-found")
 

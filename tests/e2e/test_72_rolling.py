@@ -69,8 +69,8 @@ def _serves(up: Up) -> None:
 
 @pytest.fixture
 def slow(up: Up) -> Iterator[Slow]:
-    """An application that runs for minutes, may begin anew elsewhere, and has begun."""
-    made = Slow(up, tasks=120, seconds=3, retries=2)
+    """An application that has begun, may begin anew elsewhere, and ends when it is asked for."""
+    made = Slow(up, tasks=40, seconds=3, waits=True, retries=2)
     made.wait_for_tasks(2)
     yield made
     made.delete()
