@@ -6,13 +6,13 @@ import argparse
 import datetime
 import re
 import sys
-from pathlib import Path
 
 from bench import words
+from bench.machine import machine
 from bench.picture import draw
+from toolchain import paths
 
-ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "performance.md"
+PAGE = paths.CHECKOUT / "docs" / "performance.md"
 
 
 def put(page: str, part: str, text: str) -> str:
@@ -36,9 +36,9 @@ def main() -> int:
         return 1
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     tables = "\n".join(words.table(one) for one in measured)
-    text = f"\n{today}, {words.machine()}, {args.rounds} rounds in turn, warm.\n\n{tables}\n"
+    text = f"\n{today}, {machine()}, {args.rounds} rounds in turn, warm.\n\n{tables}\n"
     text += "![Seconds of each engine](performance.svg)\n\n"
-    PAGE.write_text(put(PAGE.read_text("utf-8"), "words", text), "utf-8")
+    paths.replace(PAGE, put(PAGE.read_text("utf-8"), "words", text))
     draw(measured[0], PAGE.with_suffix(".svg"))
     print(tables)
     return 0

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import subprocess
 import sys
 import tempfile
-import venv
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +15,7 @@ from typing import Any
 
 from bench import texts
 from bench.contender import CONTENDERS
-from toolchain import paths
+from toolchain import paths, venv
 
 #: What counts nothing, so has no result to compare.
 _COUNTS_NOTHING = ("Spark's bare scan",)
@@ -51,20 +48,15 @@ def say(line: str) -> None:
 
 
 def environment() -> Path:
-    """The Python that has pyspark and the engines beside it; made once for these requirements."""
+    """The Python that has the engines, and beside them what this one has."""
     ours = Path(sys.prefix)
     digest = paths.digest_of(_REQUIREMENTS, str(ours.resolve()))
-    home = paths.cache_dir() / "bench" / digest
-    python = home / "bin" / "python"
-    if not (home / "ready").exists():
-        say("an environment with duckdb and polars")
-        venv.create(home, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", "-r", _REQUIREMENTS], check=True)
-        [site] = home.glob("lib/python*/site-packages")
-        [packages] = ours.glob("lib/python*/site-packages")
-        (site / "tinderbox.pth").write_text(f"{packages}\n")
-        (home / "ready").touch()
-    return python
+    home = paths.cache_dir() / "bench" / digest[:12]
+    venv.ensure(home, _REQUIREMENTS)
+    [site] = home.glob("lib/python*/site-packages")
+    [packages] = ours.glob("lib/python*/site-packages")
+    (site / "tinderbox.pth").write_text(f"{packages}\n")
+    return home / "bin" / "python"
 
 
 class Contender:
@@ -166,11 +158,3 @@ def table(measured: Measured) -> str:
         mib = f"{measured.peak_mib[name]:,}"
         lines.append(f"| {name} | {median(seconds):.1f} | {' | '.join(ratios)} | {mib} |")
     return "\n".join(lines) + "\n"
-
-
-def machine() -> str:
-    """Which one it was."""
-    model = re.search("model name.*: (.*)", Path("/proc/cpuinfo").read_text())
-    cpu = model[1] if model else "an unknown CPU"
-    gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{len(os.sched_getaffinity(0))} cores of {cpu}, {gib:.0f} GiB"

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import re
 import time
 from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.machine import machine
 from toolchain import paths
 
 #: What runs in this checkout have seen; `python -m tests.unit.changes` puts it into the other.
@@ -48,10 +47,3 @@ def see(change: str, seconds: float) -> None:
     date = f"{datetime.now(UTC):%Y-%m-%d}"
     took = {"seconds": round(seconds, 1), "date": date, "machine": machine()}
     save(FOUND, {**load(FOUND), change: took})
-
-
-def machine() -> str:
-    """This one: processors and memory."""
-    model = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.M)
-    memory = int(re.findall(r"^MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())[0])
-    return f"{os.cpu_count()} × {model[1] if model else 'CPU'}, {memory / 2**20:.0f} GiB"

@@ -55,26 +55,33 @@ def base_python() -> str:
 def make() -> Path:
     """Make the environment if it is not there, link `.venv` to it, and return its folder."""
     place = folder()
-    if not ready(place):
-        with lock(f"venv-{place.name}", "the Python environment"):
-            if not ready(place):
-                _install(place)
+    ensure(place, paths.CHECKOUT / "requirements-dev.txt")
     link(place)
     return place
 
 
-def _install(place: Path) -> None:
+def ensure(place: Path, requirements: Path) -> None:
+    """Make an environment in `place` of a file of requirements, unless it is there."""
+    if not ready(place):
+        with lock(f"venv-{place.name}", "the Python environment"):
+            if not ready(place):
+                _install(place, requirements)
+
+
+def _install(place: Path, requirements: Path) -> None:
     """Fill `place` by pip. An environment knows its own path, so it is made where it will stay:
     the file .complete, written last, tells a finished one from one that was cut short."""
     if not _can_make_venvs():
         debian.install(["python3-venv"], "to make the Python environment")
     if place.exists():
         shutil.rmtree(place)
-    print("tools: Python environment: installing requirements-dev.txt", flush=True)
+    print(f"tools: Python environment: installing {requirements.name}", flush=True)
     _run([base_python(), "-m", "venv", str(place)], "make a Python environment")
     pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-    pip += ["--disable-pip-version-check", "-r", str(paths.CHECKOUT / "requirements-dev.txt")]
-    _run(pip, "install requirements-dev.txt")
+    _run(
+        [*pip, "--disable-pip-version-check", "-r", str(requirements)],
+        f"install {requirements.name}",
+    )
     (place / ".complete").touch()
 
 

@@ -37,7 +37,6 @@ _ENDPOINT_NAME = "control-plane.tinderbox.internal"
 STATIC_PODS_REQUEST = Amount(0.65, 100)
 COREDNS_REQUESTS, COREDNS_PODS = Amount(0.1, 70), 2
 
-
 # A worker that is replaced waits until those before it have left.
 _TO_LEAVE_MINUTES = 60
 
