@@ -7,15 +7,17 @@ import random
 import shlex
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from console.cluster import connect
 from console.stack import ROOT, Stack
+from tests.e2e.meanwhile import Slow
 from toolchain import terminal
 
 SPACES = [" ", "  ", "\t", "\n", "\r\n", "\u00a0", "\u2003", "\u3000"]
@@ -76,6 +78,17 @@ class Up:
         print(printed)
         assert (code != 0) == fails, printed[-4000:]
         return printed
+
+    def configure(self, groups: Mapping[str, Mapping[str, object]]) -> None:
+        """Sets keys, or takes them away (None), until `prepare` has the repo's settings again."""
+        file = self.stack.config_file
+        settings = yaml.safe_load(file.read_text())
+        config = settings["config"]
+        for name, values in groups.items():
+            kept = {**config.pop(f"tinderbox:{name}", {}), **values}
+            if kept := {key: value for key, value in kept.items() if value is not None}:
+                config[f"tinderbox:{name}"] = kept
+        file.write_text(yaml.safe_dump(settings))
 
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs."""
@@ -160,3 +173,12 @@ def up(text: Path) -> Iterator[Up]:
         yield made
     finally:
         subprocess.run(["make", "destroy"], cwd=ROOT)
+
+
+@pytest.fixture
+def slow(up: Up) -> Iterator[Slow]:
+    """An application that has begun, may begin anew elsewhere, and ends when it is asked for."""
+    made = Slow(up, tasks=40, seconds=3, waits=True, retries=2)
+    made.wait_for_tasks(2)
+    yield made
+    made.delete()

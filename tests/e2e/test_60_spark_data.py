@@ -15,13 +15,12 @@ import sys
 import tarfile
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-import yaml
 
 from console.stack import ROOT
 from localcloud.host.shell import wait_until
@@ -127,13 +126,12 @@ def with_s3(up: Up, bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) ->
         bucket.put(f"in/{name}", folder / name)
     up.make("jars")
     store = {"region": "eu-central-1", "endpoint": f"http://{HOST_ADDRESS}:{S3_PORT}", **KEYS}
-    _configure(
-        up,
+    up.configure(
         {
             "spark": {"jars": ".tinderbox/jars/s3"},
             "s3": store,
             "wordCount": {"input": f"s3a://{bucket.name}/in", "output": f"s3a://{bucket.name}/out"},
-        },
+        }
     )
     events = folder.parent / "events.jsonl"
     text = up.outputs()["wordCount"]["input"]
@@ -144,14 +142,6 @@ def with_s3(up: Up, bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) ->
         up.stack.prepare()
         up.stack.prepare(text)
         up.stack.up(events)
-
-
-def _configure(up: Up, sections: Mapping[str, Mapping[str, object]]) -> None:
-    """Adds to the stack's settings, until `prepare` makes them the repo's again."""
-    config = yaml.safe_load(up.stack.config_file.read_text())
-    for name, values in sections.items():
-        config["config"].setdefault(f"tinderbox:{name}", {}).update(values)
-    up.stack.config_file.write_text(yaml.safe_dump(config))
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,6 @@ from tests.e2e.conftest import Up
 from tests.seen import seen
 
 
-def _set_count(stack: Stack, count: int) -> None:
-    stack.pulumi("config", "set", "--path", "tinderbox:nodes.count", str(count), own=True)
-
-
 def _interrupted_update(stack: Stack, at: str) -> str:
     """An update that gets Ctrl-C when it prints `at`; all that it printed."""
     verb = ["up", "--yes", "--skip-preview", "--stack", stack.name]
@@ -69,7 +65,7 @@ def _ready(up: Up) -> set[str]:
 
 def test_a_node_more_and_a_node_less(up: Up, count_is_kept: None, tmp_path: Path):
     before = _nodes(up)
-    _set_count(up.stack, len(before) + 1)
+    up.configure({"nodes": {"count": len(before) + 1}})
     printed = _interrupted_update(up.stack, at=f"worker-{len(before)}-packages")
     assert "error" in printed
     up.stack.up(tmp_path / "events.jsonl")
@@ -79,7 +75,7 @@ def test_a_node_more_and_a_node_less(up: Up, count_is_kept: None, tmp_path: Path
     assert _ready(up) == {node["hostName"] for node in up.outputs()["nodes"]}
     assert len(_ready(up)) == len(before) + 1
 
-    _set_count(up.stack, len(before))
+    up.configure({"nodes": {"count": len(before)}})
     with seen("a node fewer"):
         printed = up.stack.pulumi("up", "--yes", "--skip-preview", own=True, capture=True)
     assert "cordoned" in printed  # it is drained before it goes

@@ -11,34 +11,21 @@ from localcloud.api.client import ec2_client
 from localcloud.cloud import DEBIAN_OWNER
 from localcloud.machines import machine
 from tests.e2e.conftest import Up
-from tests.e2e.test_65_operations import Slow
+from tests.e2e.meanwhile import Slow, Watch
 from tests.e2e.test_70_nodes import _ready
 from tests.e2e.test_78_stop_start import _instances
-from tests.e2e.test_80_upgrade import Watch
 from tests.seen import seen
 
 WAS, WANTED = "t3.medium", "t3.large"
 GIBIBYTE = 2**30
 
 
-def _set(up: Up, **nodes: str | None) -> None:
-    """Sets keys of `nodes`, or takes them away."""
-    for key, value in nodes.items():
-        path = f"tinderbox:nodes.{key}"
-        verb = ["rm", "--path", path] if value is None else ["set", "--path", path, value]
-        up.stack.pulumi("config", *verb, own=True)
-
-
 def _update(up: Up) -> tuple[str, Watch]:
     """An update: what it printed, and what the API told meanwhile."""
-    watch = Watch(up)
-    watch.start()
     began = time.monotonic()
-    try:
+    with Watch(up) as watch:
         printed = up.pulumi("up", "--yes", "--skip-preview")
-    finally:
-        watch.end()
-        print(f"{time.monotonic() - began:.0f} s; API away {watch.away:.1f} s: {watch.cordoned}")
+    print(f"{time.monotonic() - began:.0f} s; API away {watch.away:.1f} s: {watch.cordoned}")
     return printed, watch
 
 
@@ -67,15 +54,6 @@ def _serves(up: Up) -> None:
     assert up.changes() == {}
 
 
-@pytest.fixture
-def slow(up: Up) -> Iterator[Slow]:
-    """An application that has begun, may begin anew elsewhere, and ends when it is asked for."""
-    made = Slow(up, tasks=40, seconds=3, waits=True, retries=2)
-    made.wait_for_tasks(2)
-    yield made
-    made.delete()
-
-
 @pytest.fixture(scope="module", autouse=True)
 def settings_are_kept(up: Up, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The stack as it was, afterwards."""
@@ -96,7 +74,7 @@ def _without_number(changed: dict[str, str]) -> dict[str, set[str]]:
 def test_another_type_goes_from_node_to_node_while_an_application_runs(up: Up, slow: Slow):
     before, counted = up.outputs()["nodes"], up.outputs()["wordCount"]
     workers = {node["hostName"] for node in before if node["role"] == "worker"}
-    _set(up, type=WANTED)
+    up.configure({"nodes": {"type": WANTED}})
     assert _without_number(up.changes()) == {
         "update": {
             *("control-plane", "control-plane-init"),
@@ -127,7 +105,7 @@ def test_another_type_goes_from_node_to_node_while_an_application_runs(up: Up, s
 
 def test_workers_of_another_image_and_way_to_buy_take_the_place_of_the_old(up: Up, slow: Slow):
     before, (older, _) = up.outputs()["nodes"], _images()
-    _set(up, image=older, spot="true")
+    up.configure({"nodes": {"image": older, "spot": True}})
     printed, watch = _update(up)
     after = up.outputs()["nodes"]
     assert after[0] == before[0]
@@ -147,7 +125,7 @@ def test_workers_of_another_image_and_way_to_buy_take_the_place_of_the_old(up: U
 def test_the_newest_image_on_demand_and_of_the_former_type(up: Up):
     """Spot workers of another type are made anew, the control plane is stopped and started."""
     before, (_, newest) = up.outputs()["nodes"], _images()
-    _set(up, image="newest", spot="false", type=WAS)
+    up.configure({"nodes": {"image": "newest", "spot": False, "type": WAS}})
     _update(up)
     after = up.outputs()["nodes"]
     assert after[0] == before[0]
@@ -155,12 +133,12 @@ def test_the_newest_image_on_demand_and_of_the_former_type(up: Up):
     for one in _instances(after).values():
         assert (one["ImageId"], one.get("InstanceLifecycle")) == (newest, None)
     _serves(up)
-    _set(up, image=None)
+    up.configure({"nodes": {"image": None}})
     assert up.changes() == {}
 
 
 def test_a_type_that_the_zone_lacks_and_an_image_that_is_none_are_refused(up: Up):
-    _set(up, image="ami-00000000")
+    up.configure({"nodes": {"image": "ami-00000000"}})
     assert "nodes.image is 'ami-00000000'; it must be newest" in up.pulumi("preview", fails=True)
-    _set(up, image=None)
+    up.configure({"nodes": {"image": None}})
     assert up.changes() == {}

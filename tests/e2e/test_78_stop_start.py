@@ -90,7 +90,7 @@ def settings_are_kept(up: Up, tmp_path: Path) -> Iterator[None]:
 
 
 def test_spot_workers_are_let_go_and_come_back(up: Up, settings_are_kept: None, tmp_path: Path):
-    up.stack.pulumi("config", "set", "--path", "tinderbox:nodes.spot", "true", own=True)
+    up.configure({"nodes": {"spot": True}})
     up.stack.up(tmp_path / "events.jsonl")  # all workers are replaced
     before = up.outputs()["nodes"]
     for name, one in _instances(before[1:]).items():

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
-import threading
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,12 +15,11 @@ from localcloud import releases
 from localcloud.layout import HOST_ADDRESS
 from localcloud.mirror import STATIC_PORT
 from tests.e2e.conftest import Up, write_text
-from tests.e2e.test_65_operations import Slow
+from tests.e2e.meanwhile import Slow, Watch
 from tests.seen import seen
 from toolchain.versions import go_modules
 
 WAS = go_modules()["kubernetes"].version.removeprefix("v")
-KEY = "tinderbox:cluster.version"
 UPDATE = ("up", "--yes", "--skip-preview")
 
 
@@ -38,60 +34,12 @@ def newer(up: Up) -> str:
 
 def _ask_for(up: Up, version: str | None) -> None:
     """Sets cluster.version, or takes the setting away."""
-    verb = ["rm", "--path", KEY] if version is None else ["set", "--path", KEY, version]
-    up.pulumi("config", *verb)
-
-
-@pytest.fixture
-def slow(up: Up) -> Iterator[Slow]:
-    """An application that has begun, may begin anew elsewhere, and ends when it is asked for."""
-    made = Slow(up, tasks=40, seconds=3, waits=True, retries=2)
-    made.wait_for_tasks(2)
-    yield made
-    made.delete()
+    up.configure({"cluster": {"version": version}})
 
 
 def _versions(up: Up) -> set[str]:
     """The releases that the nodes' kubelets tell."""
     return {item["status"]["nodeInfo"]["kubeletVersion"] for item in up.get("nodes")["items"]}
-
-
-class Watch(threading.Thread):
-    """Asks the API again and again: which workers took no pods, and for how long it was away.
-
-    away: the most seconds from one answer to the next, so that of a call that was good is in it.
-    """
-
-    def __init__(self, up: Up) -> None:
-        super().__init__(daemon=True)
-        self._up = up
-        # Its owner's only; in the middle of an update the outputs can't be asked for it.
-        self._config = tempfile.NamedTemporaryFile("w")  # noqa: SIM115 (until the thread goes)
-        self._config.write(up.stack.outputs(secrets=True)["kubeconfig"])
-        self._config.flush()
-        self._done = threading.Event()
-        self.away = 0.0
-        self.cordoned: set[frozenset[str]] = set()
-
-    def run(self) -> None:
-        answered = time.monotonic()
-        while not self._done.wait(0.5):
-            printed = self._up.kubectl(
-                *("get", "nodes", "--request-timeout=5s", "--output"),
-                "jsonpath={range .items[?(@.spec.unschedulable)]}{.metadata.name} {end}|",
-                check=False,
-                config=Path(self._config.name),
-            )
-            if printed.endswith("|"):
-                now = time.monotonic()
-                self.away = max(self.away, now - answered)
-                answered = now
-                self.cordoned.add(frozenset(printed[:-1].split()))
-
-    def end(self) -> None:
-        """Asks no more."""
-        self._done.set()
-        self.join()
 
 
 def test_the_mirror_tells_which_releases_it_has(newer: str):
@@ -124,14 +72,9 @@ def test_a_patch_release_goes_from_node_to_node_while_an_application_runs(
     assert {name.rpartition("-")[2] for name in changed} == {
         *("release", "packages", "upgrade", "drain", "return")
     }
-    watch = Watch(up)
-    watch.start()
     began = time.monotonic()
-    try:
-        with seen("Kubernetes: a patch"):
-            printed = up.pulumi(*UPDATE)
-    finally:
-        watch.end()
+    with Watch(up) as watch, seen("Kubernetes: a patch"):
+        printed = up.pulumi(*UPDATE)
     print(
         f"upgraded within {time.monotonic() - began:.0f} s; API away for at most {watch.away:.1f} s"
     )
@@ -170,13 +113,8 @@ def test_the_next_minor_release_goes_the_same_way(up: Up, slow: Slow, tmp_path: 
     assert following.split(".")[1] != WAS.split(".")[1]
     subprocess.run([sys.executable, "-m", "localcloud", "release", following], cwd=ROOT, check=True)
     _ask_for(up, following)
-    watch = Watch(up)
-    watch.start()
-    try:
-        with seen("Kubernetes: the next minor release"):
-            up.pulumi(*UPDATE)
-    finally:
-        watch.end()
+    with Watch(up) as watch, seen("Kubernetes: the next minor release"):
+        up.pulumi(*UPDATE)
     print(f"API away {watch.away:.1f} s")
     assert _versions(up) == {f"v{following}"}
     assert max(len(names) for names in watch.cordoned) == 1

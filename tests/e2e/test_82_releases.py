@@ -37,8 +37,7 @@ def up(older: GoModule, text: Path, tmp_path_factory: pytest.TempPathFactory) ->
         for verb in (["up"], ["release", version]):
             subprocess.run([sys.executable, "-m", "localcloud", *verb], cwd=ROOT, check=True)
         made.stack.prepare(str(text))
-        setting = ("tinderbox:cluster.version", version)
-        made.pulumi("config", "set", "--path", *setting)
+        made.configure({"cluster": {"version": version}})
         made.stack.up(tmp_path_factory.mktemp("up") / "events.jsonl")
         yield made
     finally:

@@ -14,7 +14,6 @@ from console.stack import ROOT
 from localcloud import releases
 from tests.e2e.conftest import Up, write_text
 from tests.e2e.test_40_spark_native import MODES, SMALL, submit
-from tests.e2e.test_60_spark_data import _configure
 
 # No UTF-8: a lone byte, an encoded surrogate, a sequence that is cut off.
 ODD = b"\xff \xed\xa0\x80 a\xe2\x82 b\n" * 3
@@ -56,7 +55,7 @@ def version(stack: Up, request: pytest.FixtureRequest) -> str:
 def test_words_are_counted(stack: Up, version: str, odd: Path, tmp_path: Path, master: str):
     counting = {"input": str(odd), "top": TOP, "master": master}
     image = releases.further_sparks()[version].reference
-    _configure(stack, {"spark": {"image": image}, "wordCount": counting})
+    stack.configure({"spark": {"image": image}, "wordCount": counting})
     stack.stack.up(tmp_path / "events.jsonl")
     result = stack.outputs()["wordCount"]
     assert result["sparkVersion"] == version

@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.e2e.conftest import Up
 from tests.seen import seen
@@ -32,11 +31,7 @@ FOLLOWS = {"wordcount-result"}
 @pytest.mark.parametrize("title", PLAYED)
 def test_a_change_does_what_the_table_says(up: Up, title: str, tmp_path: Path):
     assert up.changes() == {}
-    config = yaml.safe_load(up.stack.config_file.read_text())
-    for group, values in KINDS[title].after.items():
-        config["config"].setdefault(f"tinderbox:{group}", {}).update(values)
-    config["config"]["tinderbox:opex"] = {"engine": "kube-resource-report"}
-    up.stack.config_file.write_text(yaml.safe_dump(config))
+    up.configure({**KINDS[title].after, "opex": {"engine": "kube-resource-report"}})
 
     updated, made = set(), set()
     for name, op in up.changes().items():
