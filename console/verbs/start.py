@@ -101,7 +101,7 @@ def wait_for(look: Callable[[], list[str]], what: str, began: float) -> None:
             raise ConsoleError(
                 f"{what} not well within {_LIMIT * factor()} s: {missing[0]}; see `make status`"
             )
-        wait.tell()
+        wait.tell(missing[0])
         time.sleep(0.5)
 
 
@@ -125,7 +125,8 @@ def nodes_missing(cluster: Cluster, names: Collection[str], since: datetime) -> 
 
 def pods_missing(cluster: Cluster, since: datetime) -> list[str]:
     """What keeps the cluster's own pods and Spark from being well since that time."""
-    pods = [pod for pod in cluster.json("/api/v1/pods")["items"] if _is_to_run(pod)]
+    nodes_ = {node["metadata"]["name"] for node in cluster.json("/api/v1/nodes")["items"]}
+    pods = [pod for pod in cluster.json("/api/v1/pods")["items"] if _is_to_run(pod, nodes_)]
     missing = [
         f"pod {pod['metadata']['namespace']}/{pod['metadata']['name']} is not ready"
         for pod in pods
@@ -139,12 +140,14 @@ def pods_missing(cluster: Cluster, since: datetime) -> list[str]:
     return [] if alive == workers else [f"{alive} of {workers} Spark workers are alive"]
 
 
-def _is_to_run(pod: Mapping[str, Any]) -> bool:
+def _is_to_run(pod: Mapping[str, Any], nodes_: Collection[str]) -> bool:
+    """Not one of a node that is gone: it is soon gone, too."""
     metadata = pod["metadata"]
     owners = {owner["kind"] for owner in metadata.get("ownerReferences", [])}
     return (
         metadata["namespace"] in _NAMESPACES
         and "deletionTimestamp" not in metadata
+        and pod["spec"].get("nodeName", "") in {"", *nodes_}
         and bool(owners & set(_OWNERS))
     )
 

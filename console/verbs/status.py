@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 from datetime import UTC, datetime
-from typing import Any
 
 from console import backup, nodes, report
-from console.cluster import SPARK_MASTER, connect, require_stack
+from console.cluster import SPARK_MASTER, Cluster, connect, require_stack
 from console.stack import ConsoleError, Stack
 from console.tables import table
 from console.verb import Verb
@@ -33,14 +32,18 @@ def run(options: argparse.Namespace) -> None:
     maps = cluster.json("/api/v1/namespaces/kube-system/configmaps")["items"]
     kept = {one["metadata"]["name"]: one.get("data", {}) for one in maps}
     print("".join(f"{line}\n" for line in backup.describe(kept, datetime.now(UTC))))
-    print(spark(cluster.json(SPARK_MASTER)))
+    print(spark(cluster))
     result = stack.outputs().get("wordCount")
     if result:
         print(f"\n{report.top_words(result)}")
 
 
-def spark(master: dict[str, Any]) -> str:
-    """One line from the Spark master's own JSON."""
+def spark(cluster: Cluster) -> str:
+    """One line from the Spark master's own JSON, or why there is none, such as while it starts."""
+    try:
+        master = cluster.json(SPARK_MASTER)
+    except ConsoleError as error:
+        return f"Spark's master does not answer: {error}"
     alive = [worker for worker in master["workers"] if worker["state"] == "ALIVE"]
     return (
         f"Spark at {master['url']}: {len(alive)} of {len(master['workers'])} workers alive,"

@@ -55,12 +55,14 @@ def _nodes(up: Up) -> dict[str, str]:
 
 
 def _ready(up: Up) -> set[str]:
-    """The private host names of the nodes that are Ready."""
-    return {
+    """The private host names of the nodes that are Ready, and whose kubelet the API reaches."""
+    ready = {
         item["metadata"]["name"]
         for item in up.get("nodes")["items"]
         if any(c["type"] == "Ready" and c["status"] == "True" for c in item["status"]["conditions"])
     }
+    healthy = "/api/v1/nodes/{}/proxy/healthz"
+    return {name for name in ready if up.kubectl("get", "--raw", healthy.format(name)) == "ok"}
 
 
 def test_a_node_more_and_a_node_less(up: Up, count_is_kept: None, tmp_path: Path):

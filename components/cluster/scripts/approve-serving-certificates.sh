@@ -45,8 +45,9 @@ consider() {
 
 main() {
   local request
-  # The watch begins with what is there, and ends now and then; systemd starts it again.
-  kubectl get csr --field-selector spec.signerName=kubernetes.io/kubelet-serving \
+  # The watch begins with what is there, such as a request that could not be looked at, and ends after
+  # five minutes; systemd starts it again.
+  timeout 300 kubectl get csr --field-selector spec.signerName=kubernetes.io/kubelet-serving \
     --watch --output jsonpath='{.metadata.name}{"\n"}' |
     while IFS= read -r request; do
       consider "$request" || echo "could not look at $request"

@@ -41,6 +41,8 @@ put "/etc/systemd/system/$service" 0644 "$service" <<END
 [Unit]
 Description=Approves the kubelets' serving certificates
 After=network-online.target
+# The API server may be away for long, as while this node starts; systemd gives up after five tries else.
+StartLimitIntervalSec=0
 
 [Service]
 Environment=KUBECONFIG=$credentials

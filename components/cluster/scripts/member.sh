@@ -44,6 +44,8 @@ evict() {
     drain "$WORKER" || true
   fi
   kubectl delete node "$WORKER"
+  # Kubernetes would keep what did not move for a minute, and make nothing in its place until then.
+  kubectl delete pods --all-namespaces --field-selector "spec.nodeName=$WORKER" --force --grace-period 0 --wait=false
 }
 
 case ${1:-create} in

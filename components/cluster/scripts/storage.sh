@@ -6,11 +6,12 @@ set -euo pipefail
 shared=/srv/shared
 unit=srv-shared.mount
 # Without the mount pods would write into the folder below it. So the kubelet comes after it and not
-# without it; systemd starts a kubelet that ends again, and each time tries the mount as well.
+# without it; systemd starts a kubelet that ends again, and each time tries the mount as well. Before
+# containerd it would end, too, and be away for ten seconds.
 put /etc/systemd/system/kubelet.service.d/20-shared.conf <<END
 [Unit]
 Wants=$unit
-After=$unit
+After=$unit containerd.service
 
 [Service]
 ExecStartPre=/usr/bin/mountpoint -q $shared

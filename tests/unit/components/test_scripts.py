@@ -299,6 +299,8 @@ def test_the_approver_is_a_service_with_credentials_of_its_own(sandbox):
     unit = sandbox.file(f"/etc/systemd/system/{service}").read_text()
     assert f"ExecStart={program}\n" in unit
     assert f"KUBECONFIG={credentials}\n" in unit
+    # However long the API server is away, such as at the node's own start.
+    assert "Restart=always\n" in unit and "StartLimitIntervalSec=0\n" in unit.split("[Service]")[0]
 
     sandbox.fake("systemctl")
     sandbox.step("approver.sh", **values)
@@ -754,7 +756,7 @@ def test_a_member_gets_its_role_and_loses_its_token(node):
 
 def test_a_member_that_goes_is_drained_and_unknown_afterwards(member):
     member.release()
-    assert member.verbs() == ["get", "get", "cordon", "drain", "delete"]
+    assert member.verbs() == ["get", "get", "cordon", "drain", "delete", "delete"]
     assert not member.known.exists()
 
 
@@ -767,7 +769,9 @@ def test_one_of_before_nodes_were_told_by_their_machines_goes_as_well(member):
 def test_a_member_whose_machine_is_gone_is_not_waited_for(member):
     member.say("silent")
     member.release()
-    assert member.verbs() == ["get", "get", "get", "delete"]
+    assert member.verbs() == ["get", "get", "get", "delete", "delete"]
+    # What was to run there is made anew at once: else Kubernetes keeps it for a minute.
+    assert member.node.calls("kubectl")[-1].startswith("delete pods --all-namespaces ")
 
 
 def test_a_member_that_can_not_be_drained_goes_all_the_same(member):
@@ -1072,7 +1076,7 @@ def test_the_kubelet_comes_after_the_mount_and_not_without_it(sandbox, mounted):
         assert ran.returncode == 0, ran.stderr
     text = sandbox.file("/etc/systemd/system/kubelet.service.d/20-shared.conf").read_text()
     lines = text.splitlines()
-    assert {"Wants=srv-shared.mount", "After=srv-shared.mount"} < set(lines)
+    assert {"Wants=srv-shared.mount", "After=srv-shared.mount containerd.service"} < set(lines)
     assert f"ExecStartPre=/usr/bin/mountpoint -q {sandbox.file('/srv/shared')}" in lines
     # Whether or not the file is new: a run before may have been interrupted between the two.
     assert sandbox.calls("systemctl")[-1 if mounted == "true" else 0] == "daemon-reload"

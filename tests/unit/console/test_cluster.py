@@ -182,3 +182,18 @@ def test_a_list_has_the_columns_of_the_api_server_but_for_empty_ones(server) -> 
     assert columns == ["Namespace", "Name", "Status", "IP"]
     assert rows == [["spark", "pi\x1b[2J", "Running", "10.1.1.1"], ["a", "b", "", ""]]
     assert r"pi\x1b[2J  Running" in status.table(columns, rows)
+
+
+def test_status_says_what_the_master_says_or_that_it_does_not_answer(server) -> None:
+    worker = {"state": "ALIVE"}
+    master = {"url": "spark://m:7077", "workers": [worker, {"state": "DEAD"}], "cores": 2}
+    master |= {"coresused": 1, "activeapps": [{}], "completedapps": []}
+    server.answer = lambda path, accept: (200, master)
+    found = status.spark(Cluster(server.kubeconfig()))
+    assert found == (
+        "Spark at spark://m:7077: 1 of 2 workers alive,"
+        " 1 of 2 cores in use, 1 applications running, 0 done"
+    )
+    server.answer = lambda path, accept: (503, {"message": "no endpoints available"})
+    found = status.spark(Cluster(server.kubeconfig()))
+    assert found.startswith("Spark's master does not answer: ") and "no endpoints" in found

@@ -296,6 +296,7 @@ def _pod(name: str, namespace: str = "spark", owner: str = "ReplicaSet", **more:
             "ownerReferences": [{"kind": owner}],
             "labels": {"app.kubernetes.io/component": name},
         },
+        "spec": {"nodeName": more.pop("node", "a")},
         "status": {**_ready(more.pop("ready", "True")), "containerStatuses": containers},
     }
 
@@ -348,12 +349,15 @@ def test_a_node_is_well_once_it_says_so_itself(cluster, ready, renewed, missing)
         ([_pod("etcd", "kube-system", "Node", ready="False")], [], ["pod kube-system/etcd is not"]),
         # A Job's pod, and what is not ours.
         ([_pod("driver", owner="Job", ready="False"), _pod("x", "mine", ready="False")], [], []),
+        # A pod whose node is gone goes as well.
+        ([_pod("worker"), _pod("worker", node="b", ready="False")], ["ALIVE"], []),
     ],
 )
 def test_the_cluster_is_well_once_all_that_runs_for_ever_runs_again(
     cluster, pods, workers, missing
 ) -> None:
-    cluster.answers = {"pods": pods, "spark": workers}
+    nodes_ = [{"metadata": {"name": "a"}}]
+    cluster.answers = {"nodes": nodes_, "pods": pods, "spark": workers}
     found = start.pods_missing(cluster, NOW)
     assert len(found) == len(missing)
     assert all(line.startswith(said) for line, said in zip(found, missing, strict=True))
