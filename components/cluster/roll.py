@@ -23,8 +23,8 @@ import pulumi
 from components.cluster.steps import read_script, shell_input
 from patience import factor
 
-_AWAY = ("drain_lib.sh", "upgrade_worker_lib.sh", "roll-away.sh")
-_BACK = ("upgrade_worker_lib.sh", "roll-back.sh")
+_AWAY = ("drain_lib.sh", "away_lib.sh", "roll-away.sh")
+_BACK = ("away_lib.sh", "roll-back.sh")
 # Seconds for the control plane to be reached, such as after its own start.
 _REACHED_WITHIN = 600
 # ssh's exit code for a connection that could not be made, or was cut off.

@@ -20,9 +20,9 @@ from components.node import Node
 from components.settings.cluster import ClusterSettings
 
 _SETTINGS = ("version", "containerd_version")
-_DRAIN = ("drain_lib.sh", "upgrade_worker_lib.sh", "upgrade-drain.sh")
+_DRAIN = ("drain_lib.sh", "away_lib.sh", "upgrade-drain.sh")
 _UPGRADE = ("release_lib.sh", "upgrade_lib.sh", "upgrade-worker.sh")
-_RETURN = ("upgrade_worker_lib.sh", "upgrade-return.sh")
+_RETURN = ("away_lib.sh", "upgrade-return.sh")
 
 
 @dataclass(frozen=True)

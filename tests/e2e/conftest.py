@@ -94,6 +94,29 @@ class Up:
         """The stack's outputs."""
         return self.stack.outputs()
 
+    def control_plane(self) -> dict[str, Any]:
+        """The node as the outputs have it."""
+        return self.outputs()["nodes"][0]
+
+    def hosts(self) -> set[str]:
+        """Names that the nodes of the outputs have in the cluster."""
+        return {node["hostName"] for node in self.outputs()["nodes"]}
+
+    def ready(self) -> set[str]:
+        """Names of the nodes that are Ready, and whose kubelet the API reaches."""
+        return {
+            item["metadata"]["name"]
+            for item in self.get("nodes")["items"]
+            if any(
+                condition["type"] == "Ready" and condition["status"] == "True"
+                for condition in item["status"]["conditions"]
+            )
+            and self._kubelet(item["metadata"]["name"]) == "ok"
+        }
+
+    def _kubelet(self, node: str) -> str:
+        return self.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/healthz", check=False)
+
     def changes(self) -> dict[str, str]:
         """What an update would do, by the resource's name."""
         printed = self.stack.pulumi("preview", "--json", own=True, capture=True)

@@ -161,6 +161,16 @@ def pods(up: Up, selector: str, phase: str) -> list[str]:
     ]
 
 
+def pods_of_workers(up: Up) -> dict[str, str]:
+    """The uids of all pods on workers, by name; restarts of containers don't change them."""
+    lost = up.control_plane()["hostName"]
+    return {
+        pod["metadata"]["name"]: pod["metadata"]["uid"]
+        for pod in up.get("pods", "--all-namespaces")["items"]
+        if pod["spec"].get("nodeName") not in (None, lost) and pod["status"]["phase"] == "Running"
+    }
+
+
 class Watch(threading.Thread):
     """Asks the API again and again: which workers took no pods, and for how long it was away.
 

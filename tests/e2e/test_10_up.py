@@ -42,7 +42,7 @@ spec:
 
 def test_every_node_is_ready_and_labelled(up: Up):
     nodes = {node["metadata"]["name"]: node for node in up.get("nodes")["items"]}
-    assert set(nodes) == {node["hostName"] for node in up.outputs()["nodes"]}
+    assert set(nodes) == up.hosts()
     for node in nodes.values():
         conditions = {c["type"]: c["status"] for c in node["status"]["conditions"]}
         assert conditions["Ready"] == "True"

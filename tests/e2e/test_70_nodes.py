@@ -54,17 +54,6 @@ def _nodes(up: Up) -> dict[str, str]:
     return {node["name"]: node["instanceId"] for node in up.outputs()["nodes"]}
 
 
-def _ready(up: Up) -> set[str]:
-    """The private host names of the nodes that are Ready, and whose kubelet the API reaches."""
-    ready = {
-        item["metadata"]["name"]
-        for item in up.get("nodes")["items"]
-        if any(c["type"] == "Ready" and c["status"] == "True" for c in item["status"]["conditions"])
-    }
-    healthy = "/api/v1/nodes/{}/proxy/healthz"
-    return {name for name in ready if up.kubectl("get", "--raw", healthy.format(name)) == "ok"}
-
-
 def test_a_node_more_and_a_node_less(up: Up, count_is_kept: None, tmp_path: Path):
     before = _nodes(up)
     up.configure({"nodes": {"count": len(before) + 1}})
@@ -74,8 +63,8 @@ def test_a_node_more_and_a_node_less(up: Up, count_is_kept: None, tmp_path: Path
 
     grown = _nodes(up)
     assert before.items() < grown.items()
-    assert _ready(up) == {node["hostName"] for node in up.outputs()["nodes"]}
-    assert len(_ready(up)) == len(before) + 1
+    assert up.ready() == up.hosts()
+    assert len(up.ready()) == len(before) + 1
 
     up.configure({"nodes": {"count": len(before)}})
     with seen("a node fewer"):
@@ -92,13 +81,13 @@ def test_a_node_that_aws_took_away_is_made_anew(up: Up):
     ec2_client().terminate_instances(InstanceIds=[before[lost]])
     # As it is when a person comes to look.
     limit = time.monotonic() + 120
-    while len(_ready(up)) == len(before):
+    while len(up.ready()) == len(before):
         assert time.monotonic() < limit
         time.sleep(1)
     up.stack.pulumi("up", "--yes", "--skip-preview", "--refresh", own=True)
     after = _nodes(up)
     assert {name for name in before if after[name] != before[name]} == {lost}
-    assert _ready(up) == {node["hostName"] for node in up.outputs()["nodes"]}
+    assert up.ready() == up.hosts()
     assert len(up.get("nodes")["items"]) == len(before)
     assert up.outputs()["wordCount"] == counted  # nothing ran again
     assert up.changes() == {}

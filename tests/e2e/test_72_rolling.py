@@ -12,7 +12,6 @@ from localcloud.cloud import DEBIAN_OWNER
 from localcloud.machines import machine
 from tests.e2e.conftest import Up
 from tests.e2e.meanwhile import Slow, Watch
-from tests.e2e.test_70_nodes import _ready
 from tests.e2e.test_78_stop_start import _instances
 from tests.seen import seen
 
@@ -46,8 +45,8 @@ def _types(up: Up) -> dict[str, str]:
 
 def _serves(up: Up) -> None:
     """All nodes are Ready and take pods, and nothing is left to do."""
-    hosts = {node["hostName"] for node in up.outputs()["nodes"]}
-    assert _ready(up) == hosts
+    hosts = up.hosts()
+    assert up.ready() == hosts
     items = up.get("nodes")["items"]
     assert {item["metadata"]["name"] for item in items} == hosts
     assert not [item for item in items if item["spec"].get("unschedulable")]

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from localcloud.api.client import ec2_client
 from tests.e2e.conftest import Up, write_text
-
-
-def _control_plane(up: Up) -> dict[str, Any]:
-    return up.outputs()["nodes"][0]
+from tests.e2e.meanwhile import pods_of_workers, wait_for
 
 
 def _authority(up: Up) -> str:
@@ -22,33 +16,6 @@ def _authority(up: Up) -> str:
     found = re.search(r"certificate-authority-data: (\S+)", text)
     assert found
     return found[1]
-
-
-def _pods_of_workers(up: Up) -> dict[str, str]:
-    """The uids of all pods on workers, by name; restarts of containers don't change them."""
-    lost = _control_plane(up)["hostName"]
-    return {
-        pod["metadata"]["name"]: pod["metadata"]["uid"]
-        for pod in up.get("pods", "--all-namespaces")["items"]
-        if pod["spec"].get("nodeName") not in (None, lost) and pod["status"]["phase"] == "Running"
-    }
-
-
-def _wait_for(what: Callable[[], bool], seconds: float = 240) -> None:
-    limit = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < limit
-        time.sleep(2)
-
-
-def _ready(up: Up) -> bool:
-    conditions = [
-        condition
-        for node in up.get("nodes")["items"]
-        for condition in node["status"]["conditions"]
-        if condition["type"] == "Ready"
-    ]
-    return all(condition["status"] == "True" for condition in conditions)
 
 
 def test_a_backup_is_told_by_status(up: Up):
@@ -62,8 +29,8 @@ def test_a_backup_is_told_by_status(up: Up):
     # Root's only, and nothing that can be read without the key.
     folder = "/srv/shared/tinderbox/backups"
     for command in (f"ls {folder}", f"cat {folder}/{name[1]}"):
-        assert up.ssh(_control_plane(up), command).returncode != 0
-    found = up.ssh(_control_plane(up), f"sudo grep -c kube-system {folder}/{name[1]}")
+        assert up.ssh(up.control_plane(), command).returncode != 0
+    found = up.ssh(up.control_plane(), f"sudo grep -c kube-system {folder}/{name[1]}")
     assert found.stdout.strip() == "0"
 
 
@@ -72,7 +39,7 @@ def test_a_lost_control_plane_comes_back_with_all_that_was_in_the_cluster(up: Up
     up.make("backup")
     up.kubectl("-n", "default", "create", "configmap", "made-after", "--from-literal=a=b")
     before, counted = up.outputs()["nodes"], up.outputs()["wordCount"]
-    authority, pods = _authority(up), _pods_of_workers(up)
+    authority, pods = _authority(up), pods_of_workers(up)
     assert pods
     uid = up.get("-n", "spark", "statefulset/spark-master")["metadata"]["uid"]
     ec2_client().terminate_instances(InstanceIds=[before[0]["instanceId"]])
@@ -87,15 +54,13 @@ def test_a_lost_control_plane_comes_back_with_all_that_was_in_the_cluster(up: Up
     assert up.get("-n", "default", "configmap/made-before")["data"] == {"a": "b"}
     assert "made-after" not in up.kubectl("-n", "default", "get", "configmaps")
     assert up.get("-n", "spark", "statefulset/spark-master")["metadata"]["uid"] == uid
-    _wait_for(lambda: _ready(up))
-    assert {node["metadata"]["name"] for node in up.get("nodes")["items"]} == {
-        node["hostName"] for node in after
-    }
+    wait_for("all nodes", lambda: up.ready() == up.hosts(), 240)
+    assert {node["metadata"]["name"] for node in up.get("nodes")["items"]} == up.hosts()
     # The pod network reaches the new control plane once flannel has seen it: a minute or two.
     master = "/api/v1/namespaces/spark/services/http:spark-master:8080/proxy/json/"
-    _wait_for(lambda: bool(up.kubectl("get", "--raw", master, check=False)))
+    wait_for("the pod network", lambda: up.kubectl("get", "--raw", master, check=False), 240)
     # Not drained, not restarted, not joined anew.
-    now = _pods_of_workers(up)
+    now = pods_of_workers(up)
     assert pods.items() <= now.items()
     assert up.outputs()["wordCount"] == counted
     assert up.changes() == {}
@@ -114,7 +79,7 @@ def test_an_older_state_is_brought_back(up: Up):
     assert line in up.make("restore")
     up.make("restore", f"SNAPSHOT={line}", "YES=1")
     assert up.get("-n", "default", "configmap/on-monday")["data"] == {"a": "b"}
-    _wait_for(lambda: _ready(up))
+    wait_for("all nodes", lambda: up.ready() == up.hosts(), 240)
     assert up.changes() == {}
 
 

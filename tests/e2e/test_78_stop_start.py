@@ -15,7 +15,6 @@ from localcloud.api.client import ec2_client
 from localcloud.host import cgroups
 from localcloud.host.shell import wait_until
 from tests.e2e.conftest import Up
-from tests.e2e.test_70_nodes import _ready
 from tests.seen import seen
 
 SAID = "nodes of stack local are stopped; `make start STACK=local` starts them"
@@ -72,7 +71,7 @@ def test_a_stack_is_stopped_and_started(up: Up):
     assert after[0]["publicIp"] == nodes[0]["publicIp"]
     assert {n["publicIp"] for n in after[1:]}.isdisjoint(n["publicIp"] for n in nodes)
     _is_as_aws_says(up)
-    assert _ready(up) == {node["hostName"] for node in nodes}
+    assert up.ready() == up.hosts()
     # What was on its disks and on the shared volume; and it is reached as before.
     found = up.ssh(after[1], "cat /etc/kept /srv/shared/kept && sudo rm /etc/kept /srv/shared/kept")
     assert found.stdout == "stays\nstays\n"
@@ -104,5 +103,5 @@ def test_spot_workers_are_let_go_and_come_back(up: Up, settings_are_kept: None, 
     assert [n["name"] for n in after] == [n["name"] for n in before]
     assert after[0]["instanceId"] == before[0]["instanceId"]
     assert {n["instanceId"] for n in after[1:]}.isdisjoint(n["instanceId"] for n in before)
-    assert _ready(up) == {node["hostName"] for node in after}
+    assert up.ready() == up.hosts()
     _is_as_aws_says(up)

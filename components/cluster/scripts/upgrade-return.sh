@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # On the control plane: a worker that was upgraded, or became another type, takes pods again, once it is ready.
-# WORKER, NODE_NAME: see upgrade_worker_lib.sh    RELEASE: "KUBERNETES CONTAINERD"    INSTANCE_TYPE: what it is now
+# WORKER, NODE_NAME: see away_lib.sh    RELEASE: "KUBERNETES CONTAINERD"    INSTANCE_TYPE: what it is now
 set -euo pipefail
 
 is_well() {

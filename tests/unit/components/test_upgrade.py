@@ -254,7 +254,7 @@ class Cluster:
         """Runs the step before or after the worker's."""
         values = {"WORKER": "w1", "NODE_NAME": "cp", "RELEASE": "1.36.5 2.4.2", **more}
         values = {"INSTANCE_TYPE": "t3.large", **values}
-        return self.sandbox.step("drain_lib.sh", "upgrade_worker_lib.sh", script, **values)
+        return self.sandbox.step("drain_lib.sh", "away_lib.sh", script, **values)
 
     def touched(self) -> list[str]:
         """Calls that change the node or the cluster."""

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What upgrade-drain.sh, upgrade-return.sh and roll-*.sh, all on the control plane, know of a worker.
+# What upgrade-drain.sh, upgrade-return.sh and roll-*.sh, all on the control plane, know of a worker that is away.
 # WORKER: the node's name    NODE_NAME: the control plane's, whose release is the cluster's
 export KUBECONFIG=/etc/kubernetes/admin.conf
 
