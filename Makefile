@@ -29,7 +29,7 @@ console = $(python) -m console
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help tools up destroy preview rehearse stop start backup restore status ui opex opex-forward outputs settings usage submit image jars lint test e2e e2e-long bench vm
+.PHONY: help tools up destroy sweep preview rehearse stop start backup restore status ui opex opex-forward outputs settings usage submit image jars lint test e2e e2e-long bench vm
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ rehearse: tools ## plays the change of a stack's settings on the local cloud fir
 
 destroy: tools ## takes the stack away, and with it its machines
 	@$(console) destroy --stack="$$STACK"
+
+sweep: tools ## what a killed update left at AWS, unknown to the state, goes, after asking (YES=1: without)
+	@$(console) sweep --stack="$$STACK"$(if $(YES), --yes)
 
 stop: tools ## stops the stack's nodes, and says what an hour costs then
 	@$(console) stop --stack="$$STACK"

@@ -79,14 +79,14 @@ def aws_errors() -> Generator[None]:
         raise ConsoleError(f"AWS: {error}") from None
 
 
-def ec2(aws: Mapping[str, Any]) -> Any:
-    """EC2 where the setting `aws` says that it is."""
+def aws_client(aws: Mapping[str, Any], service: str = "ec2") -> Any:
+    """A service of AWS where the setting `aws` says that it is."""
     import boto3  # loads slowly, and most verbs need none
     from botocore.config import Config
 
     with aws_errors():
         return boto3.client(
-            "ec2",
+            service,
             region_name=aws["region"],
             endpoint_url=aws.get("endpoint"),
             aws_access_key_id=aws.get("accessKey"),
@@ -145,7 +145,7 @@ def stopped(stack: Stack) -> str | None:
         if not stack.config_file.exists():
             return None
         aws = settings(stack)["aws"]
-        known = states(ec2(aws), stack) if aws.get("region") else {}
+        known = states(aws_client(aws), stack) if aws.get("region") else {}
         # Of a stack that runs this is all.
         if not any(map(is_stopped, known.values())):
             return None

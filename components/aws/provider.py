@@ -13,8 +13,7 @@ _SERVICES = ("ec2", "efs", "sts")
 def aws_provider(settings: AwsSettings) -> aws.Provider:
     """A provider for the region, or for the endpoint that stands in for AWS.
 
-    Every resource carries `tinderbox:stack`, so that what a killed run left can be found:
-    `aws resourcegroupstaggingapi get-resources --tag-filters Key=tinderbox:stack`.
+    Every resource carries `tinderbox:stack`: by it `make sweep` finds what a killed run left.
     """
     endpoints = None
     if settings.endpoint is not None:

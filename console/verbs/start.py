@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> None:
     stack.require_own()
     began = time.monotonic()
     mine = nodes.instances(stack)
-    client = nodes.ec2(nodes.settings(stack)["aws"])
+    client = nodes.aws_client(nodes.settings(stack)["aws"])
     known = nodes.states(client, stack)
     kept = [one for one in mine if one.id in known]
     off = [one for one in kept if nodes.is_stopped(known[one.id])]

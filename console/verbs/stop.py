@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> None:
     began = time.monotonic()
     mine = nodes.instances(stack)
     settings = nodes.settings(stack)
-    client = nodes.ec2(settings["aws"])
+    client = nodes.aws_client(settings["aws"])
     known = nodes.states(client, stack)
     running = [one for one in mine if one.id in known and not nodes.is_stopped(known[one.id])]
     spot = [one for one in running if one.spot]

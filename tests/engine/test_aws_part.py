@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
+from console.stack import ConsoleError, Stack
+from console.verbs import sweep
 from tests.engine.conftest import STACK, Engine
 
 
@@ -304,3 +308,54 @@ def test_bad_input_is_one_line_and_nothing_is_made(engine, moto, changes, messag
     assert "Traceback" not in done.stdout + done.stderr
     kinds = {resource["type"] for resource in engine.state()} - {r["type"] for r in before}
     assert kinds <= {"pulumi:pulumi:Stack", "pulumi:providers:aws"}
+
+
+class _Moto(Stack):
+    """The engine's stack, by the answers of its own backend."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(STACK, env=engine.env)
+        self._engine = engine
+
+    def exists(self) -> bool:
+        return True
+
+    @property
+    def config_file(self) -> Path:
+        return self._engine.program / f"Pulumi.{STACK}.yaml"
+
+    def state(self) -> dict[str, Any]:
+        return {"deployment": {"resources": self._engine.state()}}
+
+
+def test_what_no_state_knows_is_swept_after_asking(aws_engine, aws_part, monkeypatch, capsys):
+    """As a killed update leaves it; here all of it. It is the last one of this file."""
+    monkeypatch.setattr(sweep, "Stack", lambda _: _Moto(aws_engine))
+    asked, agreed = (argparse.Namespace(stack=STACK, yes=yes) for yes in (False, True))
+    sweep.run(asked)
+    assert "AWS has nothing of stack engine that its state does not have" in capsys.readouterr().out
+
+    state = aws_engine.program / "state.json"
+    whole = json.loads(aws_engine.pulumi("stack", "export").stdout)
+    whole["deployment"]["resources"] = []
+    state.write_text(json.dumps(whole))
+    aws_engine.pulumi("stack", "import", "--file", str(state))
+    (other,) = aws_part.describe_vpcs(Filters=[{"Name": "isDefault", "Values": ["true"]}])["Vpcs"]
+    with pytest.raises(ConsoleError, match="nobody is here to be asked"):
+        sweep.run(asked)
+    shown = capsys.readouterr().out
+    kinds = {line.split()[0] for line in shown.splitlines() if line}
+    assert {*sweep.KINDS} - {"Volumes"} <= kinds and "tinderbox-engine-worker-2" in shown
+    volume = aws_part.create_volume(
+        AvailabilityZone="eu-central-1a",
+        Size=1,
+        TagSpecifications=[
+            {"ResourceType": "volume", "Tags": [{"Key": "tinderbox:stack", "Value": STACK}]}
+        ],
+    )
+    sweep.run(agreed)
+    assert f"{volume['VolumeId']} is gone" in capsys.readouterr().out
+    assert aws_part.describe_vpcs()["Vpcs"] == [other]
+    capsys.readouterr()
+    sweep.run(agreed)
+    assert "AWS has nothing of" in capsys.readouterr().out

@@ -94,6 +94,8 @@ def test_a_name_arrives_as_it_was_written(make: Made, name: str) -> None:
         ("restore YES", "-m console restore --stack=local --snapshot= --yes"),
         ("rehearse STACK", "-m console rehearse --stack=X"),
         ("destroy STACK", "-m console destroy --stack=X"),
+        ("sweep STACK", "-m console sweep --stack=X"),
+        ("sweep YES", "-m console sweep --stack=local --yes"),
         ("stop STACK", "-m console stop --stack=X"),
         ("start STACK", "-m console start --stack=X"),
         ("usage RUN", "-m console usage --stack=local --run=X"),

@@ -40,7 +40,7 @@ class Fake:
         self.aws |= {"accessKey": "key", "secretKey": "secret"}
         self._file = file
         self.configure(self.aws)
-        self.client = nodes.ec2(self.aws)
+        self.client = nodes.aws_client(self.aws)
         self.calls: list[list[str]] = []
         self.ids: dict[str, str] = {}
         self.states: list[dict[str, Any]] = []

@@ -74,7 +74,7 @@ def test_only_the_verb_that_is_asked_for_is_loaded() -> None:
     subprocess.run([sys.executable, "-c", check], check=True, cwd=ROOT)
 
 
-@pytest.mark.parametrize("verb", ["destroy", "stop", "start", "backup", "restore"])
+@pytest.mark.parametrize("verb", ["destroy", "sweep", "stop", "start", "backup", "restore"])
 def test_the_local_stack_of_another_checkout_is_left_alone(verb, monkeypatch, capsys):
     def refuse() -> None:
         raise CloudError("a local cloud of /other runs on this host")
