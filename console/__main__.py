@@ -21,6 +21,7 @@ VERBS = {
     "preview": "what an update would change",
     "rehearse": "the change of a stack's settings, played on the local cloud first",
     "destroy": "takes the stack away, and with the local one its cloud",
+    "sweep": "takes away what a killed update left at AWS, after asking",
     "stop": "stops the stack's nodes, and says what an hour costs then",
     "start": "starts them again, until the cluster and Spark are well",
     "backup": "a snapshot of the control plane, now",

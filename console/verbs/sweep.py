@@ -164,6 +164,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Shows what is left over, asks, and takes it away. Raises ConsoleError where some stays."""
     stack = Stack(options.stack)
+    stack.require_own()
     known = known_ids(nodes.resources(stack))
     account = Account(nodes.settings(stack)["aws"], stack)
     found = account.leftovers(known)
