@@ -90,6 +90,11 @@ class Up:
                 config[f"tinderbox:{name}"] = kept
         file.write_text(yaml.safe_dump(settings))
 
+    def set_back(self) -> None:
+        """The stack becomes again what the repo's settings say."""
+        self.stack.prepare()
+        self.pulumi("up", "--yes", "--skip-preview")
+
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs."""
         return self.stack.outputs()
@@ -196,6 +201,13 @@ def up(text: Path) -> Iterator[Up]:
         yield made
     finally:
         subprocess.run(["make", "destroy"], cwd=ROOT)
+
+
+@pytest.fixture
+def settings_are_kept(up: Up) -> Iterator[None]:
+    """The stack as it was, afterwards."""
+    yield
+    up.set_back()
 
 
 @pytest.fixture

@@ -6,10 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from console.stack import ROOT, Stack
 from localcloud.api.client import ec2_client
@@ -42,19 +39,11 @@ def _interrupted_update(stack: Stack, at: str) -> str:
     return printed
 
 
-@pytest.fixture
-def count_is_kept(up: Up, tmp_path: Path) -> Iterator[None]:
-    """The stack as it was, afterwards."""
-    yield
-    up.stack.prepare()
-    up.stack.up(tmp_path / "events.jsonl")
-
-
 def _nodes(up: Up) -> dict[str, str]:
     return {node["name"]: node["instanceId"] for node in up.outputs()["nodes"]}
 
 
-def test_a_node_more_and_a_node_less(up: Up, count_is_kept: None, tmp_path: Path):
+def test_a_node_more_and_a_node_less(up: Up, settings_are_kept: None, tmp_path: Path):
     before = _nodes(up)
     up.configure({"nodes": {"count": len(before) + 1}})
     printed = _interrupted_update(up.stack, at=f"worker-{len(before)}-packages")

@@ -54,11 +54,10 @@ def _serves(up: Up) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def settings_are_kept(up: Up, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The stack as it was, afterwards."""
+def settings_are_kept(up: Up) -> Iterator[None]:
+    """The stack as it was, after all of these."""
     yield
-    up.stack.prepare()
-    up.stack.up(tmp_path_factory.mktemp("up") / "events.jsonl")
+    up.set_back()
 
 
 def _without_number(changed: dict[str, str]) -> dict[str, set[str]]:

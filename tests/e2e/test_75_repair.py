@@ -83,7 +83,26 @@ def test_an_older_state_is_brought_back(up: Up):
     assert up.changes() == {}
 
 
-def test_the_operator_is_an_identity_that_can_be_taken_away(up: Up):
-    who = up.kubectl("auth", "whoami", "-o", "jsonpath={.status.userInfo.username}")
-    assert who == "tinderbox:operator-1"
-    assert "masters" not in up.kubectl("auth", "whoami", "-o", "json")
+def _who(up: Up, **config: Path) -> str:
+    """Whom the API takes the operator for; "" where it takes him for nobody."""
+    asked = ("auth", "whoami", "-o", "jsonpath={.status.userInfo.username} {.status.userInfo}")
+    return up.kubectl(*asked, check=False, **config)
+
+
+def test_the_operator_is_an_identity_that_can_be_taken_away(
+    up: Up, settings_are_kept: None, tmp_path: Path
+):
+    who = _who(up)
+    assert who.startswith("tinderbox:operator-1 ") and "masters" not in who
+    former = tmp_path / "kubeconfig"
+    former.touch(0o600)
+    former.write_text(up.stack.outputs(secrets=True)["kubeconfig"])
+    allowed = ("auth", "can-i", "get", "secrets", "--all-namespaces")
+    assert up.kubectl(*allowed, config=former).strip() == "yes"
+    up.configure({"cluster": {"operator": 2}})
+    assert {*up.changes().values()} == {"update"}
+    up.pulumi("up", "--yes", "--skip-preview")
+    assert _who(up).startswith("tinderbox:operator-2 ")
+    assert up.kubectl(*allowed).strip() == "yes"
+    assert up.kubectl(*allowed, config=former, check=False).strip() == "no"
+    assert up.changes() == {}

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from console.stack import ROOT
 from localcloud.api.client import ec2_client
@@ -78,14 +75,6 @@ def test_a_stack_is_stopped_and_started(up: Up):
     assert up.outputs()["wordCount"] == counted  # nothing ran again
     assert "2 of " in up.make("status")  # of Spark's workers, which make an application's result:
     assert "Pi is roughly 3.1" in up.make("submit", "APP=spark_jobs/pi.py", "ARGS=1000000")
-
-
-@pytest.fixture
-def settings_are_kept(up: Up, tmp_path: Path) -> Iterator[None]:
-    """The stack as it was, afterwards."""
-    yield
-    up.stack.prepare()
-    up.stack.up(tmp_path / "events.jsonl")
 
 
 def test_spot_workers_are_let_go_and_come_back(up: Up, settings_are_kept: None, tmp_path: Path):
