@@ -1,4 +1,4 @@
-"""python -m localcloud up | status [--json] | down | mirror | {release,spark} [VERSION]"""
+"""python -m localcloud up | status | down | mirror | {release,containerd,spark} [VERSION]"""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def main(arguments: list[str]) -> int:
     down = commands.add_parser("down", help="take all of it away")
     down.add_argument("--force", action="store_true", help="also that of another checkout")
     commands.add_parser("mirror", help="build what machines install from, and start nothing")
-    for name, what in (("release", "a further Kubernetes"), ("spark", "a further Spark")):
-        further = commands.add_parser(name, help=f"{what} in the running one's mirror")
+    for name, what in (("release", "Kubernetes"), ("containerd", "containerd"), ("spark", "Spark")):
+        further = commands.add_parser(name, help=f"a further {what} in the running one's mirror")
         further.add_argument("version", nargs="?", help="which; without one: those that there are")
     options = parser.parse_args(arguments)
     return terminal.run(
@@ -57,12 +57,16 @@ def _run(options: argparse.Namespace) -> None:
         cloud.down(_say, options.force)
     elif options.command == "mirror":
         mirror.ensure(_say)
-    elif options.version is None:
-        is_spark = options.command == "spark"
-        print("\n".join(releases.known_sparks() if is_spark else releases.known()))
     else:
-        offer = releases.offer_spark if options.command == "spark" else releases.offer
-        offer(options.version, _say)
+        known, offer = {
+            "release": (releases.known, releases.offer),
+            "containerd": (releases.known_containerds, releases.offer_containerd),
+            "spark": (releases.known_sparks, releases.offer_spark),
+        }[options.command]
+        if options.version is None:
+            print("\n".join(known()))
+        else:
+            offer(options.version, _say)
 
 
 def _say(text: str) -> None:

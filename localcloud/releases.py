@@ -1,7 +1,9 @@
-"""Further releases in the mirror of the local cloud that is up: of Kubernetes, and of Spark.
+"""Further releases in the mirror of the local cloud that is up: Kubernetes, containerd, Spark.
 
     known()                 ["1.34.10", "1.35.8", "1.36.5", "1.37.2"]
     offer("1.36.5")         machines can install it and pull its images from now on
+    known_containerds()     ["2.4.1"]
+    offer_containerd("2.4.1")  the same of containerd.io
     known_sparks()          ["3.5.9", "4.0.5", "4.1.4"]
     offer_spark("4.1.4")    so can pods be of docker.io/apache/spark:4.1.4-python3
 
@@ -21,10 +23,12 @@ from pathlib import Path
 from localcloud import layout, mirror
 from localcloud.errors import CloudError
 from localcloud.host import debian
+from localcloud.host.shell import run
+from localcloud.machines import rootfs
 from localcloud.mirror import images, own_images, packages, registry, repository
 from toolchain import builds, paths
 from toolchain.locks import lock
-from toolchain.versions import GoModule, at, pins, releases
+from toolchain.versions import GoModule, at, go_modules, pins, releases
 
 STATIC = layout.STATE / "static"
 
@@ -42,6 +46,11 @@ def serve_command() -> list[str]:
 def known() -> list[str]:
     """The releases of Kubernetes that can be offered besides the mirror's own."""
     return [module.version.removeprefix("v") for module in _modules()]
+
+
+def known_containerds() -> list[str]:
+    """The releases of containerd that can be offered besides the mirror's own."""
+    return [module.version.removeprefix("v") for module in _modules("containerd")]
 
 
 def known_sparks() -> list[str]:
@@ -70,6 +79,31 @@ def offer(version: str, progress: debian.Progress = print) -> None:
         _offer_images(pictures, scratch, progress)  # first: a package without is worse
         _offer_packages(module, scratch)
     progress(f"the mirror has Kubernetes {version}")
+
+
+def offer_containerd(version: str, progress: debian.Progress = print) -> None:
+    """The same of containerd, in Docker's repository. Raises CloudError or ToolchainError."""
+    module = next((m for m in _modules("containerd") if m.version == f"v{version}"), None)
+    if module is None:
+        there = ", ".join(known_containerds())
+        raise CloudError(f"there is no containerd {version}; there are: {there}")
+    _prepare("to build a release", progress)
+    builds.build([*module.commands])
+    served = STATIC / "linux" / "debian"
+    pool = Path("dists", rootfs.SUITE, "pool", "stable", "amd64")
+    with _scratch() as scratch:
+        new = scratch / "debian"
+        (new / pool).mkdir(parents=True)
+        _keep(served / pool, new / pool)
+        # With Debian's runc, as the one that is served has it.
+        run(["dpkg-deb", "-x", str(next((new / pool).glob("*.deb"))), str(scratch / "there")])
+        for package in release_packages(module, packages.docker()):
+            packages.build(package, scratch / "there" / "usr" / "bin" / "runc", new / pool)
+        signer = repository.Signer(_base() / "key")
+        fields = {"Origin": "Tinderbox", "Label": "Docker CE"}
+        repository.suite(new, rootfs.SUITE, "stable", signer, fields)
+        _put(new, served)
+    progress(f"the mirror has containerd {version}")
 
 
 def offer_spark(version: str, progress: debian.Progress = print) -> None:
@@ -103,9 +137,9 @@ def _base() -> Path:
     return paths.cache_dir() / "mirror"
 
 
-def _modules() -> list[GoModule]:
-    """Those of Kubernetes."""
-    return [m for m in releases() if m.name == "kubernetes"]
+def _modules(name: str = "kubernetes") -> list[GoModule]:
+    """The further releases of a module."""
+    return [m for m in releases() if m.name == name]
 
 
 def _offer_packages(module: GoModule, scratch: Path) -> None:
@@ -113,29 +147,47 @@ def _offer_packages(module: GoModule, scratch: Path) -> None:
     served = STATIC / "core:" / "stable:" / minor / "deb"
     new = scratch / "deb"
     new.mkdir()
-    for package in release_packages(module):
+    for package in release_packages(module, packages.kubernetes()):
         packages.build(package, Path(), new)
     served.mkdir(parents=True, exist_ok=True)
     for package in packages.kubernetes():  # what else such a repository holds
         if not list(served.glob(f"{package.name}_*")) and not list(new.glob(f"{package.name}_*")):
             packages.build(package, Path(), new)
-    # The index as a whole is made aside: a machine may be reading the one that is served.
+    _keep(served, new)
+    fields = {"Origin": "Tinderbox", "Label": f"Kubernetes {minor}"}
+    repository.flat(new, repository.Signer(_base() / "key"), fields)
+    _put(new, served)
+
+
+def _keep(served: Path, new: Path) -> None:
+    """The packages that are served are beside the new ones."""
     for deb in served.glob("*.deb"):
         if not (new / deb.name).exists():
             images.link(deb, new / deb.name)
-    fields = {"Origin": "Tinderbox", "Label": f"Kubernetes {minor}"}
-    repository.flat(new, repository.Signer(_base() / "key"), fields)
-    for file in sorted(new.iterdir(), key=lambda file: file.suffix != ".deb"):
-        os.replace(shutil.copy(file, served / f".{file.name}"), served / file.name)
 
 
-def release_packages(module: GoModule) -> Iterator[packages.Package]:
-    """The packages whose programs are of this release, in its version."""
+def _put(new: Path, served: Path) -> None:
+    """Packages, then their index, which was made aside: a machine may be reading what is served."""
+    files = [file for file in new.rglob("*") if file.is_file()]
+    for file in sorted(files, key=lambda file: file.suffix != ".deb"):
+        place = served / file.relative_to(new)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(shutil.copy(file, place.with_name(f".{file.name}")), place)
+
+
+def release_packages(
+    module: GoModule, those: Iterable[packages.Package]
+) -> Iterator[packages.Package]:
+    """Of those packages the ones whose programs are of this release, in its version."""
     version = module.version.removeprefix("v")
-    for package in packages.kubernetes():
-        binaries = {path: at(name, module.version) for path, name in package.binaries.items()}
-        if set(binaries.values()) <= set(module.commands):
-            yield dataclasses.replace(package, version=f"{version}-1.1", binaries=binaries)
+    for package in those:
+        binaries = {
+            path: at(name, module.version) if name in go_modules()[module.name].commands else name
+            for path, name in package.binaries.items()
+        }
+        if set(binaries.values()) & set(module.commands):
+            revision = package.version.partition("-")[2]
+            yield dataclasses.replace(package, version=f"{version}-{revision}", binaries=binaries)
 
 
 def release_images(module: GoModule) -> list[images.Image]:

@@ -107,6 +107,10 @@ class Up:
         """Names that the nodes of the outputs have in the cluster."""
         return {node["hostName"] for node in self.outputs()["nodes"]}
 
+    def workers(self) -> set[str]:
+        """Those of the workers."""
+        return {node["hostName"] for node in self.outputs()["nodes"] if node["role"] == "worker"}
+
     def ready(self) -> set[str]:
         """Names of the nodes that are Ready, and whose kubelet the API reaches."""
         return {

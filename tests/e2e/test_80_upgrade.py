@@ -64,7 +64,7 @@ def test_a_patch_release_goes_from_node_to_node_while_an_application_runs(
     up: Up, newer: str, slow: Slow
 ) -> None:
     nodes = {node["name"]: node["instanceId"] for node in up.outputs()["nodes"]}
-    workers = {node["hostName"] for node in up.outputs()["nodes"] if node["role"] == "worker"}
+    workers = up.workers()
     counted = up.outputs()["wordCount"]
     _ask_for(up, newer)
     changed = up.changes()

@@ -16,9 +16,12 @@ from console.stack import ROOT, Stack
 from localcloud import releases
 from localcloud.layout import STATE
 from tests.e2e.conftest import Up
+from tests.e2e.meanwhile import Watch
+from tests.seen import seen
 from toolchain.versions import GoModule, go_modules
 
 MINOR = int(go_modules()["kubernetes"].version.split(".")[1])
+CONTAINERD = releases.known_containerds()[-1]
 OLDER = [m for m in releases._modules() if int(m.version.split(".")[1]) < MINOR]
 
 
@@ -34,10 +37,10 @@ def up(older: GoModule, text: Path, tmp_path_factory: pytest.TempPathFactory) ->
     assert not STATE.exists(), "there is a local cloud already: make destroy"
     made, version = Up(Stack("local")), older.version.removeprefix("v")
     try:
-        for verb in (["up"], ["release", version]):
+        for verb in (["up"], ["release", version], ["containerd", CONTAINERD]):
             subprocess.run([sys.executable, "-m", "localcloud", *verb], cwd=ROOT, check=True)
         made.stack.prepare(str(text))
-        made.configure({"cluster": {"version": version}})
+        made.configure({"cluster": {"version": version, "containerdVersion": CONTAINERD}})
         made.stack.up(tmp_path_factory.mktemp("up") / "events.jsonl")
         yield made
     finally:
@@ -58,6 +61,24 @@ def test_what_kubeadm_brings_is_of_the_releases_that_it_names(up: Up, older: GoM
 
 
 def test_another_update_has_nothing_to_do(up: Up):
+    assert up.changes() == {}
+
+
+def _containerds(up: Up) -> set[str]:
+    nodes = up.get("nodes")["items"]
+    return {node["status"]["nodeInfo"]["containerRuntimeVersion"] for node in nodes}
+
+
+def test_another_containerd_goes_from_node_to_node(up: Up):
+    newer = go_modules()["containerd"].version.removeprefix("v")
+    assert _containerds(up) == {f"containerd://{CONTAINERD}"}
+    up.configure({"cluster": {"containerdVersion": newer}})
+    with Watch(up) as watch, seen("another containerd"):
+        up.pulumi("up", "--yes", "--skip-preview")
+    assert _containerds(up) == {f"containerd://{newer}"}
+    assert max(len(names) for names in watch.cordoned) == 1
+    assert {name for names in watch.cordoned for name in names} == up.workers()
+    assert up.ready() == up.hosts()
     assert up.changes() == {}
 
 

@@ -21,7 +21,7 @@ def module(request):
 
 def test_a_release_has_all_that_is_of_kubernetes_and_what_it_needs(module):
     version = module.version.removeprefix("v")
-    found = list(releases.release_packages(module))
+    found = list(releases.release_packages(module, packages.kubernetes()))
     assert {p.file_name for p in found} == {
         f"{name}_{version}-1.1_amd64.deb" for name in ("kubelet", "kubeadm", "kubectl")
     }
@@ -63,24 +63,43 @@ def test_every_minor_release_that_a_stack_may_have_can_be_had():
 def test_the_mirrors_own_release_is_none_of_them():
     assert go_modules()["kubernetes"].version.removeprefix("v") not in releases.known()
     assert {p.version for p in packages.kubernetes()}.isdisjoint(
-        p.version for m in releases._modules() for p in releases.release_packages(m)
+        p.version
+        for m in releases._modules()
+        for p in releases.release_packages(m, packages.kubernetes())
     )
 
 
-def test_one_that_is_not_known_is_told_with_those_that_are():
+KINDS = pytest.mark.parametrize(
+    ("what", "known", "offer"),
+    [
+        ("release", releases.known, releases.offer),
+        ("containerd", releases.known_containerds, releases.offer_containerd),
+        ("Spark", releases.known_sparks, releases.offer_spark),
+    ],
+)
+
+
+@KINDS
+def test_one_that_is_not_known_is_told_with_those_that_are(what, known, offer):
     with pytest.raises(CloudError) as caught:
-        releases.offer("1.2.3")
-    assert str(caught.value) == (
-        f"there is no release 1.2.3; there are: {', '.join(releases.known())}"
-    )
+        offer("1.2.3")
+    assert str(caught.value) == f"there is no {what} 1.2.3; there are: {', '.join(known())}"
 
 
-def test_a_release_goes_into_a_cloud_that_is_up(monkeypatch, tmp_path):
+@KINDS
+def test_a_release_goes_into_a_cloud_that_is_up(what, known, offer, monkeypatch, tmp_path):
     monkeypatch.setattr(own_images, "CONFIG", tmp_path / "registry.yml")
     with pytest.raises(CloudError, match="the local cloud is not up"):
-        releases.offer(releases.known()[0])
-    with pytest.raises(CloudError, match="the local cloud is not up"):
-        releases.offer_spark(releases.known_sparks()[0])
+        offer(known()[0])
+
+
+@pytest.mark.parametrize("module", releases._modules("containerd"), ids=lambda m: m.version)
+def test_another_containerd_has_debians_runc_and_a_version_of_its_own(module):
+    (package,) = releases.release_packages(module, packages.docker())
+    version = module.version.removeprefix("v")
+    assert package.file_name == f"containerd.io_{version}-1~debian.13~trixie_amd64.deb"
+    assert {*package.binaries.values()} == {*module.commands, "runc"}
+    assert version != go_modules()["containerd"].version.removeprefix("v")
 
 
 def test_a_further_spark_is_an_image_beside_the_mirrors_own():
@@ -92,14 +111,6 @@ def test_a_further_spark_is_an_image_beside_the_mirrors_own():
     assert own.mirrored not in {image.mirrored for image in further}
     keys = {images.image_key(image) for image in (own, *further)}
     assert len(keys) == len(further) + 1
-
-
-def test_a_spark_that_is_not_known_is_told_with_those_that_are():
-    with pytest.raises(CloudError) as caught:
-        releases.offer_spark("3.4.0")
-    assert str(caught.value) == (
-        f"there is no Spark 3.4.0; there are: {', '.join(releases.known_sparks())}"
-    )
 
 
 def test_what_a_cloud_serves_can_change_without_the_mirror(monkeypatch, tmp_path):
