@@ -1,12 +1,15 @@
 """Snapshots and certificates as the console sees them: the control plane does the work.
 
-Its programs are called by SSH with the stack's key; what it tells of them is in the cluster.
+Its programs are called by SSH with the key of the stack's state, which every checkout has; what it
+tells of them is in the cluster.
 """
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -34,24 +37,34 @@ def on_control_plane(stack: Stack, *command: str, capture: bool = False) -> str:
 
     Raises ConsoleError when it fails; it has said why by then.
     """
-    key = stack.folder / "id_ed25519"
-    if not key.exists():
-        raise ConsoleError(f"{key} is missing here: it is where `make up` ran first; copy it")
+    where = f"admin@{control_plane(stack)['publicIp']}"
     options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR"]
     options += ["BatchMode=yes", "ConnectTimeout=20", "ServerAliveInterval=15"]
     given = [part for option in options for part in ("-o", option)]
-    where = f"admin@{control_plane(stack)['publicIp']}"
-    done = subprocess.run(
-        ["ssh", "-i", str(key), *given, where, shlex.join(["sudo", *command])],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE if capture else None,
-        env=stack.env,
-        text=True,
-        check=False,
-    )
+    with tempfile.NamedTemporaryFile("w", prefix="key-") as key:  # its owner's only
+        key.write(_private_key(stack))
+        key.flush()
+        done = subprocess.run(
+            ["ssh", "-i", key.name, *given, where, shlex.join(["sudo", *command])],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if capture else None,
+            env=stack.env,
+            text=True,
+            check=False,
+        )
     if done.returncode != 0:
         raise ConsoleError(f"{command[0]} on the control plane failed ({done.returncode})")
     return done.stdout or ""
+
+
+def _private_key(stack: Stack) -> str:
+    """As scripts/make_key.sh printed it, whose last line is the public one."""
+    for made in stack.state(secrets=True)["deployment"]["resources"]:
+        if made["type"] == "command:local:Command" and made["urn"].endswith("-key"):
+            printed = made["outputs"]["stdout"]
+            text = json.loads(printed["plaintext"]) if isinstance(printed, dict) else printed
+            return "".join(f"{line}\n" for line in text.strip().splitlines()[:-1])
+    raise ConsoleError(f"the state of stack {stack.name} has no key; `make up` makes one")
 
 
 def describe(kept: Mapping[str, Mapping[str, str]], now: datetime) -> list[str]:

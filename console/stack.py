@@ -295,9 +295,10 @@ class Stack:
         self._adopted.parent.mkdir(parents=True, exist_ok=True)
         self._adopted.touch()
 
-    def state(self) -> dict[str, Any]:
-        """The state as Pulumi exports it; what is secret in it stays encrypted."""
-        return json.loads(self.pulumi("stack", "export", "-s", self.name, capture=True))
+    def state(self, *, secrets: bool = False) -> dict[str, Any]:
+        """The state as Pulumi exports it; what is secret in it stays encrypted unless asked for."""
+        plain = ["--show-secrets"] if secrets else []
+        return json.loads(self.pulumi("stack", "export", "-s", self.name, *plain, capture=True))
 
     def history(self) -> list[dict[str, Any]]:
         """The latest hundred updates, the newest first; a group with a secret has no value."""

@@ -324,7 +324,7 @@ class _Moto(Stack):
     def config_file(self) -> Path:
         return self._engine.program / f"Pulumi.{STACK}.yaml"
 
-    def state(self) -> dict[str, Any]:
+    def state(self, *, secrets: bool = False) -> dict[str, Any]:
         return {"deployment": {"resources": self._engine.state()}}
 
 

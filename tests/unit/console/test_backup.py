@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 NODE = {"publicIp": "198.18.1.1", "instanceId": "i-1"}
 SSH = """#!/bin/bash
 printf '%s\\n' "$*" >>{here}/calls
+cat "$2" >{here}/key
 echo printed
 exit "$(cat {here}/code)"
 """
@@ -33,8 +35,18 @@ class Place:
         program = folder / "ssh"
         program.write_text(SSH.format(here=folder))
         program.chmod(0o755)
-        self.key = folder / "id_ed25519"
-        self.key.touch()
+        self.key = folder / "key"
+        printed = json.dumps("BEGIN\nabc\nEND\nssh-ed25519 AAAA\n")
+        self.resources = [
+            {"type": "command:local:Command", "urn": f"urn::tinderbox-dev-{name}", "outputs": value}
+            for name, value in {
+                "inventory": {},
+                "key": {"stdout": {"plaintext": printed}},
+                "key-file": {},
+            }.items()
+        ]
+        state = {"deployment": {"resources": self.resources}}
+        monkeypatch.setattr(Stack, "state", lambda _, secrets: state)
         monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
         monkeypatch.setattr(Stack, "folder", folder)
         monkeypatch.setattr(Stack, "exists", lambda _: True)
@@ -64,10 +76,12 @@ def restore(place: Place, snapshot: str, *, agreed: bool) -> None:
     restore_verb.run(Namespace(stack="dev", snapshot=snapshot, yes=agreed))
 
 
-def test_a_backup_is_asked_of_the_control_plane_by_its_key(place):
+def test_a_backup_is_asked_of_the_control_plane_by_the_states_key(place):
     make(place)
     (call,) = place.calls()
-    assert call.startswith(f"-i {place.key} ")
+    assert place.key.read_text() == "BEGIN\nabc\nEND\n"
+    file = Path(call.split()[1])
+    assert call.startswith("-i /") and not file.exists()
     assert call.endswith(" admin@198.18.1.1 sudo tinderbox-snapshot 'make backup'")
 
 
@@ -77,9 +91,9 @@ def test_a_failure_there_is_one_here(place):
         make(place)
 
 
-def test_without_the_key_it_is_said_where_it_is(place):
-    place.key.unlink()
-    with pytest.raises(ConsoleError, match="id_ed25519 is missing here"):
+def test_without_a_key_in_the_state_that_is_said(place):
+    place.resources.clear()
+    with pytest.raises(ConsoleError, match="the state of stack dev has no key; `make up` makes"):
         make(place)
 
 
