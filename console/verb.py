@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -66,6 +67,17 @@ class Verb:
             made.add_argument("--stack", default=LOCAL, help=f"its name; else `{LOCAL}`")
         self.options(made)
         return made
+
+
+def agree(question: str, call: str) -> None:
+    """Asks a person. Raises ConsoleError where the answer is not yes, or nobody is here.
+
+    call: what agrees without being asked.
+    """
+    if not sys.stdin.isatty():
+        raise ConsoleError(f"nobody is here to be asked: {call}")
+    if input(f"{question} (yes/no) ").strip().lower() != "yes":
+        raise ConsoleError("nothing was changed")
 
 
 class Parser(argparse.ArgumentParser):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from console.backup import on_control_plane
-from console.stack import ConsoleError, Stack
-from console.verb import Verb
+from console.stack import Stack
+from console.verb import Verb, agree
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -27,10 +26,7 @@ def run(options: argparse.Namespace) -> None:
     print(f"All that has changed in the cluster of stack {stack.name} since {snapshot} is lost;")
     print("a snapshot of today is made first, and the API is away for about a minute.", flush=True)
     if not options.yes:
-        if not sys.stdin.isatty():
-            raise ConsoleError("nobody is here to be asked: make restore SNAPSHOT=... YES=1")
-        if input("Bring it back? (yes/no) ").strip().lower() != "yes":
-            raise ConsoleError("nothing was changed")
+        agree("Bring it back?", "make restore SNAPSHOT=... YES=1")
     on_control_plane(stack, "tinderbox-restore", snapshot)
     print("What Pulumi has made since is made again by: make up REFRESH=1")
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from console import nodes
 from console.nodes import aws_errors
 from console.stack import ConsoleError, Stack
 from console.tables import table
-from console.verb import Verb
+from console.verb import Verb, agree
 from console.waiting import Wait
 from patience import factor
 
@@ -175,10 +174,7 @@ def run(options: argparse.Namespace) -> None:
     print(f"\nAll of it carries {_TAG}={stack.short_name} and is not in the state of this backend:")
     print("it goes, unless another backend has such a stack, or an update is going on.", flush=True)
     if not options.yes:
-        if not sys.stdin.isatty():
-            raise ConsoleError("nobody is here to be asked: make sweep ... YES=1")
-        if input("Take it away? (yes/no) ").strip().lower() != "yes":
-            raise ConsoleError("nothing was changed")
+        agree("Take it away?", "make sweep ... YES=1")
     account.remove(found)
 
 
