@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shlex
+import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -77,6 +79,30 @@ class Up:
         )
         print(printed)
         assert (code != 0) == fails, printed[-4000:]
+        return printed
+
+    def interrupted(self, at: str) -> str:
+        """An update that gets Ctrl-C when it prints `at`; all that it printed."""
+        process = subprocess.Popen(
+            ["pulumi", "--non-interactive", "up", "--yes", "--skip-preview"]
+            + ["--stack", self.stack.name, "--config-file", str(self.stack.config_file)],
+            cwd=ROOT,
+            env=self.stack.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        printed = ""
+        assert process.stdout is not None
+        for line in process.stdout:
+            printed += line
+            if at in line:
+                # To all of them, as a terminal does.
+                os.killpg(process.pid, signal.SIGINT)
+                break
+        printed += process.stdout.read()
+        assert process.wait(timeout=120) != 0, printed
         return printed
 
     def configure(self, groups: Mapping[str, Mapping[str, object]]) -> None:

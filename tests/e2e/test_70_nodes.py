@@ -2,41 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import time
 from pathlib import Path
 
-from console.stack import ROOT, Stack
 from localcloud.api.client import ec2_client
 from tests.e2e.conftest import Up
 from tests.seen import seen
-
-
-def _interrupted_update(stack: Stack, at: str) -> str:
-    """An update that gets Ctrl-C when it prints `at`; all that it printed."""
-    verb = ["up", "--yes", "--skip-preview", "--stack", stack.name]
-    process = subprocess.Popen(
-        ["pulumi", "--non-interactive", *verb, "--config-file", str(stack.config_file)],
-        cwd=ROOT,
-        env=stack.env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    printed = ""
-    assert process.stdout is not None
-    for line in process.stdout:
-        printed += line
-        if at in line and "creating" in line:
-            # To all of them, as a terminal does.
-            os.killpg(process.pid, signal.SIGINT)
-            break
-    printed += process.stdout.read()
-    assert process.wait(timeout=120) != 0, printed
-    return printed
 
 
 def _nodes(up: Up) -> dict[str, str]:
@@ -46,7 +17,7 @@ def _nodes(up: Up) -> dict[str, str]:
 def test_a_node_more_and_a_node_less(up: Up, settings_are_kept: None, tmp_path: Path):
     before = _nodes(up)
     up.configure({"nodes": {"count": len(before) + 1}})
-    printed = _interrupted_update(up.stack, at=f"worker-{len(before)}-packages")
+    printed = up.interrupted(f"worker-{len(before)}-packages creating")
     assert "error" in printed
     up.stack.up(tmp_path / "events.jsonl")
 
