@@ -102,7 +102,7 @@ lint: tools ## ruff, types, shellcheck, actionlint, helm lint
 # A file of tests goes to one process, the longest first (tests/conftest.py); one process more than
 # there are cores, since some only wait.
 parallel = --dist=loadfile --no-loadscope-reorder --numprocesses=$$(($$(nproc) + 1)) --maxprocesses=5
-test: tools lint ## all tests that need no cloud
+test: tools ## lint, and all tests that need no cloud
 	@$(python) -m tests.jvm
 	@$(python) -m pytest $(parallel) --durations=10 tests/charts tests/jobs tests/engine tests/unit
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
+import shutil
 import signal
+import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -18,10 +22,19 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # Of the person's own shell there is nothing that a test could hang on.
 enter(local=True)
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    # What tests and what they start leave goes with this process, by another where it is killed.
+    # What pytest itself keeps of failed tests stays where it is.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="tinderbox-tests-")
+    atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
+    later = ["sh", "-c", 'cat; sleep 3; rm -rf "$0"', tempfile.tempdir]
+    _remover = subprocess.Popen(later, stdin=subprocess.PIPE, start_new_session=True)
 jvm.use(os.environ)
 
 #: Files that take longest, so that none of them is what all wait for at the end.
 LONGEST = (
+    "unit/test_lint.py",
     "charts/test_operations.py",
     "charts/test_daemons.py",
     "jobs/test_processes.py",

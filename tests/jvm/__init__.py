@@ -16,7 +16,8 @@ from toolchain import paths
 
 _FOUND = find_spec("pyspark")
 assert _FOUND and _FOUND.origin
-SPARK = Path(_FOUND.origin).parent  # without loading it
+# Without loading it; checkouts share it.
+SPARK = Path(_FOUND.origin).resolve().parent
 
 
 def use(environ: MutableMapping[str, str]) -> None:

@@ -54,6 +54,8 @@ def main() -> int:
             print(f"tests: it was not made: {done.stderr[-2000:]}", file=sys.stderr)
         else:
             made.rename(file)
+            for old in {*file.parent.glob("*.jsa")} - {file}:
+                old.unlink(missing_ok=True)
     return 0
 
 

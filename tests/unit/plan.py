@@ -361,6 +361,8 @@ def _plan(config: dict[str, Any] | None, preview: bool, recorder: Plan, also: st
     )
     pulumi.runtime.set_all_config({f"tinderbox:{k}": json.dumps(v) for k, v in merged.items()})
 
+    # What a run makes is young then, and looked through once: at its end.
+    gc.disable()
     exported: dict[str, Any] = {}
 
     class Hook(pulumi.ResourceHook):
@@ -395,10 +397,11 @@ def _plan(config: dict[str, Any] | None, preview: bool, recorder: Plan, also: st
         loop.set_exception_handler(lambda *_: None)
         settings.SETTINGS.outputs.clear()
         settings.SETTINGS.rpc_manager.clear()
-        gc.collect()
         raise
     finally:
         loop.close()
+        gc.collect(0)
+        gc.enable()
     return recorder
 
 
