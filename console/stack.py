@@ -63,6 +63,21 @@ def find_input(path: str, *, shared: bool = False, encoding: str | None = None) 
     return str(resolved)
 
 
+class _Once(yaml.SafeLoader):
+    """Takes no key twice, as Pulumi does; of two yaml itself would keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[object] = set()
+        for key, _ in node.value:
+            name = key.value if isinstance(key, yaml.ScalarNode) else None
+            if name is not None and name in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"{terminal.shown(name)} is there twice", problem_mark=key.start_mark
+                )
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
 def read_settings(file: Path) -> dict[str, Any]:
     """A stack's configuration file: a mapping with one at `config`.
 
@@ -70,7 +85,7 @@ def read_settings(file: Path) -> dict[str, Any]:
     """
     data = file.read_bytes()
     try:
-        found = yaml.safe_load(data.decode("utf-8-sig"))
+        found = yaml.load(data.decode("utf-8-sig"), _Once)
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise ConsoleError(f"{file}, line {line}: this is not UTF-8; save it as that") from None

@@ -191,6 +191,21 @@ def test_a_file_that_is_none_is_named_with_the_place(place: Place, content: byte
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("line", ["    pi: {}", "  tinderbox:applications: {}"])
+def test_a_key_that_is_there_twice_is_named(place: Place, line: str) -> None:
+    """yaml itself keeps the last; Pulumi refuses it."""
+    text = "config:\n  tinderbox:applications:\n    pi: {}\n    other: {}\n"
+    place.shipped.write_text(text)
+    assert read_settings(place.shipped)["config"]["tinderbox:applications"].keys() == {
+        "pi",
+        "other",
+    }
+    place.shipped.write_text(f"{text}{line}\n")
+    name = line.split(": ")[0].strip()
+    with pytest.raises(ConsoleError, match=rf"line 5, column \d: {name} is there twice"):
+        read_settings(place.shipped)
+
+
 @pytest.mark.parametrize("content", [b"", b"\n# nothing\n", b"config:\n", b"config:\n  # x\n"])
 def test_an_empty_file_has_no_settings(place: Place, content: bytes) -> None:
     place.shipped.write_bytes(content)
