@@ -104,6 +104,15 @@ def connect(stack: Stack) -> Cluster:
     return Cluster(text)
 
 
+def connect_spark(stack: Stack) -> tuple[Cluster, dict[str, Any]]:
+    """The stack's cluster, and its outputs. Raises ConsoleError where it has no Spark."""
+    require_stack(stack)
+    outputs = stack.outputs(secrets=True)
+    if not outputs.get("kubeconfig") or not outputs.get("spark"):
+        raise ConsoleError(f"stack {stack.name} has no Spark; `make up` brings it")
+    return Cluster(outputs["kubeconfig"]), outputs
+
+
 def require_stack(stack: Stack) -> None:
     """Raises ConsoleError where the backend doesn't know it."""
     if not stack.exists():

@@ -1,12 +1,11 @@
 """One application in a cluster: from its Job's creation until it is gone.
 
-The manifests are those of submission/manifests.py, as in the Pulumi program. What the application
-prints goes to stdout as it comes, what this program has to say to stderr.
+Its manifests are the caller's. What the application prints goes to stdout as it comes, what this
+program has to say to stderr.
 """
 
 from __future__ import annotations
 
-import secrets
 import sys
 import time
 from collections.abc import Iterator
@@ -20,14 +19,10 @@ from kubernetes.client.exceptions import ApiException
 from console.cluster import run_in_pod
 from console.stack import ConsoleError
 from console.waiting import Wait
-from submission.application import Application
 from submission.conf import DRIVER_CONTAINER
 from submission.files import FILES_PATH
-from submission.manifests import DONE, RECEIVER, manifests
-from submission.place import Place
+from submission.manifests import DONE, RECEIVER, Manifests
 from submission.programs import script
-from submission.resolve import resolve
-from submission.sizes import Allocatable, requested
 from toolchain import terminal
 
 # Seconds between two looks at what has not started or not ended yet.
@@ -37,13 +32,6 @@ _LOOK_EVERY = 1.0
 _GONE_WITHIN, _BACK_WITHIN, _QUIET_WITHIN = 60.0, 120.0, 60.0
 # Seconds until one file must be there.
 _UPLOADS_WITHIN = 600.0
-# Taints with these effects keep pods off a node.
-_KEEPS_OFF = ("NoSchedule", "NoExecute")
-
-
-def say(text: str) -> None:
-    """One line on stderr."""
-    terminal.complain(f"submit: {terminal.shown(text)}")
 
 
 class OutputError(ConsoleError):
@@ -65,43 +53,42 @@ def show(piece: bytes) -> None:
 
 
 class Run:
-    """One application in a cluster, from its Job's creation until it is gone."""
+    """One application in a cluster, from its Job's creation until it is gone.
 
-    def __init__(self, api: client.ApiClient, place: Place, application: Application) -> None:
+    name: of the Job, which the manifests lack. verb: who runs it, for what is said.
+    """
+
+    def __init__(
+        self, api: client.ApiClient, name: str, made: Manifests, verb: str = "submit"
+    ) -> None:
         # The client's own types have None for whatever the API's schema does not require.
         self.core: Any = client.CoreV1Api(api)
         self.batch: Any = client.BatchV1Api(api)
-        self.application = application
-        self.place = place
-        self.namespace = place.namespace
-        self.name = f"{application.name}-{secrets.token_hex(3)}"
-        self.resolved = resolve(application, place)
-        self.manifests = manifests(self.resolved, run=self.name, can_upload=True)
+        self.name, self.manifests, self._verb = name, made, verb
+        self.namespace = made.job["metadata"]["namespace"]
 
-    def nodes(self) -> list[Allocatable] | None:
-        """What each node has that pods may come to; None where this can't be told.
+    def say(self, text: str) -> None:
+        """One line on stderr."""
+        terminal.complain(f"{self._verb}: {terminal.shown(text)}")
 
-        A user may not look, or there is no node yet: a cluster may grow from none.
+    def run(self, wait: float, *, keep: bool = False) -> int:
+        """All of it; the driver's exit code.
+
+        wait: seconds that it may take until the driver runs. keep: the finished Job stays; whatever
+        ends this before the application ends takes it away.
         """
+        code: int | None = None
         try:
-            known = self.core.list_node().items
-        except ApiException as error:
-            if error.status == 403:
-                return None
+            self.create()
+            self.say(f"job {self.name} in namespace {self.namespace}")
+            code = self.follow(self.wait_for_pod(wait))
+            return code
+        except (KeyboardInterrupt, BrokenPipeError, OutputError):
+            self.say("the application is ended and taken away")
             raise
-        if not known:
-            return None
-        nodes = []
-        for node in known:
-            keeps_off = [taint for taint in node.spec.taints or [] if taint.effect in _KEEPS_OFF]
-            # Which toleration is for which taint, the scheduler knows best.
-            tolerates = self.application.executor.tolerations
-            if any(taint.key not in {item.get("key") for item in tolerates} for taint in keeps_off):
-                continue
-            nodes.append(
-                Allocatable(requested(node.status.allocatable), node.metadata.labels or {})
-            )
-        return nodes
+        finally:
+            if code is None or not keep:
+                self.delete()
 
     def create(self) -> None:
         """Makes the Job and its files; these belong to the Job and go with it."""
@@ -129,7 +116,7 @@ class Run:
 
         Raises ConsoleError with the reason, in Kubernetes' own words, where it does not start.
         """
-        wait, reason, uploaded = Wait("the driver's pod", seconds, say), None, False
+        wait, reason, uploaded = Wait("the driver's pod", seconds, self.say), None, False
         while True:
             pods = self.core.list_namespaced_pod(
                 self.namespace, label_selector=f"batch.kubernetes.io/job-name={self.name}"
@@ -139,7 +126,7 @@ class Run:
             if pods and not uploaded and _is_waiting_for_files(pods[0]):
                 self._upload(pods[0].metadata.name)
                 uploaded = True
-                wait = Wait("the driver's pod", seconds, say)  # however long that took
+                wait = Wait("the driver's pod", seconds, self.say)  # however long that took
             reason = (_waits_for(pods[0]) if pods else self._refused()) or reason
             wait.tell(reason)
             if wait.is_over():
@@ -151,7 +138,7 @@ class Run:
     def _upload(self, pod: str) -> None:
         """Brings the files that are too large for a ConfigMap."""
         files = self.manifests.uploads
-        say(f"bringing {sum(map(len, files.values())):,} bytes to the driver's pod")
+        self.say(f"bringing {sum(map(len, files.values())):,} bytes to the driver's pod")
         for name, content in files.items():
             target = f"{FILES_PATH}/{name}"
             receive = ["sh", "-c", script("receive.sh"), "receive", target, str(len(content))]
@@ -176,7 +163,7 @@ class Run:
     def follow(self, pod: str) -> int:
         """Shows the driver's log until it ends; its exit code. Raises OutputError."""
         return follow_log(
-            Log(show, say), lambda since: self._log(pod, since), lambda: self._exit_code(pod)
+            Log(show, self.say), lambda since: self._log(pod, since), lambda: self._exit_code(pod)
         )
 
     def _log(self, pod: str, since: str | None) -> Iterator[bytes]:
@@ -200,7 +187,7 @@ class Run:
         except urllib3.exceptions.HTTPError as error:
             # Nothing for a while: the answer's first byte comes with the first of the log.
             if isinstance(getattr(error, "reason", error), urllib3.exceptions.ReadTimeoutError):
-                say(f"the driver runs; its log has had nothing new for {_QUIET_WITHIN:.0f} s")
+                self.say(f"the driver runs; its log has had nothing new for {_QUIET_WITHIN:.0f} s")
                 return
             raise LogError(f"the driver's log broke off: {error}") from error
 
@@ -210,10 +197,10 @@ class Run:
             ended = container.state.terminated
             if container.name == DRIVER_CONTAINER and ended:
                 if ended.reason not in (None, "Completed", "Error"):
-                    say(f"the driver ended: {ended.reason}")
+                    self.say(f"the driver ended: {ended.reason}")
                 # Of several lines it is but the log's end, which was shown.
                 if ended.exit_code and len((why := ended.message or "").splitlines()) == 1:
-                    say(f"the driver failed: {why.strip()}")
+                    self.say(f"the driver failed: {why.strip()}")
                 return ended.exit_code
         if status.phase == "Failed":
             raise ConsoleError(f"pod {name} failed: {status.reason}: {status.message}")
@@ -235,9 +222,13 @@ class Run:
                     raise
             time.sleep(_LOOK_EVERY)
 
+    def forget(self, job: str) -> None:
+        """Takes away another Job, which has ended."""
+        self.batch.delete_namespaced_job(job, self.namespace, propagation_policy="Background")
+
     def delete(self) -> None:
         """Takes the Job away, and all that belongs to it; waits until its pods are gone."""
-        wait = Wait("its pods to end", _GONE_WITHIN, say)
+        wait = Wait("its pods to end", _GONE_WITHIN, self.say)
         while not wait.is_over():
             try:
                 self.batch.delete_namespaced_job(
@@ -250,7 +241,7 @@ class Run:
                 pass  # an API that is away for a moment
             wait.tell()
             time.sleep(_LOOK_EVERY)
-        say(f"job {self.name} may run on: kubectl delete job -n {self.namespace} {self.name}")
+        self.say(f"job {self.name} may run on: kubectl delete job -n {self.namespace} {self.name}")
 
 
 def _is_waiting_for_files(pod: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from submission.application import SparkPodSpec
 from submission.errors import ApplicationError
@@ -56,6 +57,18 @@ def _label(what: str, name: str, value: str) -> None:
     _qualified(what, name)
     wanted = "a value has up to 63 of a-z, A-Z, 0-9, -, _ and ."
     _require(rf"({_PART})?", key, value, wanted)
+
+
+def toleration(text: str) -> dict[str, Any]:
+    """Of a taint, written as kubectl does: KEY[=VALUE][:EFFECT]. Raises ApplicationError."""
+    found = re.fullmatch(r"([^=:\s]+)(?:=([^=:\s]*))?(?::([A-Za-z]+))?", text)
+    if found is None:
+        raise ApplicationError(f"{text} is no taint: write KEY[=VALUE][:EFFECT]")
+    key, value, effect = found.groups()
+    made = {"key": key, "operator": "Exists" if value is None else "Equal"}
+    if value is not None:
+        made["value"] = value
+    return made if effect is None else made | {"effect": effect}
 
 
 def require_names(pods: str, spec: SparkPodSpec) -> None:

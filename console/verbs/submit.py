@@ -9,23 +9,32 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import re
+import secrets
 from pathlib import Path
 from typing import Any
 
 from kubernetes import client
+from kubernetes.client.exceptions import ApiException
 
-from console.cluster import Cluster, require_stack, said_in_one_line
-from console.run import OutputError, Run, say
+from console.cluster import connect_spark, said_in_one_line
+from console.run import Run
 from console.stack import ConsoleError, Stack
 from console.verb import Verb, words
 from submission.application import CLIENT, CLUSTER, DRIVER, Application, SparkPodSpec, literally
 from submission.check import check
 from submission.errors import ApplicationError
 from submission.files import read_files
+from submission.manifests import manifests
+from submission.names import toleration
 from submission.place import STANDALONE, Place
 from submission.quota import require_quota
+from submission.resolve import resolve
 from submission.room import require_room
+from submission.sizes import Allocatable, requested
 from submission.units import mebibytes, whole
+
+# Taints with these effects keep pods off a node.
+_KEEPS_OFF = ("NoSchedule", "NoExecute")
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -81,16 +90,11 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name for name in text.split(",") if name)
 
 
-def _toleration(text: str) -> dict[str, str]:
-    """As kubectl writes taints."""
-    found = re.fullmatch(r"([^=:\s]+)(?:=([^=:\s]*))?(?::([A-Za-z]+))?", text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text} is none: write KEY[=VALUE][:EFFECT]")
-    key, value, effect = found.groups()
-    toleration = {"key": key, "operator": "Exists" if value is None else "Equal"}
-    if value is not None:
-        toleration["value"] = value
-    return toleration if effect is None else toleration | {"effect": effect}
+def _toleration(text: str) -> dict[str, Any]:
+    try:
+        return toleration(text)
+    except ApplicationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def as_given(options: argparse.Namespace) -> argparse.Namespace:
@@ -157,20 +161,16 @@ def _size(option: str, text: str | None) -> int | None:
 
 def connect(stack: Stack, namespace: str | None) -> tuple[client.ApiClient, Place]:
     """The stack's cluster, and where applications run in it: with Spark, or in that namespace."""
-    require_stack(stack)
-    outputs = stack.outputs(secrets=True)
-    if not outputs.get("kubeconfig") or not outputs.get("spark"):
-        raise ConsoleError(f"stack {stack.name} has no Spark; `make up` brings it")
-    api = Cluster(outputs["kubeconfig"]).api
+    cluster, outputs = connect_spark(stack)
     if namespace is None:
-        return api, Place(**outputs["spark"])
+        return cluster.api, Place(**outputs["spark"])
     if namespace not in outputs.get("namespaces", {}):
         known = ", ".join(outputs.get("namespaces", {})) or "none"
         raise ConsoleError(
             f"stack {stack.name} has made no namespace {namespace} (it has: {known}); the setting"
             f" makes one: pulumi config set --path namespaces.{namespace}.cpu 2, then `make up`"
         )
-    return api, Place(**outputs["namespaces"][namespace])
+    return cluster.api, Place(**outputs["namespaces"][namespace])
 
 
 def run(options: argparse.Namespace) -> int:
@@ -185,21 +185,37 @@ def submit(options: argparse.Namespace) -> int:
     # Before the stack is asked, which takes seconds.
     read_files(application)
     api, place = connect(Stack(options.stack), options.namespace)
-    job = Run(api, place, application)
-    require_quota(job.resolved)
-    require_room(job.resolved, job.nodes())
-    code: int | None = None
+    resolved = resolve(application, place)
+    require_quota(resolved)
+    require_room(resolved, nodes(api, application))
+    name = f"{application.name}-{secrets.token_hex(3)}"
+    made = manifests(resolved, run=name, can_upload=True)
+    return Run(api, name, made).run(options.wait, keep=options.keep)
+
+
+def nodes(api: client.ApiClient, application: Application) -> list[Allocatable] | None:
+    """What each node has that pods may come to; None where this can't be told.
+
+    A user may not look, or there is no node yet: a cluster may grow from none.
+    """
+    core: Any = client.CoreV1Api(api)
     try:
-        job.create()
-        say(f"job {job.name} in namespace {job.namespace}")
-        code = job.follow(job.wait_for_pod(options.wait))
-        return code
-    except (KeyboardInterrupt, BrokenPipeError, OutputError):
-        say("the application is ended and taken away")
+        known = core.list_node().items
+    except ApiException as error:
+        if error.status == 403:
+            return None
         raise
-    finally:
-        if code is None or not options.keep:
-            job.delete()
+    if not known:
+        return None
+    found = []
+    for node in known:
+        keeps_off = [taint for taint in node.spec.taints or [] if taint.effect in _KEEPS_OFF]
+        # Which toleration is for which taint, the scheduler knows best.
+        tolerates = application.executor.tolerations
+        if any(taint.key not in {item.get("key") for item in tolerates} for taint in keeps_off):
+            continue
+        found.append(Allocatable(requested(node.status.allocatable), node.metadata.labels or {}))
+    return found
 
 
 VERB = Verb(

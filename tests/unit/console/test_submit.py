@@ -12,6 +12,8 @@ from console.stack import ConsoleError
 from console.verbs import submit
 from submission.application import Application
 from submission.errors import ApplicationError
+from submission.manifests import manifests
+from submission.resolve import resolve
 from tests.place import PLACE
 
 
@@ -158,7 +160,8 @@ def test_the_time_that_an_upload_takes_is_not_waited_away(monkeypatch, tmp_path)
     )
     waiting = {"phase": "Pending", "init_container_statuses": [receiver]}
     application = Application("pi", "local:///opt/pi.py")
-    job = run.Run(client.ApiClient(), PLACE, application)
+    made = manifests(resolve(application, PLACE), can_upload=True)
+    job = run.Run(client.ApiClient(), "pi-1", made)
     job.core = Core(waiting, {"phase": "Pending"}, {"phase": "Running"})
     monkeypatch.setattr(job, "_upload", lambda pod: now.__setitem__(0, now[0] + 1000))
     assert job.wait_for_pod(300) == "pod"
