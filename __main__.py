@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pulumi
 
+from components.applications import ApplicationsArgs, require_places, run_applications
 from components.cluster.cluster import existing_cluster
 from components.engine.limits import stretch_limits
 from components.local_files import read_text
@@ -15,7 +16,7 @@ from components.spark.release import SparkArgs, SparkRelease
 from components.wordcount import WordCountArgs, WordCountJob
 
 stretch_limits()
-settings = Settings.load()
+settings = Settings.load(require_places)
 text = read_text(settings.word_count)
 name = f"{pulumi.get_project()}-{pulumi.get_stack()}"
 
@@ -37,6 +38,7 @@ namespaces = {
     for namespace in settings.namespaces
 }
 word_count = WordCountJob("wordcount", WordCountArgs(cluster, spark, settings.word_count, text))
+applications = run_applications(ApplicationsArgs(cluster, settings, spark, namespaces))
 if settings.opex.engine is not None:
     pulumi.export("opex", OpexRelease(name, OpexArgs(cluster, settings, network_ready)).result)
 
@@ -46,4 +48,6 @@ pulumi.export("spark", spark.where())
 if namespaces:
     pulumi.export("namespaces", {key: made.where() for key, made in namespaces.items()})
 pulumi.export("wordCount", word_count.result)
+if applications:
+    pulumi.export("applications", applications)
 pulumi.export("readme", Path("Pulumi.README.md").read_text())  # Pulumi's web console shows it

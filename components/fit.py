@@ -14,15 +14,18 @@ import pulumi
 import yaml
 
 from components import opex
+from components.applications import place_of
 from components.aws.nodes import Machine
 from components.cluster import addons, kubeadm
 from components.settings import Settings, SettingsError, SparkSettings
+from components.settings.errors import Unrunnable, WrongSettings
 from components.spark import places
 from components.spark.values import CHART, spark_values
 from components.wordcount import describe
 from submission.errors import ApplicationError
 from submission.resolve import resolve
-from submission.sizes import NOTHING, Amount, requested
+from submission.room import require_room
+from submission.sizes import NOTHING, Allocatable, Amount, requested
 
 # What a machine's kernel and firmware keep of its memory (Karpenter reckons the same), and the
 # kubelet's evictionHard (init.sh).
@@ -60,6 +63,7 @@ def room_of(machine: Machine) -> Amount:
 def require_fit(settings: Settings, machine: Machine) -> None:
     """Raises SettingsError for more pods than the nodes hold."""
     _require_worker_fits(settings.spark, machine)
+    _require_applications_fit(settings, machine)
     count = settings.nodes.count
     if _fits(settings, machine, count):
         return
@@ -91,6 +95,21 @@ def _require_worker_fits(settings: SparkSettings, machine: Machine) -> None:
             f"at most {most}: a {machine.instance_type} has {machine.memory_mib} MiB,"
             f" and a worker needs {_BESIDE_MIB} beside",
         )
+
+
+def _require_applications_fit(settings: Settings, machine: Machine) -> None:
+    """Each by itself, as `make submit` asks it: what has no room beside others waits for it."""
+    workers, wrong = max(1, settings.nodes.count - 1), []
+    nodes = [Allocatable(room_of(machine) - addons.FLANNEL_REQUESTS)] * workers
+    for name, given in settings.applications.items():
+        try:
+            resolved = resolve(given.application(name), place_of(settings, name, workers))
+            # Which labels a node will have is not known here.
+            require_room(resolved.anywhere(), nodes)
+        except ApplicationError as error:
+            wrong.append(Unrunnable(f"applications.{name}", error))
+    if wrong:
+        raise WrongSettings(wrong)
 
 
 def _fits(settings: Settings, machine: Machine, count: int) -> bool:

@@ -170,8 +170,7 @@ class WordCountJob(pulumi.ComponentResource):
         self._name = name
         self._args = args
 
-        job = self._create_job(self._bring_text())
-        printed = self._read_result(job)
+        printed = self._read_result(self._create_job(self._bring_text()))
         self.result = printed.apply(lambda text: _result(args, text))
         outputs: WordCountOutputs = {"result": self.result}
         self.register_outputs(dict(outputs))
@@ -223,21 +222,21 @@ class WordCountJob(pulumi.ComponentResource):
         volume = {"name": "input", "configMap": {"name": config}}
         return _Text(target, text.size, (made,), init_containers=(unpack,), volumes=(volume,))
 
-    def _create_job(self, text: _Text) -> kubernetes.batch.v1.Job:
+    def _create_job(self, text: _Text) -> pulumi.Output[Any]:
+        """The metadata of its Job."""
         place = self._args.spark.place
-        application = describe(self._name, self._args.settings, place, text)
         return SparkApplicationJob(
             self._name,
             SparkApplicationArgs(
                 cluster=self._args.cluster,
                 place=place,
-                application=application,
+                application=describe(self._name, self._args.settings, place, text),
                 depends_on=[*text.after, self._args.spark],
             ),
             opts=pulumi.ResourceOptions(parent=self),
-        ).job
+        ).metadata
 
-    def _read_result(self, job: kubernetes.batch.v1.Job) -> pulumi.Output[str]:
+    def _read_result(self, job: pulumi.Output[Any]) -> pulumi.Output[str]:
         """Two lines of JSON that the job printed and wrote: summary and usage."""
         node = self._args.cluster.control_plane
         if node is not None and self._args.settings.output is None:
@@ -245,8 +244,8 @@ class WordCountJob(pulumi.ComponentResource):
                 f"{self._name}-result",
                 node,
                 "result.sh",
-                {"RUN": pulumi.Output.concat(_RUNS, "/", job.metadata.name)},
-                triggers=[job.metadata.uid],
+                {"RUN": pulumi.Output.concat(_RUNS, "/", job.name)},
+                triggers=[job.uid],
                 quiet=True,
                 opts=pulumi.ResourceOptions(parent=self),
             ).stdout
@@ -258,11 +257,11 @@ class WordCountJob(pulumi.ComponentResource):
             update='printf %s "$PULUMI_COMMAND_STDOUT"',
             environment={
                 "KUBECONFIG_TEXT": self._args.cluster.kubeconfig,
-                "NAMESPACE": job.metadata.namespace,
-                "JOB": job.metadata.name,
+                "NAMESPACE": job.namespace,
+                "JOB": job.name,
                 "RUNS": self._args.settings.output or _RUNS,
             },
-            triggers=[job.metadata.uid],
+            triggers=[job.uid],
             logging=command.local.Logging.NONE,  # as in run_step
             opts=pulumi.ResourceOptions(parent=self),
         )

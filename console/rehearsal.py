@@ -57,7 +57,7 @@ def _at_most(same: int, smaller: int, larger: int) -> _Rule:
 
 # By key or group; all else is played as it is. `aws` and `mirror` are the local cloud's.
 RULES: Mapping[str, _Rule] = {
-    **dict.fromkeys(("aws", "mirror", "s3", "wordCount.output"), _left_out),
+    **dict.fromkeys(("aws", "mirror", "s3", "wordCount.output", "applications"), _left_out),
     **dict.fromkeys(("storage.storageClass", "opex.image"), _left_out),
     "cluster.containerdVersion": _left_out,  # the local mirror has one
     "network.cidr": _stands_for("10.42.0.0/16", "10.50.0.0/16"),

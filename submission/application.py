@@ -62,6 +62,7 @@ class Application:
     output: a folder on the volume that the application makes; usage.json goes into it, too.
     retries: how often a failed driver is started again; not after exit code 2, wrong arguments. If
     not 0, one that Kubernetes took away for others' sake is started again without counting.
+    limit_minutes: after which a run is ended, with all its tries; None for no limit.
     start_within: seconds until the first executor runs, from when Kubernetes is asked for it.
     init_containers, volumes: more for the driver's pod, as manifests.
     """
@@ -82,6 +83,7 @@ class Application:
     executor: SparkPodSpec = field(default_factory=SparkPodSpec)
     output: str | None = None
     retries: int = 0
+    limit_minutes: int | None = None
     start_within: int = 300
     init_containers: tuple[Mapping[str, Any], ...] = ()
     volumes: tuple[Mapping[str, Any], ...] = ()

@@ -107,7 +107,37 @@ def manifests(resolved: Resolved, *, run: str | None = None, can_upload: bool = 
             "template": template,
         },
     }
+    if application.limit_minutes is not None:
+        job["spec"]["activeDeadlineSeconds"] = 60 * application.limit_minutes
     return Manifests(config, job, carried if is_large else {})
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When an application runs, as cron.py reads it; keep: how many runs of either end stay."""
+
+    cron: str
+    zone: str
+    keep: int
+
+    def job(self, name: str, job: Mapping[str, Any]) -> dict[str, Any]:
+        """The CronJob that makes such Jobs. One that is due while the last one runs is missed."""
+        return {
+            "apiVersion": "batch/v1",
+            "kind": "CronJob",
+            "metadata": {**job["metadata"], "name": name},
+            "spec": {
+                "schedule": self.cron,
+                "timeZone": self.zone,
+                "concurrencyPolicy": "Forbid",
+                "successfulJobsHistoryLimit": self.keep,
+                "failedJobsHistoryLimit": self.keep,
+                "jobTemplate": {
+                    "metadata": {"labels": job["metadata"]["labels"]},
+                    "spec": job["spec"],
+                },
+            },
+        }
 
 
 def _failure_rules(application: Application) -> list[dict[str, Any]]:

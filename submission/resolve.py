@@ -60,6 +60,12 @@ class Resolved:
         """True for a property that the user gave, so in which nothing is to be filled in."""
         return key in self.application.conf
 
+    def anywhere(self) -> Resolved:
+        """The same, of which no pod asks for a node of a kind."""
+        drivers = tuple(dataclasses.replace(pod, selector={}) for pod in self.drivers)
+        executor = self.executor_pod and dataclasses.replace(self.executor_pod, selector={})
+        return dataclasses.replace(self, drivers=drivers, executor_pod=executor)
+
 
 def resolve(application: Application, place: Place) -> Resolved:
     """All that follows from an application at a place.

@@ -1,4 +1,6 @@
-"""Makes Pulumi's plugin see each end of a Job; of some failures it knows nothing, and waits on.
+"""Makes a preview name the Jobs that would run, and Pulumi's plugin see each end of one.
+
+Of some failures it knows nothing, and waits on.
 
 It knows two reasons (cloud-ready-checks 1.3: BackoffLimitExceeded, DeadlineExceeded). A Job that
 its pod failure policy ended has another one, and an update would wait for it to the limit.
@@ -23,8 +25,15 @@ _KNOWN = ("BackoffLimitExceeded", "DeadlineExceeded")
 _LOOK_EVERY = 2.0
 
 
-def ends_are_seen(kubeconfig: pulumi.Output[str], limit: float) -> pulumi.ResourceHookBinding:
-    """For a Job. limit: seconds that it may take, on a machine that is not emulated."""
+def watched(name: str, kubeconfig: pulumi.Output[str], limit: float) -> pulumi.ResourceHookBinding:
+    """For a Job. limit: seconds that it may take, on a machine that is not emulated.
+
+    name: for people, and once in a program.
+    """
+
+    def announce(_: pulumi.ResourceHookArgs) -> None:
+        if pulumi.runtime.is_dry_run():
+            pulumi.log.info(f"application {name} will run")
 
     async def begin(args: pulumi.ResourceHookArgs) -> None:
         text, metadata = await kubeconfig.future(), (args.new_inputs or {})["metadata"]
@@ -32,7 +41,10 @@ def ends_are_seen(kubeconfig: pulumi.Output[str], limit: float) -> pulumi.Resour
             job = (metadata["name"], metadata["namespace"])
             threading.Thread(target=_watch, args=(text, *job, limit), daemon=True).start()
 
-    return pulumi.ResourceHookBinding(before_create=[begin])
+    told = pulumi.ResourceHook(
+        f"{name}-runs", announce, pulumi.ResourceHookOptions(on_dry_run=True)
+    )
+    return pulumi.ResourceHookBinding(before_create=[told, begin])
 
 
 def _watch(kubeconfig: str, name: str, namespace: str, limit: float) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from components.settings.group import key_of
-from components.settings.groups import Groups, group_of, keys, kind_of
+from components.settings.groups import Groups, group_of, keys, kind_of, named
 
 ROOT = Path(__file__).resolve().parents[2]
 _MARKED = re.compile(
@@ -37,10 +37,11 @@ def objects() -> str:
     lines = []
     for name, field in Groups.model_fields.items():
         group = key_of(name)
+        prefix = f"{group}.NAME." if group in named() else f"{group}."
         known = [
-            f"{key.rpartition('.')[2]} ({kind_of(field).words})"
+            f"{key.removeprefix(prefix)} ({kind_of(field).words})"
             for key, field in keys().items()
-            if key.startswith(f"{group}.")
+            if key.startswith(prefix)
         ]
         words = f"{inspect.getdoc(group_of(field))} Keys: {', '.join(known)}."
         lines += [f"  {group}:", "    type: object", "    default: {}", "    description: >-"]

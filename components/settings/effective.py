@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.settings.errors import SECRETS
-from components.settings.groups import keys, kind_of
+from components.settings.groups import keys, kind_of, named
 from components.settings.kinds import Unfit
 
 DEFAULT = "default"
@@ -40,7 +40,7 @@ def effective(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Setting]:
 
 
 def _group(group: str, source: str, values: Any) -> Iterator[Setting]:
-    if group == "namespaces" and isinstance(values, Mapping) and not _is_secret(values):
+    if group in named() and isinstance(values, Mapping) and not _is_secret(values):
         for name, each in values.items():
             yield from _keys(f"{group}.{name}", f"{group}.NAME", source, each)
     else:
@@ -54,8 +54,13 @@ def _keys(prefix: str, known: str, source: str, values: Any) -> Iterator[Setting
     elif not isinstance(values, Mapping):
         yield Setting(prefix, "", source, "must be an object")
     else:
-        for name, value in values.items():
-            yield _set(f"{prefix}.{name}", f"{known}.{name}", value, source)
+        below = [key.removeprefix(f"{known}.") for key in keys() if key.startswith(f"{known}.")]
+        groups = [key.partition(".")[0] for key in below if "." in key]
+        for name in dict.fromkeys([*values, *groups]):
+            if name in groups:
+                yield from _keys(f"{prefix}.{name}", f"{known}.{name}", source, values.get(name))
+            else:
+                yield _set(f"{prefix}.{name}", f"{known}.{name}", values[name], source)
         for key, field in keys().items():
             group, _, name = key.rpartition(".")
             if group == known and name not in values:

@@ -41,6 +41,14 @@ class UnknownSetting(SettingsError):
         self.key = key
 
 
+class Unrunnable(SettingsError):
+    """An application whose keys are each right, and that can't be run all the same."""
+
+    def __init__(self, key: str, why: Exception) -> None:
+        pulumi.RunError.__init__(self, f"{PROJECT}:{key} can't be run: {why}")
+        self.key = key
+
+
 class WrongSettings(SettingsError):
     """All settings that are wrong, a line for each."""
 

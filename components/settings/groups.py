@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import itertools
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 from pydantic.fields import FieldInfo
 
+from components.settings.applications import ApplicationSettings
 from components.settings.aws import (
     AwsSettings,
     MirrorSettings,
@@ -24,17 +25,28 @@ from components.settings.opex import OpexSettings
 from components.settings.spark import S3Settings, SparkSettings, WordCountSettings
 
 _TAKEN_NAMESPACES = ("default", "spark", "opex")
-_NAME = text("names of up to 40 of a-z, 0-9 and -", r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 
 
-def _take_name(value: object) -> str:
-    """A name that Kubernetes takes, and that is not the stack's or the cluster's already."""
-    name = _NAME.take(value)
-    if name != value:
-        raise Unfit(_NAME.words)
-    if name in _TAKEN_NAMESPACES or name.startswith("kube-"):
-        raise Unfit("names that are not taken")
-    return name
+def _names(longest: int, is_taken: Callable[[str], bool]) -> Kind:
+    """Names of the user's choice that Kubernetes takes, and that nothing else has already."""
+    words = f"names of up to {longest} of a-z, 0-9 and -, with a letter first"
+    shape = text(words, rf"[a-z]([a-z0-9-]{{0,{longest - 2}}}[a-z0-9])?")
+
+    def take(value: object) -> str:
+        name = shape.take(value)
+        if name != value:
+            raise Unfit(words)
+        if is_taken(name):
+            raise Unfit("names that are not taken")
+        return name
+
+    return Kind(words, take)
+
+
+_NAMESPACE = _names(40, lambda name: name in _TAKEN_NAMESPACES or name.startswith("kube-"))
+# By the name an application is found, as are what the chart makes and the word count. What Spark
+# makes pods from adds 15 to it, of the 47 that it takes.
+_APPLICATION = _names(32, lambda name: name == "wordcount" or f"{name}-".startswith("spark-"))
 
 
 class Groups(Group):
@@ -51,7 +63,11 @@ class Groups(Group):
     word_count: WordCountSettings = Field(default_factory=WordCountSettings)
     opex: OpexSettings = Field(default_factory=OpexSettings)
     namespaces: Annotated[
-        Mapping[Annotated[str, Kind(_NAME.words, _take_name)], NamespaceSettings],
+        Mapping[Annotated[str, _NAMESPACE], NamespaceSettings],
+        BeforeValidator(empty_if_null),
+    ] = Field(default_factory=dict)
+    applications: Annotated[
+        Mapping[Annotated[str, _APPLICATION], ApplicationSettings],
         BeforeValidator(empty_if_null),
     ] = Field(default_factory=dict)
 
@@ -70,12 +86,29 @@ def group_of(field: FieldInfo) -> type[Group]:
 
 
 @functools.cache
+def named() -> frozenset[str]:
+    """The objects that have names of the user's choice before their keys."""
+    return frozenset(
+        key_of(name)
+        for name, field in Groups.model_fields.items()
+        if typing.get_args(field.annotation)
+    )
+
+
+@functools.cache
 def keys() -> Mapping[str, FieldInfo]:
-    """Every key, such as nodes.count; namespaces have names of the user's choice before theirs."""
-    found = {}
+    """Every key, such as nodes.count, namespaces.NAME.cpu, applications.NAME.driver.cores."""
+    found: dict[str, FieldInfo] = {}
     for name, field in Groups.model_fields.items():
-        named = ".NAME" if typing.get_args(field.annotation) else ""
-        prefix = f"{key_of(name)}{named}"
-        for inner, key in group_of(field).model_fields.items():
-            found[f"{prefix}.{key_of(inner)}"] = key
+        group = key_of(name)
+        found |= _keys_of(f"{group}.NAME" if group in named() else group, group_of(field))
     return found
+
+
+def _keys_of(prefix: str, group: type[Group]) -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in group.model_fields.items():
+        key, inner = f"{prefix}.{key_of(name)}", field.annotation
+        if isinstance(inner, type) and issubclass(inner, Group):
+            yield from _keys_of(key, inner)
+        else:
+            yield key, field

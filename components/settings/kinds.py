@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +19,8 @@ from pydantic_core import core_schema
 from components.settings import java_pattern
 from components.settings.kubeconfig import KubeconfigError, current
 from spark_jobs.texts import encoding_name
+from submission import cron
+from submission.errors import ApplicationError
 
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _NUMBER = re.compile(r"-?[0-9]{1,17}(\.[0-9]{1,17})?([eE][-+]?[0-9]{1,3})?")
@@ -258,3 +260,61 @@ def _take_encoding(value: object) -> str:
 
 
 ENCODING = Kind("the name of a text encoding such as iso-8859-1", _take_encoding)
+
+
+def _word(value: object) -> str:
+    """A text as it stands. Of a number or a switch `pulumi config set` makes what YAML has."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(value)
+    if not isinstance(value, str):
+        raise Unfit("a text, in quotes")
+    if re.search("[\0\ud800-\udfff]", value):
+        raise Unfit("a text in Unicode, without NUL")
+    return value
+
+
+def texts(words: str) -> Kind:
+    """A list of texts, as a tuple."""
+
+    def take(value: object) -> tuple[str, ...]:
+        if not isinstance(value, list | tuple):
+            raise Unfit(words)
+        return tuple(map(_word, value))
+
+    return Kind(words, take)
+
+
+def _take_properties(value: object) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise Unfit(PROPERTIES.words)
+    for name, one in value.items():
+        if isinstance(one, Mapping):  # a path took the points of a name for its own
+            raise Unfit(f'a text for each property: write conf["{name}...."]')
+    return {str(name): _word(one) for name, one in value.items()}
+
+
+PROPERTIES = Kind("properties of Spark, each with its text", _take_properties)
+
+
+def _take_schedule(value: object) -> str:
+    line = _line(value, SCHEDULE.words)
+    try:
+        cron.read(line)
+    except ApplicationError as error:
+        raise Unfit(f"{SCHEDULE.words}; {error}") from None
+    return line
+
+
+SCHEDULE = Kind('a schedule of cron\'s such as "0 3 * * *" or @daily', _take_schedule)
+
+
+def _take_zone(value: object) -> str:
+    line = _line(value, ZONE.words)
+    if line not in cron.zones():
+        raise Unfit(ZONE.words + near(line, sorted(cron.zones())))
+    return line
+
+
+ZONE = Kind("a time zone such as Europe/Paris", _take_zone)

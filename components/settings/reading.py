@@ -11,6 +11,7 @@ from pulumi.runtime import config as runtime_config
 from pydantic import ValidationError
 
 from components.settings import packages
+from components.settings.application_checks import Fits, of_applications, only_check
 from components.settings.checks import ACROSS, Check, faults
 from components.settings.errors import (
     PROJECT,
@@ -20,7 +21,7 @@ from components.settings.errors import (
     UnknownSetting,
     WrongSettings,
 )
-from components.settings.groups import Groups, keys
+from components.settings.groups import Groups, keys, named
 from components.settings.kinds import near
 
 
@@ -28,8 +29,11 @@ class Settings(Groups):
     """All settings of a stack, checked one by one and against each other."""
 
     @classmethod
-    def load(cls) -> Self:
-        """The settings of the stack that runs. Raises `SettingsError` that names all bad ones."""
+    def load(cls, fits: Fits = only_check) -> Self:
+        """The settings of the stack that runs. Raises `SettingsError` that names all bad ones.
+
+        fits: whether an application of theirs can run where it is to.
+        """
         config = _project_config()
         # A secret among the values is why an object is encrypted; else any of them may be one.
         told = {key.partition(".")[0] for key in SECRETS if _has(config, key)}
@@ -38,7 +42,8 @@ class Settings(Groups):
             for name in config
             if runtime_config.is_config_secret(f"{PROJECT}:{name}") and name not in told
         }
-        return cls._checked(config, hidden, (*ACROSS, _PLACEHOLDER, packages.CHECK))
+        more = (_PLACEHOLDER, packages.CHECK, *([_PLAIN] if "applications" in hidden else []))
+        return cls._checked(config, hidden, (*ACROSS, *more), fits)
 
     @classmethod
     def parse(cls, config: Mapping[str, Any]) -> Self:
@@ -47,7 +52,11 @@ class Settings(Groups):
 
     @classmethod
     def _checked(
-        cls, config: Mapping[str, Any], hidden: Collection[str], checks: Iterable[Check]
+        cls,
+        config: Mapping[str, Any],
+        hidden: Collection[str],
+        checks: Iterable[Check],
+        fits: Fits = only_check,
     ) -> Self:
         wrong: list[SettingsError] = []
         try:
@@ -58,6 +67,7 @@ class Settings(Groups):
             # What is right besides is checked as well.
             rest = _without(config, [_path(fault) for fault in found])
             settings = cls.model_validate(rest, by_alias=True, by_name=False)
+        checks = (*checks, *of_applications(settings, fits))
         for error in faults(settings, checks, {error.key for error in wrong}):
             secret = error.key.partition(".")[0] in hidden
             wrong.append(SettingsError(error.key, Hidden, error.wanted) if secret else error)
@@ -67,7 +77,7 @@ class Settings(Groups):
 
 
 def _path(fault: Any) -> tuple[str, ...]:
-    """Where in the configuration; the name of a namespace is a key and no value there."""
+    """Where in the configuration; a name of the user's choice is a key and no value there."""
     return tuple(str(part) for part in fault["loc"] if part != "[key]")
 
 
@@ -81,14 +91,15 @@ def _fault(fault: Any, hidden: Collection[str]) -> SettingsError:
         # Not the value: there may be a secret in it.
         wanted = f"an object: pulumi config set --path {key}.KEY VALUE"
         return SettingsError(key, type(found).__name__, wanted)
-    if fault["loc"][-1] == "[key]":
-        key = path[0]
-    return SettingsError(key, Hidden if path[0] in hidden else found, str(fault["ctx"]["error"]))
+    shown = path[0] if fault["loc"][-1] == "[key]" else key
+    error = SettingsError(shown, Hidden if path[0] in hidden else found, str(fault["ctx"]["error"]))
+    error.key = key  # of a name that is wrong nothing follows for the others
+    return error
 
 
 def _unknown(path: tuple[str, ...]) -> UnknownSetting:
     *above, name = path
-    if above[:1] == ["namespaces"]:
+    if len(above) > 1 and above[0] in named():
         above[1] = "NAME"
     prefix = "".join(f"{part}." for part in above)
     found = [key for key in keys() if key.startswith(prefix)]
@@ -136,6 +147,19 @@ def _refuse_placeholder(settings: Groups) -> None:
 _PLACEHOLDER = Check(_refuse_placeholder, "network.operatorCidr", "cluster.kubeconfig")
 
 
+def _refuse_encrypted(settings: Groups) -> None:
+    """All of an application is in its Job, as it stands."""
+    raise SettingsError(
+        "applications",
+        Hidden,
+        "plain, with no secret in it: name the key of a Secret in the cluster, by"
+        " spark.kubernetes.driver.secretKeyRef.VARIABLE=SECRET:KEY in conf",
+    )
+
+
+_PLAIN = Check(_refuse_encrypted)
+
+
 def _project_config() -> dict[str, Any]:
     """The project's whole configuration, {object: {key: value}}, also keys that nobody asks for.
 
@@ -153,6 +177,16 @@ def _project_config() -> dict[str, Any]:
 def _from_json(text: str) -> object:
     """Objects come as JSON; what is no JSON is a text, which no setting of that name is."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError):
         return text
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; of two keys of one name json itself would keep the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise pulumi.RunError(f"{PROJECT}: a setting has the key {twice} twice")
+    return found

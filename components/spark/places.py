@@ -8,7 +8,8 @@ import hashlib
 import pulumi
 
 from components.cluster.volume import claim_name
-from components.settings import NamespaceSettings, S3Settings, Settings, SparkSettings
+from components.settings import NamespaceSettings, S3Settings, SparkSettings
+from components.settings.groups import Groups
 from submission.place import Place
 from submission.quota import CPU, MEMORY, PODS
 
@@ -17,7 +18,7 @@ RELEASE = "spark"
 NAMESPACE = "spark"
 
 
-def spark_place(settings: Settings, worker_nodes: int | None = None) -> Place:
+def spark_place(settings: Groups, worker_nodes: int | None = None) -> Place:
     """The namespace of SparkRelease; the names in it are the stack's own, so all are known before.
 
     Plain text, since manifests are; who uses them waits for the SparkRelease.
@@ -39,7 +40,7 @@ def spark_place(settings: Settings, worker_nodes: int | None = None) -> Place:
     )
 
 
-def namespace_place(settings: Settings, name: str, workers: int | None = None) -> Place:
+def namespace_place(settings: Groups, name: str, workers: int | None = None) -> Place:
     """Where an application runs that is to run in that namespace. Raises RunError."""
     if name not in settings.namespaces:
         known = ", ".join(sorted(settings.namespaces)) or "none"

@@ -60,6 +60,8 @@ Whole verbs, on the same machines:
 |---|---|
 """
 
+PI = {"app": "spark_jobs/pi.py"}
+DAILY = {**PI, "schedule": "@daily"}
 AWS = {handler.token: handler for handler in AwsProvider.handlers}
 
 
@@ -116,9 +118,18 @@ def kinds(jars: tuple[str, str]) -> list[Kind]:
         Kind("a namespace fewer", {"namespaces": {"etl": {}}}, {}),
         Kind("another text", {}, {"wordCount": {"input": "Pulumi.yaml"}}),
         Kind("another count (lowercase)", {}, {"wordCount": {"lowercase": True}}),
+        Kind("an application more", {}, _runs(PI)),
+        Kind("another argument of it", _runs(PI), _runs({**PI, "args": ["9"]})),
+        Kind("it gets a schedule", _runs(PI), _runs(DAILY)),
+        Kind("another schedule", _runs(DAILY), _runs({**DAILY, "schedule": "@weekly"})),
+        Kind("an application fewer", _runs(PI), {}),
         Kind("cost analytics on", {"nodes": priced}, opex),
         Kind("another price", opex, {**opex, "nodes": {"price": 0.06}}),
     ]
+
+
+def _runs(application: Mapping[str, Any]) -> Settings:
+    return {"applications": {"pi": application}}
 
 
 def _versions(was: str, wanted: str | None, key: str = "version") -> tuple[Settings, Settings]:
@@ -235,8 +246,8 @@ def _is_made_anew(made: Made, differ: Iterable[str]) -> bool:
         return any(path in force or path.split(".")[0] in force for path in differ)
     if made.type.startswith("command:"):
         return any(path.split(".")[0] in ("triggers", "source", "remotePath") for path in differ)
-    if made.type.startswith("kubernetes:batch/"):
-        return True  # a Job's template can't change
+    if made.type == "kubernetes:batch/v1:Job":
+        return True  # its template can't change
     return any(path in ("metadata.name", "metadata.namespace") for path in differ)
 
 

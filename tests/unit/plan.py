@@ -26,6 +26,7 @@ from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.stack import run_pulumi_func
 
 from components.settings import packages
+from components.spark import job
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -225,6 +226,10 @@ class Plan(mocks.Mocks):
         by = {one["name"]: one["values"] for one in asked["filters"]}
         return by.get("image-id", ["ami-1"])[0]
 
+    def look(self, args: job.SparkApplicationArgs, kubeconfig: str) -> dict[str, Any]:
+        """What a cluster tells of an application."""
+        return {"state": "succeeded", "result": f"of {args.application.name}"}
+
     def fetch(self, url: str) -> bytes | None:
         """What the mirror answers."""
         if not self.pages:
@@ -388,6 +393,7 @@ def _plan(config: dict[str, Any] | None, preview: bool, recorder: Plan, also: st
         with (
             contextlib.chdir(checkout()),  # where Pulumi runs a program
             mock.patch.object(packages, "fetch", recorder.fetch),
+            mock.patch.object(job, "_look", recorder.look),
             mock.patch.object(pulumi, "export", exported.__setitem__),
             mock.patch.object(pulumi, "ResourceHook", Hook),
         ):

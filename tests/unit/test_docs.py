@@ -12,7 +12,7 @@ import pyspark
 import pytest
 import yaml
 
-from components.settings import Settings
+from components.settings import Settings, SettingsError
 from components.spark.places import spark_place
 from submission import measuring
 from tests.unit.plan import EXISTING, MINIMAL, ROOT, plan, planned
@@ -45,7 +45,8 @@ def code(text: str) -> list[str]:
 def test_the_table_of_outputs_is_that_of_the_program():
     listed = {name for row in rows(section("Outputs"))[1:] for name in code(row[0])}
     opex = {"nodes": {"price": 0.1}, "opex": {"engine": "kube-opex-analytics"}}
-    assert listed == set(planned(opex | {"namespaces": {"team": {}}}).exported)
+    more = {"namespaces": {"team": {}}, "applications": {"pi": {"app": "spark_jobs/pi.py"}}}
+    assert listed == set(planned(opex | more).exported)
 
 
 @pytest.mark.parametrize("config", [None, EXISTING])
@@ -155,6 +156,25 @@ def test_an_application_of_the_users_own_can_be_written_as_shown():
     template = made.one("pi", "kubernetes:batch/v1:Job").inputs["spec"]["template"]
     assert template["spec"]["containers"][0]["args"][-2:] == ["/opt/tinderbox/app/pi.py", "100"]
     assert "spark" in made.waits_for("pi")
+
+
+def test_the_stacks_applications_are_taken_as_shown():
+    text = (ROOT / "docs" / "applications.md").read_text()
+    (shown,) = re.findall(r"^```yaml\n(.*?)^```", text, re.M | re.S)
+    made = plan({"applications": yaml.safe_load(shown)["tinderbox:applications"]})
+    assert made.one("pi", "kubernetes:batch/v1:Job")
+    cron = made.one("nightly", "kubernetes:batch/v1:CronJob").inputs["spec"]
+    assert (cron["schedule"], cron["timeZone"]) == ("0 3 * * *", "Europe/Paris")
+    refusals = text.partition("## What is refused")[2].split("```")[1].strip()
+    wrong = {
+        "nightly": {"app": "report.py", "schedule": "@daily", "timeZone": "Europe/Pari"},
+        "pi": {"app": "spark_jobs/pi.py", "executor": {"memoryMiB": 9000}},
+    }
+    with pytest.raises(SettingsError) as caught:
+        plan({"applications": wrong})
+    said = str(caught.value).split("\n")
+    for line, told in zip(said, refusals.splitlines(), strict=True):
+        assert line.startswith(told.partition("…")[0])
 
 
 @pytest.mark.parametrize("operator", ["apache", "kubeflow"])

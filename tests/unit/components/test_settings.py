@@ -96,6 +96,7 @@ def test_every_default():
             "cost_model": "CHARGE_BACK",
         },
         "namespaces": {},
+        "applications": {},
     }
 
 
@@ -197,7 +198,8 @@ def test_an_optional_setting_may_be_null():
 def test_an_unknown_object_is_named():
     assert refused(node={"count": 3}) == (
         "tinderbox:node is not a setting (did you mean nodes?); known here:"
-        " aws, cluster, mirror, namespaces, network, nodes, opex, s3, spark, storage, wordCount"
+        " applications, aws, cluster, mirror, namespaces, network, nodes, opex, s3, spark, storage,"
+        " wordCount"
     )
 
 

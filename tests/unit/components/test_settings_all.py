@@ -107,6 +107,8 @@ def test_an_object_whose_keys_are_all_commented_out_has_its_defaults(nothing):
         ({"network": {"podCidr": "10.0.0.0/8"}}, "cluster.podCidr"),
         ({"operatorCidr": "1.2.3.4/32"}, "network.operatorCidr"),
         ({"namespaces": {"team": {"cpus": 1}}}, "namespaces.NAME.cpu"),
+        ({"applications": {"pi": {"scedule": "@daily"}}}, "applications.NAME.schedule"),
+        ({"applications": {"pi": {"driver": {"coers": 1}}}}, "applications.NAME.driver.cores"),
     ],
 )
 def test_a_near_miss_is_suggested(config, near):
@@ -255,6 +257,9 @@ def test_the_effective_settings_and_where_they_come_from():
                 "cluster": {"secure": "v1:abc"},
                 "spark": None,
                 "namespaces": {"team": {"pods": 4}},
+                "applications": {
+                    "pi": {"args": [1], "conf": {"spark.x": True}, "driver": {"cores": 2, "odd": 1}}
+                },
                 "s3": "s3cr3t",
             },
         ),
@@ -268,6 +273,12 @@ def test_the_effective_settings_and_where_they_come_from():
     assert rows["storage.sizeGiB"] == Setting("storage.sizeGiB", "9", "project")
     assert rows["namespaces.team.pods"] == Setting("namespaces.team.pods", "4", "stack")
     assert rows["namespaces.team.cpu"] == Setting("namespaces.team.cpu", "2.0", "default")
+    assert rows["applications.pi.args"] == Setting("applications.pi.args", '["1"]', "stack")
+    assert rows["applications.pi.conf"].value == '{"spark.x": "true"}'
+    assert rows["applications.pi.driver.cores"].value == "2"
+    assert rows["applications.pi.driver.odd"].wrong == "is not a setting"
+    assert rows["applications.pi.driver.tolerations"].source == "default"
+    assert rows["applications.pi.executor.cores"].source == "default"
     assert rows["spark.history"] == Setting("spark.history", "true", "default")
     assert rows["aws.region"].value == rows["cluster"].value == "(secret)"
     assert rows["s3"].wrong == "must be an object"

@@ -9,7 +9,7 @@ import pytest
 
 from components.settings import Settings, SettingsError
 from components.settings.errors import SECRETS
-from components.settings.groups import keys
+from components.settings.groups import keys, kind_of
 from tests.unit.plan import EXISTING, MINIMAL, ROOT
 
 HEX = "0123456789abcdef" * 4
@@ -22,8 +22,10 @@ def in_the_checkout(monkeypatch):
 
 
 def config_of(key: str, value: object) -> dict[str, Any]:
-    """MINIMAL with this key as well; NAME is a namespace."""
+    """MINIMAL with this key as well; NAME is a namespace, or an application."""
     config: dict[str, Any] = {group: dict(values) for group, values in MINIMAL.items()}
+    if key.startswith("applications."):
+        config["applications"] = {"team": {"app": "spark_jobs/pi.py"}}
     *above, last = key.replace("NAME", "team").split(".")
     place = config
     for part in above:
@@ -153,6 +155,20 @@ def test_a_kubeconfig_as_another_system_writes_it():
         ("namespaces.NAME.memoryMiB", 0, "at least 512"),
         ("storage.storageClass", "My Class", "a storage class"),
         ("s3.endpoint", {"secure": "s3cr3t"}, "a text"),
+        ("applications.NAME.schedule", "0 3 * *", "it has 4 fields and not five: minute, hour,"),
+        ("applications.NAME.schedule", "@often", "@often is none of @yearly, @annually, @monthly"),
+        ("applications.NAME.schedule", "TZ=UTC 0 3 * * *", "a setting of its own (timeZone)"),
+        ("applications.NAME.schedule", 3, "in quotes"),
+        ("applications.NAME.timeZone", "Europe/Pari", "did you mean Europe/Paris?"),
+        ("applications.NAME.timeZone", "localtime", "a time zone such as"),
+        ("applications.NAME.master", "spark://host:7077", "standalone or kubernetes"),
+        ("applications.NAME.args", "100", "a list of texts"),
+        ("applications.NAME.args", [1.3], "a text, in quotes"),
+        ("applications.NAME.args", ["a\0"], "without NUL"),
+        ("applications.NAME.conf", {"spark": {"x": 1}}, 'write conf["spark...."]'),
+        ("applications.NAME.conf", ["spark.x=1"], "properties of Spark, each with its text"),
+        ("applications.NAME.driver.cores", 0, "at least 1"),
+        ("applications.NAME.executor.instances", "two", "a whole number"),
     ],
 )
 def test_a_value_that_is_refused_with_what_would_be_right(key, value, right):
@@ -164,11 +180,17 @@ def test_a_value_that_is_refused_with_what_would_be_right(key, value, right):
 #: What no key takes, whatever is asked for there.
 NEVER = [[], ["a"], {"a": 1}, "", "\r\n", "a\nb\0", "\ud800", "x\x1b[2Jy\\"]
 
+#: But those that take several values, by the first of their words.
+SEVERAL: dict[str, list[Any]] = {"a list of": [[], ["a"]], "properties": [{"a": 1}]}
+
 
 @pytest.mark.parametrize("key", keys())
 def test_no_key_takes_what_is_no_value(key):
     """`s3cr3t` stands for a secret, which no message must show."""
-    for value in [*NEVER, float("nan"), float("inf"), -1, 1.5e300, "(s3cr3t \a"]:
+    words = kind_of(keys()[key]).words
+    taken = [one for begin, all_ in SEVERAL.items() if words.startswith(begin) for one in all_]
+    never = [one for one in NEVER if one not in taken]
+    for value in [*never, float("nan"), float("inf"), -1, 1.5e300, "(s3cr3t \a"]:
         with pytest.raises(SettingsError) as caught:
             Settings.parse(config_of(key, value))
             raise AssertionError(f"{key} takes {value!r}")
