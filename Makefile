@@ -29,7 +29,7 @@ console = $(python) -m console
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help tools up destroy sweep preview rehearse stop start backup restore status ui opex opex-forward outputs settings usage submit image jars lint test e2e e2e-long bench vm
+.PHONY: help tools up destroy sweep preview rehearse stop start backup restore status ui opex opex-forward outputs settings usage submit apps run image jars lint test e2e e2e-long bench vm
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -86,6 +86,13 @@ settings: tools ## the stack's settings, and where each comes from
 submit: ## one application: APP=spark_jobs/pi.py ARGS=100 OPTIONS="--master kubernetes"
 	@python3 -m toolchain tools >&2
 	@$(console) submit --stack="$$STACK" --options="$$OPTIONS" --arguments="$$ARGS" -- "$$APP"
+
+apps: tools ## the stack's applications: state, last and next run, result
+	@$(console) apps --stack="$$STACK"
+
+run: ## one of them, now: NAME=its name
+	@python3 -m toolchain tools >&2
+	@$(console) run --stack="$$STACK" -- "$$NAME"
 
 image: tools ## an image of your own (NAME= CONTEXT=a folder; REGISTRY=docker.io/me, else the local cloud's)
 	@$(console) image --registry="$$REGISTRY" -- "$$NAME" "$$CONTEXT"

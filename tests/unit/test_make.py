@@ -104,6 +104,8 @@ def test_a_name_arrives_as_it_was_written(make: Made, name: str) -> None:
             "submit ARGS",
             "-m console submit --stack=local --options= --arguments=X -- spark_jobs/pi.py",
         ),
+        ("apps STACK", "-m console apps --stack=X"),
+        ("run NAME", "-m console run --stack=local -- X"),
         ("image NAME", "-m console image --registry= -- X "),
         ("image CONTEXT", "-m console image --registry= --  X"),
         ("image REGISTRY", "-m console image --registry=X --  "),
