@@ -39,6 +39,7 @@ LONGEST = (
     "charts/test_daemons.py",
     "jobs/test_processes.py",
     "jobs/test_wordcount.py",
+    "engine/test_applications.py",
     "engine/test_aws_part.py",
     "engine/test_namespaces.py",
     "engine/test_kubernetes_plugin.py",

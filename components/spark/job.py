@@ -25,6 +25,8 @@ from submission.resolve import resolve
 from submission.room import require_room
 
 _LIMIT_MINUTES = 60
+_TO_TELL = 1
+"""Minutes in which Kubernetes itself says that a Job has gone on for too long."""
 
 
 def require_place(application: Application, place: Place) -> Manifests:
@@ -91,7 +93,8 @@ class SparkApplicationJob(pulumi.ComponentResource):
                 opts=after,
             ).metadata
         else:
-            minutes = args.application.limit_minutes or _LIMIT_MINUTES
+            limit = args.application.limit_minutes
+            minutes = _LIMIT_MINUTES if limit is None else limit + _TO_TELL
             self.metadata = kubernetes.batch.v1.Job(
                 name,
                 metadata=made.job["metadata"] | {"annotations": runs.JOB_MARK},

@@ -61,7 +61,7 @@ def test_an_application_is_a_job_as_the_word_count_is():
     assert "activeDeadlineSeconds" not in count["spec"]
     assert driver(job["spec"])["args"][-3:] == ["/opt/tinderbox/app/pi.py", "100", "$$(POD)"]
     options = made.options_of("pi", JOB)
-    assert options.before_create and options.timeouts["create"] == "5m"
+    assert options.before_create and options.timeouts["create"] == "6m"
     assert {"spark", "pi-app"} <= made.waits_for("pi")
     assert made.one("pi-app").inputs["data"].keys() == {"pi.py", "careful.py", "texts.py"}
 
