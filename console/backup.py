@@ -7,6 +7,7 @@ tells of them is in the cluster.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import tempfile
@@ -60,7 +61,7 @@ def on_control_plane(stack: Stack, *command: str, capture: bool = False) -> str:
 def _private_key(stack: Stack) -> str:
     """As scripts/make_key.sh printed it, whose last line is the public one."""
     for made in stack.state(secrets=True)["deployment"]["resources"]:
-        if made["type"] == "command:local:Command" and made["urn"].endswith("-key"):
+        if re.search(r":KubeNodes\$command:local:Command::[^:]*-key$", made["urn"]):
             printed = made["outputs"]["stdout"]
             text = json.loads(printed["plaintext"]) if isinstance(printed, dict) else printed
             return "".join(f"{line}\n" for line in text.strip().splitlines()[:-1])

@@ -38,12 +38,12 @@ class Place:
         self.key = folder / "key"
         printed = json.dumps("BEGIN\nabc\nEND\nssh-ed25519 AAAA\n")
         self.resources = [
-            {"type": "command:local:Command", "urn": f"urn::tinderbox-dev-{name}", "outputs": value}
-            for name, value in {
-                "inventory": {},
-                "key": {"stdout": {"plaintext": printed}},
-                "key-file": {},
-            }.items()
+            {"urn": f"{urn}command:local:Command::tinderbox-dev-{name}", "outputs": value}
+            for urn, name, value in (
+                ("urn::tinderbox:index:KubeadmBootstrap$", "backup-key", {}),
+                ("urn::tinderbox:index:KubeNodes$", "key-file", {}),
+                ("urn::tinderbox:index:KubeNodes$", "key", {"stdout": {"plaintext": printed}}),
+            )
         ]
         state = {"deployment": {"resources": self.resources}}
         monkeypatch.setattr(Stack, "state", lambda _, secrets: state)
