@@ -29,7 +29,7 @@ console = $(python) -m console
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help tools up destroy sweep preview rehearse stop start backup restore status ui opex opex-forward outputs settings usage submit apps run image jars lint test e2e e2e-long bench vm
+.PHONY: help tools up destroy sweep preview rehearse stop start backup restore status ui opex opex-forward outputs settings usage why logs submit apps run image jars lint test e2e e2e-long bench vm
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -102,6 +102,13 @@ jars: tools ## Java packages in .tinderbox/jars (NAME=s3, or any name and PACKAG
 
 usage: tools ## what the last application on Spark used, with a picture (RUN=another one's id)
 	@$(console) usage --stack="$$STACK" --run="$$RUN"
+
+why: tools ## why the last application failed, on one screen (RUN=its application, pod or Job)
+	@$(console) why --stack="$$STACK" --run="$$RUN"
+
+logs: ## the log of an application's driver, also when its pods are gone (RUN=)
+	@python3 -m toolchain tools >&2
+	@$(console) logs --stack="$$STACK" --run="$$RUN"
 
 lint: tools ## ruff, types, shellcheck, actionlint, helm lint
 	@./toolchain/lint.sh

@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import urllib3
+import why
 from cluster_driver import Log, LogError, follow_log
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
+from console import failures
 from console.cluster import run_in_pod
 from console.stack import ConsoleError
 from console.waiting import Wait
@@ -116,7 +118,8 @@ class Run:
 
         Raises ConsoleError with the reason, in Kubernetes' own words, where it does not start.
         """
-        wait, reason, uploaded = Wait("the driver's pod", seconds, self.say), None, False
+        wait, uploaded = Wait("the driver's pod", seconds, self.say), False
+        found = why.cause({})
         while True:
             pods = self.core.list_namespaced_pod(
                 self.namespace, label_selector=f"batch.kubernetes.io/job-name={self.name}"
@@ -127,9 +130,12 @@ class Run:
                 self._upload(pods[0].metadata.name)
                 uploaded = True
                 wait = Wait("the driver's pod", seconds, self.say)  # however long that took
-            reason = (_waits_for(pods[0]) if pods else self._refused()) or reason
+            seen = why.cause(failures.facts(self.core.api_client, self.namespace, self.name))
+            found = found if seen["cause"] == "running" else seen
+            reason = None if found["cause"] == "running" else found["line"]
             wait.tell(reason)
             if wait.is_over():
+                self._keep(pods[0].metadata.name if pods else self.name, None, found)
                 raise ConsoleError(
                     f"no driver after {seconds:.0f} s: {reason or 'no reason known'}"
                 )
@@ -153,18 +159,27 @@ class Run:
         except ConsoleError as error:
             raise ConsoleError(f"the files did not get to pod {pod}: {error}") from error
 
-    def _refused(self) -> str | None:
-        """Why the Job has no pod: a quota, a policy."""
-        events = self.core.list_namespaced_event(
-            self.namespace, field_selector=f"involvedObject.name={self.name},type=Warning"
-        ).items
-        return events[-1].message if events else None
-
     def follow(self, pod: str) -> int:
-        """Shows the driver's log until it ends; its exit code. Raises OutputError."""
-        return follow_log(
+        """Shows the driver's log until it ends; its exit code. Raises OutputError.
+
+        Where that is not 0, why is said, and kept on the volume.
+        """
+        code = follow_log(
             Log(show, self.say), lambda since: self._log(pod, since), lambda: self._exit_code(pod)
         )
+        if code != 0:
+            known = failures.facts(self.core.api_client, self.namespace, self.name)
+            found = why.cause({**known, "code": code})
+            self._keep(pod, code, found)
+            self.say(f"the driver failed: {found['line']}")
+        return code
+
+    def _keep(self, run: str, code: int | None, found: why.Cause) -> None:
+        """For `make why`, when all pods are gone; no failure of it is worth more than a line."""
+        try:
+            failures.keep(self.core.api_client, run, code, found, time.time())
+        except ConsoleError as error:
+            self.say(f"why it failed is not kept: {error}")
 
     def _log(self, pod: str, since: str | None) -> Iterator[bytes]:
         """The pieces of the driver's log, each line with its time, until the reply ends."""
@@ -196,15 +211,8 @@ class Run:
         for container in status.container_statuses or []:
             ended = container.state.terminated
             if container.name == DRIVER_CONTAINER and ended:
-                if ended.reason not in (None, "Completed", "Error"):
-                    self.say(f"the driver ended: {ended.reason}")
-                # Of several lines it is but the log's end, which was shown.
-                if ended.exit_code and len((why := ended.message or "").splitlines()) == 1:
-                    self.say(f"the driver failed: {why.strip()}")
                 return ended.exit_code
-        if status.phase == "Failed":
-            raise ConsoleError(f"pod {name} failed: {status.reason}: {status.message}")
-        return None
+        return 1 if status.phase == "Failed" else None
 
     def _status(self, name: str) -> Any:
         """A pod's; waits for an API that is away for a while."""
@@ -247,15 +255,3 @@ class Run:
 def _is_waiting_for_files(pod: Any) -> bool:
     statuses = pod.status.init_container_statuses or []
     return any(status.name == RECEIVER and status.state.running for status in statuses)
-
-
-def _waits_for(pod: Any) -> str | None:
-    """Why a pod does not run yet, in the scheduler's or the kubelet's words."""
-    for condition in pod.status.conditions or []:
-        if condition.type == "PodScheduled" and condition.status == "False":
-            return condition.message
-    for container in pod.status.container_statuses or []:
-        waiting = container.state.waiting
-        if waiting and waiting.reason not in ("ContainerCreating", "PodInitializing"):
-            return f"{waiting.reason}: {waiting.message or ''}"
-    return None

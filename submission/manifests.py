@@ -228,11 +228,13 @@ def _driver_template(application: Application, place: Place) -> dict[str, Any]:
 def _executor_template(application: Application, place: Place) -> dict[str, Any]:
     """What Spark makes an executor's pod from; it adds image, command, sizes and owner."""
     pod = _native_pod(EXECUTOR_CONTAINER, application.executor, place)
+    pod["containers"][0]["command"] = measuring.KEPT
+    _mount_programs(pod, place)
     # Spark 4.2 reads a secret from a file on Kubernetes only, and forgets to tell its executors
     # that they are there; what is named so is taken for a Java option of theirs.
     option = {"name": "SPARK_JAVA_OPT_999", "value": f"-Dspark.master={API_SERVER}"}
     pod["containers"][0]["env"].append(option)
-    _add_sampler(pod, application.executor.image or place.image, place)
+    _add_sampler(pod, application.executor.image or place.image)
     metadata = _metadata(application, application.executor)
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
 
@@ -327,10 +329,9 @@ def _mount_programs(pod: dict[str, Any], place: Place) -> None:
     _mount(pod, "usage", measuring.PROGRAMS, {"configMap": {"name": place.usage_config}})
 
 
-def _add_sampler(pod: dict[str, Any], image: str, place: Place) -> None:
+def _add_sampler(pod: dict[str, Any], image: str) -> None:
     """A container that samples the executor: it sees the processes of the pod's others."""
     pod["shareProcessNamespace"] = True
-    pod["volumes"].append({"name": "usage", "configMap": {"name": place.usage_config}})
     mounts = {"shared": SHARED_PATH, "usage": measuring.PROGRAMS}
     pod["containers"].append(
         {

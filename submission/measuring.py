@@ -26,6 +26,11 @@ PROGRAMS = "/opt/tinderbox/usage"
 #: The command of the container beside an executor. Spark takes an executor for failed if any
 #: container of its pod is, and no sample is worth that.
 POD_SAMPLER = ["/bin/bash", "-c", f"python3 {PROGRAMS}/sampler.py --pod {FOLDER}/usage || true"]
+#: The command of an executor's container: its last words stay, too.
+KEPT = [
+    *("/bin/sh", "-c", script("if_python.sh"), "kept", f"{PROGRAMS}/last_words.py"),
+    *(f"{FOLDER}/usage", "--", ENTRY_POINT),
+]
 
 
 def measured(output: str | None = None, program: str = SPARK_SUBMIT) -> list[str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from contextlib import suppress
 
-from console import nodes, report, timings
-from console.cluster import require_answer
-from console.stack import ROOT, Stack, find_input
+from console import failures, nodes, report, timings
+from console.cluster import require_answer, said_in_one_line
+from console.stack import ROOT, ConsoleError, Stack, find_input
 from console.verb import Verb
 from toolchain import paths
+from toolchain.terminal import complain, shown
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +58,11 @@ def up(stack: Stack, input_: str | None, *, refresh: bool = False) -> None:
     before = _control_plane(stack) if refresh else None
     if before:
         stack.refresh()
-    stack.up(events)
+    try:
+        stack.up(events)
+    except ConsoleError:
+        tell_why(stack)
+        raise
     require_answer(stack)
     if before and before != _control_plane(stack):
         print("\nThe control plane is another one: what is newer than its snapshot comes now\n")
@@ -73,6 +79,16 @@ def up(stack: Stack, input_: str | None, *, refresh: bool = False) -> None:
     print(f"\nWhere {total:.0f} s went (phases overlap):")
     print(timings.chart(phases))
     print(f"\nThe same as JSON: {(stack.folder / 'last-run.json').relative_to(ROOT)}")
+
+
+def tell_why(stack: Stack) -> None:
+    """A line on stderr for each application that failed, the same that `make submit` has."""
+    with suppress(ConsoleError):  # there may be no cluster yet, and what failed be something else
+        api, namespaces = failures.connect(stack)
+        with said_in_one_line():
+            lines = failures.of_stack(api, namespaces)
+        for line in lines:
+            complain(f"up: {shown(line)}")
 
 
 VERB = Verb(

@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import why
 import yaml
 from kubernetes import client, config
 
 from components.spark.access import RULES
+from console import failures
 from console.__main__ import main
 from console.cluster import Cluster
 from console.stack import ROOT, ConsoleError
@@ -210,8 +212,38 @@ def test_a_driver_that_never_starts_is_given_up_with_the_reason(api, run, script
     finally:
         core.delete_namespaced_resource_quota("none", NAMESPACE)
     said = capsys.readouterr().err
-    assert "no driver after 5 s" in said and "exceeded quota" in said
+    assert "no driver after 5 s: the namespace's quota is used up: " in said
+    assert "exceeded quota: none" in said
     assert not jobs_of(api).list_namespaced_job(NAMESPACE).items
+
+
+def test_the_controllers_own_words_of_a_time_limit_are_known(api, script):
+    """Of a Job that has run for too long Kubernetes takes the pods away, and says so of the Job."""
+    made = manifests(resolve(Application("late", str(script)), PLACE))
+    jobs, core = jobs_of(api), core_of(api)
+    core.create_namespaced_config_map(NAMESPACE, made.files)
+    spec = {**made.job["spec"], "activeDeadlineSeconds": 1}
+    job = {**made.job, "metadata": {**made.job["metadata"], "name": "late"}, "spec": spec}
+    jobs.create_namespaced_job(NAMESPACE, job)
+    try:
+        within(60, lambda: why.cause(failures.facts(api, NAMESPACE, "late"))["cause"] == "limit")
+        (line,) = failures.of_stack(api, [NAMESPACE])
+        assert line.startswith("late failed: ended at its time limit: Job was active longer than")
+    finally:
+        jobs.delete_namespaced_job("late", NAMESPACE, propagation_policy="Background")
+        core.delete_namespaced_config_map(made.files["metadata"]["name"], NAMESPACE)
+        within(30, lambda: not pods(api))
+
+
+def test_a_driver_that_kubernetes_took_away_is_no_other_failure(api, script, capsys, run):
+    moved = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
+    more = {"conditions": [{**moved, "message": "Eviction API: evicting"}]}
+    teller = threading.Thread(target=ends, args=(api, 143, ""), kwargs=more)
+    teller.start()
+    assert run(script) == 143
+    teller.join()
+    said = capsys.readouterr().err
+    assert "the driver failed: the driver was taken away: EvictionByEvictionAPI" in said
 
 
 def test_a_job_that_is_refused_leaves_no_files(api, run, script, capsys):

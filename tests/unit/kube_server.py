@@ -63,7 +63,8 @@ class Kube:
         required = {"image": "x", "imageID": "x", "ready": True, "restartCount": 0}
         container = {"name": "driver", "state": state, **required}
         status = {"phase": "Running", "containerStatuses": [container]}
-        return {"metadata": {"name": "pod"}, "status": status}
+        labels = {"batch.kubernetes.io/job-name": (self.jobs or ["gone"])[0]}
+        return {"metadata": {"name": "pod", "labels": labels}, "status": status}
 
 
 @contextmanager

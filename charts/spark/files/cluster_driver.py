@@ -32,16 +32,15 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-ACCOUNT = Path(os.environ.get("ACCOUNT", "/var/run/secrets/kubernetes.io/serviceaccount"))
+import last_words
+import why
 
-#: What a pod's status tells as the reason of its end; Kubernetes makes the file.
-TERMINATION_LOG = "/dev/termination-log"
+ACCOUNT = Path(os.environ.get("ACCOUNT", "/var/run/secrets/kubernetes.io/serviceaccount"))
 
 #: Seconds between two looks at a pod that has not started or not ended yet.
 LOOK_EVERY = 1.0
@@ -266,18 +265,6 @@ def with_owner(template: Mapping[str, Any], environment: Mapping[str, str]) -> d
     return made
 
 
-def waits_for(pod: Mapping[str, Any]) -> str | None:
-    """Why a pod does not run yet, in the scheduler's or the kubelet's words."""
-    for condition in pod["status"].get("conditions", []):
-        if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return f"{condition.get('reason')}: {condition.get('message')}"
-    for status in pod["status"].get("containerStatuses", []):
-        waiting = status["state"].get("waiting")
-        if waiting and waiting["reason"] != "ContainerCreating":
-            return f"{waiting['reason']}: {waiting.get('message', '')}"
-    return None
-
-
 def exit_code(pod: Mapping[str, Any] | None, container: str) -> int | None:
     """The driver's; None while it runs. 1, with a line that says why, where it left none."""
     if pod is None:
@@ -286,17 +273,22 @@ def exit_code(pod: Mapping[str, Any] | None, container: str) -> int | None:
     for status in pod["status"].get("containerStatuses", []):
         ended = status["state"].get("terminated")
         if status["name"] == container and ended:
-            if ended.get("reason") not in (None, "Completed", "Error"):
-                say(f"the driver ended: {ended['reason']}")
-            # What the driver's pod tells of its end is this one's reason, too.
-            with suppress(OSError), open(os.open(TERMINATION_LOG, os.O_WRONLY), "w") as log:
-                log.write(ended.get("message", ""))
+            if ended["exitCode"] != 0:
+                # What the driver's pod tells of its end is this one's reason, too.
+                tell(pod, ended["exitCode"], ended.get("message", ""))
             return ended["exitCode"]
     if pod["status"]["phase"] == "Failed":
-        status = pod["status"]
-        say(f"the driver's pod failed: {status.get('reason')}: {status.get('message')}")
+        tell(pod, None, "")
         return 1
     return None
+
+
+def tell(pod: Mapping[str, Any], code: int | None, told: str) -> None:
+    """Why the driver failed, on stderr and in this pod's status."""
+    found = why.cause({"pods": [pod], "code": code, "told": told})
+    if found["line"] != told.strip():
+        say(found["line"])
+    last_words.tell(found["line"])
 
 
 def started(api: Api, name: str) -> bool:
@@ -305,10 +297,10 @@ def started(api: Api, name: str) -> bool:
     while (pod := api.pod(name)) is not None:
         if pod["status"]["phase"] != "Pending":
             return True
-        reason = waits_for(pod)
-        if reason and reason != said:
-            say(f"the driver's pod waits: {reason}")
-            said = reason
+        waits = why.waits_for(pod)
+        if waits and waits["line"] != said:
+            said = waits["line"]
+            say(f"the driver's pod waits: {said}")
         time.sleep(LOOK_EVERY)
     return False
 

@@ -27,10 +27,12 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
+
+import last_words
+import why
 
 ACCOUNT = Path(os.environ.get("ACCOUNT", "/var/run/secrets/kubernetes.io/serviceaccount"))
 
@@ -39,9 +41,6 @@ LOOK_EVERY = 2.0
 
 #: Seconds that the command has to end by itself when it is told to.
 ENDS_WITHIN = 30.0
-
-#: What a pod's status tells as the reason of its end; Kubernetes makes the file.
-TERMINATION_LOG = "/dev/termination-log"
 
 #: Bytes that are kept of a line of the log; some have no end.
 LONGEST = 2**16
@@ -58,8 +57,7 @@ def say(text: str) -> None:
 def say_why(text: str) -> None:
     """The line that tells why the command came to nothing, in the pod's status as well."""
     say(text)
-    with suppress(OSError), open(os.open(TERMINATION_LOG, os.O_WRONLY | os.O_TRUNC), "w") as log:
-        log.write(f"first executor: {text}")
+    last_words.tell(text)
 
 
 Pods = list[dict[str, Any]]
@@ -78,18 +76,6 @@ def list_pods() -> Pods:
     context = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
     with urllib.request.urlopen(request, timeout=30, context=context) as response:
         return json.load(response)["items"]
-
-
-def waits_for(pod: dict[str, Any]) -> str:
-    """Why a pod does not run yet, in the scheduler's or the kubelet's words."""
-    for condition in pod["status"].get("conditions", []):
-        if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return f"{condition.get('reason')}: {condition.get('message')}"
-    for status in pod["status"].get("containerStatuses", []):
-        waiting = status["state"].get("waiting")
-        if waiting:
-            return f"{waiting['reason']}: {waiting.get('message', '')}"
-    return "pending, for no reason that Kubernetes tells"
 
 
 class Watch:
@@ -115,9 +101,11 @@ class Watch:
             return True
         pending = [pod for pod in mine if pod["status"]["phase"] == "Pending"]
         if pending:
-            self.reason = f"{pending[0]['metadata']['name']} is {waits_for(pending[0])}"
+            waits = why.waits_for(pending[0])
+            name = pending[0]["metadata"]["name"]
+            self.reason = waits["line"] if waits else f"{name} waits, Kubernetes tells not for what"
         elif self.refusal is not None:
-            self.reason = self.refusal
+            self.reason = why.refused(self.refusal)["line"]
         else:
             self.wanted_since = None  # the program has not asked for any yet
             return None
@@ -179,6 +167,8 @@ def run(command: Sequence[str], watch: Watch) -> int:
     while started is None and not ended(process, LOOK_EVERY):
         started = watch.started(time.monotonic())
     if started is False:
+        # Before it ends: measured.py, which may be what is ended, keeps it with what else it knows.
+        say_why(f"no executor within {watch.within:.0f} s: {watch.reason}")
         process.terminate()
         if not ended(process, ENDS_WITHIN):
             process.kill()
@@ -186,10 +176,9 @@ def run(command: Sequence[str], watch: Watch) -> int:
     for thread in pumps:
         thread.join(5)  # a process of the command's own may hold the pipe open
     if started is False:
-        say_why(f"none has started within {watch.within:.0f} s: {watch.reason}")
         return 1
     if code != 0 and not started and watch.refusal:
-        say_why(f"none has started: {watch.refusal}")
+        say_why(f"no executor: {why.refused(watch.refusal)['line']}")
     return code if code >= 0 else 128 - code
 
 

@@ -4,14 +4,16 @@
     measured.py FOLDER RUN [--every SECONDS] [--beside OUTPUT] -- PROGRAM ARGUMENTS...
 
 FOLDER is Spark's on the shared volume: events/ in it holds the event logs (spark.eventLog.dir), and
-usage/<application>/ gets the samples and usage.json (see sampler.py and usage.py). RUN is a name
-that no other run has, such as the pod's. It is how the log is found: spark-submit is told of it by
-a property, another PROGRAM has to have it already. With --beside, usage.json goes into that folder,
-too, if the program made it. The same is printed on stderr, in one line: "usage: {...}".
+usage/<application>/ gets the samples and usage.json (see sampler.py and usage.py), driver.log (see
+last_words.py), and why.json: {run, application, code, at, executors, cause, line, more} (see
+why.py). RUN is a name that no other run has, such as the pod's. It is how the event log is found:
+spark-submit is told of it by a property, another PROGRAM has to have it already. Until then, and
+where there is no application, the files are in usage/RUN/. With --beside, usage.json goes into that
+folder, too, if the program made it. The same is printed on stderr, in one line: "usage: {...}".
 
 The exit code is the driver's, whatever becomes of the measuring: where that fails, one line on
-stderr says why. Signals go on to the driver. What a driver that fails said last becomes the pod's
-message (see last_words.py). Only the standard library, Python 3.10.
+stderr says why. Signals go on to the driver. Why a driver failed becomes the pod's message, too.
+Only the standard library, Python 3.10.
 """
 
 from __future__ import annotations
@@ -20,8 +22,6 @@ import argparse
 import json
 import os
 import resource
-import signal
-import subprocess
 import sys
 import threading
 import time
@@ -33,6 +33,7 @@ from typing import Any
 import last_words
 import sampler
 import usage
+import why
 
 #: Seconds that the file server's clock may be behind.
 CLOCKS_DIFFER_BY = 60
@@ -43,23 +44,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def run_sampled(command: Sequence[str], samples: sampler.Samples, every: float) -> int:
-    """Run a command and sample it and all below it; its exit code, as a shell gives it."""
-    child: subprocess.Popen[bytes] | None = None
-    early: list[int] = []
-
-    def pass_on(signum: int, _frame: object) -> None:
-        if child is None:
-            early.append(signum)
-        else:
-            child.send_signal(signum)
-
-    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(signum, pass_on)
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    for signum in early:
-        child.send_signal(signum)
-    words = last_words.LastWords()
+def run_sampled(
+    command: Sequence[str], samples: sampler.Samples, words: last_words.LastWords, every: float
+) -> int:
+    """Run a command and sample it and all below it; its exit code, below 0 by a signal."""
+    child = last_words.start(command)
     pipes = words.pass_on(child)
     over = threading.Event()
 
@@ -74,34 +63,60 @@ def run_sampled(command: Sequence[str], samples: sampler.Samples, every: float) 
 
     thread = threading.Thread(target=sample, daemon=True)
     thread.start()
-    code = child.wait()
+    code = last_words.end(child, pipes)
     over.set()
     thread.join()
-    for pipe in pipes:
-        pipe.join(5)  # a process of the driver's own may hold it open
     # What the kernel counted of the driver and all its processes, to the end.
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     with suppress(OSError):
         samples.add(time.time(), spent.ru_utime + spent.ru_stime, 0)
-    if code != 0:
-        last_words.tell(last_words.reason(code, words.line))
-    return code if code >= 0 else 128 - code
+    return code
 
 
-def report(folder: Path, run: str, since: float, driver: Path, beside: Path | None) -> None:
-    """Write usage.json, from what driver and executors left on the volume."""
+def report(folder: Path, run: str, since: float, beside: Path | None) -> dict[str, Any]:
+    """Write usage.json, from what driver and executors left on the volume; what is in it.
+
+    The run's own folder then is the application's.
+    """
     found = summarize_run(folder / "events", run, since)
-    samples = folder / "usage" / found["application"]
-    samples.mkdir(parents=True, exist_ok=True)
-    driver.rename(samples / "driver.jsonl")
-    found["sampled"] = usage.read_folder(samples)
+    kept = folder / "usage" / found["application"]
+    kept.mkdir(parents=True, exist_ok=True)
+    for file in (folder / "usage" / run).iterdir():
+        file.rename(kept / file.name)
+    with suppress(OSError):
+        (folder / "usage" / run).rmdir()
+    found["sampled"] = usage.read_folder(kept)
     text = json.dumps(found)
-    for place in (samples, beside):
+    for place in (kept, beside):
         if place is not None and place.is_dir():
-            draft = place / ".usage.json.part"
-            draft.write_text(text + "\n")
-            draft.rename(place / "usage.json")
+            put(place / "usage.json", text)
     say(f"usage: {text}")
+    return found
+
+
+def put(file: Path, text: str) -> None:
+    """A line as a file that is whole whenever it is there."""
+    draft = file.with_name(f".{file.name}.part")
+    draft.write_text(text + "\n")
+    draft.rename(file)
+
+
+def explain(
+    folder: Path, run: str, code: int, words: last_words.LastWords, used: dict[str, Any] | None
+) -> None:
+    """Say why the driver ended as it did: in the pod's status, and in why.json.
+
+    used: what is in usage.json; None where it is not known.
+    """
+    kept = folder / "usage" / (used["application"] if used else run)
+    executors = usage.ends(used, kept) if used else []
+    facts = {"code": code, "log": words.text, "executors": executors, "told": last_words.told()}
+    found = why.cause(facts)
+    if code != 0:
+        last_words.tell(found["line"])
+    about = {"run": run, "application": used and used["application"], "at": round(time.time(), 3)}
+    kept.mkdir(parents=True, exist_ok=True)
+    put(kept / "why.json", json.dumps({**about, "code": code, "executors": executors, **found}))
 
 
 def summarize_run(events: Path, run: str, since: float) -> dict[str, Any]:
@@ -124,19 +139,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("command", nargs="+", metavar="COMMAND")
     args = parser.parse_args(argv)
     started = time.time()
-    samples = sampler.Samples(args.folder / "usage" / f"{args.run}.jsonl", "driver")
+    kept = args.folder / "usage" / args.run
+    samples = sampler.Samples(kept / "driver.jsonl", "driver")
+    words = last_words.LastWords(kept / "driver.log")
     program, *rest = args.command
     is_submit = Path(program).name == "spark-submit"
     tag = ["--conf", f"{usage.RUN_PROPERTY}={args.run}"] if is_submit else []
-    command = [program, *tag, *rest]
-    code = run_sampled(command, samples, args.every)
+    code = run_sampled([program, *tag, *rest], samples, words, args.every)
+    used: dict[str, Any] | None = None
     try:
-        report(args.folder, args.run, started - CLOCKS_DIFFER_BY, samples.file, args.beside)
+        used = report(args.folder, args.run, started - CLOCKS_DIFFER_BY, args.beside)
     except Exception as error:  # Whatever it is: what the driver did is done, and stays so.
         say(f"usage: not known: {error}")
         with suppress(OSError):
             samples.file.unlink()
-    return code
+    try:
+        explain(args.folder, args.run, code, words, used)
+    except Exception as error:
+        say(f"why it ended is not kept: {error}")
+    return code if code >= 0 else 128 - code
 
 
 if __name__ == "__main__":

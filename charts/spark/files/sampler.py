@@ -10,6 +10,10 @@ gets a file FOLDER/<application>/executor-<id>.jsonl of
 
     {"process": "executor 0", "at": 1795265011.2, "cpu": 3.41, "memory": 257503232}
 
+and, where the kernel killed a process beside it for memory, FOLDER/.../executor-<id>.json:
+{"oomKills": 1, "limitMiB": 1536.0}, of its container. Of an executor that a worker started, the
+last that it printed is in executor-<id>.log; a pod's keeps that itself (last_words.py).
+
 at: Unix seconds. cpu: seconds of CPU since the process began, its children's with it, so that a
 sample that comes late or is lost falsifies nothing. memory: resident bytes; what processes share
 counts for each, but a fork's is its parent's. The first line is the process's beginning.
@@ -34,6 +38,8 @@ from typing import Any
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+#: Bytes of an executor's last words.
+_KEPT = 64 << 10
 #: What becomes a part of a path.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -117,6 +123,63 @@ class Samples:
             out.write(json.dumps(line) + "\n")
 
 
+class Executor:
+    """What is known of one executor, in its files."""
+
+    def __init__(self, folder: Path, pid: int, app: str, id_: str) -> None:
+        self._stem = folder / app / f"executor-{id_}"
+        self._pid, self._work = pid, Path(f"/proc/{pid}/cwd")
+        self._samples = Samples(self._stem.with_suffix(".jsonl"), f"executor {id_}")
+        self._files: list[Path] = []
+        with suppress(OSError):
+            self._files = [self._work.resolve(strict=True) / name for name in ("stdout", "stderr")]
+        self._before, self._told = oom_kills(pid), 0
+
+    def take(self, table: dict[int, Process]) -> None:
+        """Add a sample, and tell of what the kernel has killed meanwhile."""
+        self._samples.take(table, self._pid)
+        kills = oom_kills(self._pid)
+        if kills - self._before > self._told:
+            self._told = kills - self._before
+            limit = memory_limit(self._pid)
+            known = {"oomKills": self._told, "limitMiB": limit and round(limit / (1 << 20), 1)}
+            self._stem.with_suffix(".json").write_text(json.dumps(known) + "\n")
+
+    def end(self) -> None:
+        """Keep the last that it printed, where a worker wrote that down."""
+        tails = []
+        for file in self._files:
+            with suppress(OSError), file.open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - _KEPT // 2))
+                tails.append(log.read())
+        if any(tails):
+            self._stem.with_suffix(".log").write_bytes(b"".join(tails))
+
+
+def _of_cgroup(pid: int, *names: str) -> str:
+    """What the kernel tells of a process's container, by cgroup v2's name or v1's; "" for nothing.
+
+    Its own view of /sys: in a pod whose containers share their processes that is another one's.
+    """
+    for name in names:
+        with suppress(OSError):
+            return Path(f"/proc/{pid}/root/sys/fs/cgroup/{name}").read_text()
+    return ""
+
+
+def oom_kills(pid: int) -> int:
+    """How many processes of a process's container the kernel has killed for memory."""
+    told = _of_cgroup(pid, "memory.events", "memory/memory.oom_control")
+    found = re.search(r"^oom_kill (\d+)$", told, re.M)
+    return int(found[1]) if found else 0
+
+
+def memory_limit(pid: int) -> int | None:
+    """Bytes that a process's container may have; None where there is no limit."""
+    told = _of_cgroup(pid, "memory.max", "memory/memory.limit_in_bytes").strip()
+    return int(told) if told.isdecimal() and int(told) < 1 << 60 else None
+
+
 def executor_of(command_line: bytes) -> tuple[str, str] | None:
     """(application, executor id) of an executor's command line; None for another's."""
     words = command_line.decode(errors="replace").split("\0")
@@ -157,24 +220,28 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--pod", action="store_true", help="sample the executor of this pod")
     args = parser.parse_args(argv)
     worker = os.getppid()
-    known: dict[int, Samples] = {}
+    known: dict[int, Executor] = {}
     failed = ""
     for _ in ticks(args.every):
         table = processes()
         running = executors(table if args.pod else tree(table, worker))
-        if (known and not running) if args.pod else (os.getppid() != worker):
-            return 0
+        over = bool(known) and not running if args.pod else os.getppid() != worker
         try:
-            for pid, (app, executor) in running.items():
-                file = args.folder / app / f"executor-{executor}.jsonl"
-                known.setdefault(pid, Samples(file, f"executor {executor}")).take(table, pid)
+            for pid in known.keys() - running.keys():
+                known[pid].end()
+            for pid, of in running.items():
+                if pid not in known:
+                    known[pid] = Executor(args.folder, pid, *of)
+                known[pid].take(table)
             failed = ""
         except OSError as error:
             # The volume may be back in a second; what is missing until then is not worth a worker.
             if str(error) != failed:
                 failed = str(error)
                 print(f"sampler: {error}", file=sys.stderr, flush=True)
-        known = {pid: samples for pid, samples in known.items() if pid in running}
+        if over:
+            return 0
+        known = {pid: one for pid, one in known.items() if pid in running}
     return 0
 
 

@@ -32,6 +32,8 @@ from pathlib import Path
 from typing import Any
 
 _MIB = 1 << 20
+#: Characters of what Spark says of an executor's end.
+_LONGEST = 1000
 #: The property by which measured.py knows the log of the application that it ran.
 RUN_PROPERTY = "spark.tinderbox.run"
 #: The property that says what a node costs (USD an hour), where usage.py is not told.
@@ -186,6 +188,7 @@ class _Executor:
     cores: int = 0
     added: float | None = None  # Unix seconds, as all times here
     removed: float | None = None
+    ended: str | None = None  # why it was removed, in Spark's words
     tasks: int = 0
     run: float = 0.0
     cpu: float = 0.0
@@ -242,10 +245,12 @@ def summarize(
      shuffleBytesRead, shuffleRecordsRead, shuffleBytesWritten, shuffleRecordsWritten, bytesSpilled,
      driver: {cores, seconds, peakMemoryMiB, peakHeapMiB},
      executors: [{id, host, cores, seconds, tasks, runSeconds, cpuSeconds, peakMemoryMiB,
-                  peakHeapMiB}],
-     cost: {usd, nodeHours, nodeCores, nodePrice}}
+                  peakHeapMiB, ended}],
+     executorMemory: {heapMiB, askedMiB}, cost: {usd, nodeHours, nodeCores, nodePrice}}
 
     run: RUN_PROPERTY, or None. started: Unix seconds. Peaks are None where Spark measured nothing.
+    ended: why Spark removed it, or None. executorMemory: by the properties, None where these don't
+    say it; askedMiB: heap and overhead.
     node_cores: cores of a node.
     node_price: USD an hour; None: what the log has as PRICE_PROPERTY, else usd is None.
     Raises UsageError for a log without a beginning or with nothing in it.
@@ -275,7 +280,8 @@ def summarize(
             executor, info = of(event["Executor ID"]), event["Executor Info"]
             executor.host, executor.cores, executor.added = info["Host"], info["Total Cores"], at
         elif kind == "ExecutorRemoved":
-            of(event["Executor ID"]).removed = at
+            executor = of(event["Executor ID"])
+            executor.removed, executor.ended = at, _in_a_line(event.get("Removed Reason"))
         elif kind == "StageExecutorMetrics":
             of(event["Executor ID"]).saw(event["Executor Metrics"])
         elif kind == "ExecutorMetricsUpdate":
@@ -328,10 +334,12 @@ def summarize(
                 "tasks": executor.tasks,
                 "runSeconds": round(executor.run, 3),
                 "cpuSeconds": round(executor.cpu, 3),
+                "ended": executor.ended,
                 **executor.memory(),
             }
             for executor in executors.values()
         ],
+        "executorMemory": _executor_memory(properties),
         "cost": {
             "usd": None if price is None else round(price * hours, 9),
             "nodeHours": round(hours, 9),
@@ -339,6 +347,40 @@ def summarize(
             "nodePrice": price,
         },
     }
+
+
+def _in_a_line(text: str | None) -> str | None:
+    return None if text is None else " ".join(text.split())[:_LONGEST]
+
+
+def _executor_memory(properties: dict[str, str]) -> dict[str, int | None]:
+    heap, more = (
+        _mebibytes(properties.get(f"spark.executor.{name}"))
+        for name in ("memory", "memoryOverhead")
+    )
+    return {"heapMiB": heap, "askedMiB": None if heap is None else heap + (more or 0)}
+
+
+def _mebibytes(text: str | None) -> int | None:
+    """Of a size as Spark takes it; MiB is its unit where there is none."""
+    found = re.fullmatch(r"(\d+)([kmgt]?)b?", (text or "").lower())
+    if found is None:
+        return None
+    return (int(found[1]) << {"k": 10, "": 20, "m": 20, "g": 30, "t": 40}[found[2]]) >> 20
+
+
+def ends(found: dict[str, Any], samples: Path) -> list[dict[str, Any]]:
+    """How the executors of a `summarize` ended, as why.py takes them; with what sampler.py left."""
+    told = []
+    for one in found["executors"]:
+        sampled = found.get("sampled", {}).get(f"executor {one['id']}", {})
+        row = {key: one[key] for key in ("id", "host", "ended")} | found["executorMemory"]
+        row["peakMiB"] = sampled.get("peakMemoryMiB") or one["peakMemoryMiB"]
+        file = samples / f"executor-{one['id']}.json"
+        if file.exists():
+            row |= json.loads(file.read_text())
+        told.append(row)
+    return told
 
 
 def _price(properties: dict[str, str]) -> float | None:

@@ -264,3 +264,54 @@ def test_a_volume_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:
         _, said = pod.communicate("\n", timeout=60)
         assert pod.returncode == 0
     assert said.count("sampler: ") == 1
+
+
+# Of a real container of either kind of cgroup: what the kernel counts there.
+V1 = {"memory/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n"}
+V1 |= {"memory/memory.limit_in_bytes": "1610612736\n"}
+V2 = {"memory.events": "low 0\nhigh 0\nmax 9\noom 4\noom_kill 3\noom_group_kill 0\n"}
+V2 |= {"memory.max": "1610612736\n"}
+FREE = {"memory.events": "oom 0\noom_kill 0\n", "memory.max": "max\n"}
+FREE_V1 = {"memory/memory.limit_in_bytes": "9223372036854771712\n"}
+
+
+@pytest.mark.parametrize(
+    ("files", "kills", "limit"),
+    [(V1, 3, 1536 << 20), (V2, 3, 1536 << 20), (FREE, 0, None), (FREE_V1, 0, None), ({}, 0, None)],
+)
+def test_what_the_kernel_counts_of_a_container(monkeypatch, files, kills, limit) -> None:
+    def read(path: Path) -> str:
+        prefix = "/proc/7/root/sys/fs/cgroup/"
+        assert str(path).startswith(prefix)
+        try:
+            return files[str(path).removeprefix(prefix)]
+        except KeyError:
+            raise FileNotFoundError(str(path)) from None
+
+    monkeypatch.setattr(Path, "read_text", read)
+    assert (sampler.oom_kills(7), sampler.memory_limit(7)) == (kills, limit)
+
+
+def test_processes_killed_for_memory_and_last_words_are_told(tmp_path: Path, monkeypatch) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "stdout").write_text("out\n")
+    (work / "stderr").write_text("." * 200_000 + "\nthe end\n")
+    kills = iter([2, 2, 3, 3])  # two of them before it began
+    monkeypatch.setattr(sampler, "oom_kills", lambda pid: next(kills))
+    monkeypatch.setattr(sampler, "memory_limit", lambda pid: 1536 << 20)
+    program = [sys.executable, "-c", "input()"]
+    with subprocess.Popen(program, cwd=work, stdin=subprocess.PIPE) as child:
+        one = sampler.Executor(tmp_path, child.pid, "app-1", "0")
+        one.take(sampler.processes())
+        told = tmp_path / "app-1" / "executor-0.json"
+        assert not told.exists()
+        one.take(sampler.processes())
+        assert json.loads(told.read_text()) == {"oomKills": 1, "limitMiB": 1536.0}
+        told.unlink()
+        one.take(sampler.processes())
+        assert not told.exists()  # nothing new
+        child.communicate(b"\n")
+    one.end()
+    log = (tmp_path / "app-1" / "executor-0.log").read_text()
+    assert log.startswith("out\n") and log.endswith("\nthe end\n") and len(log) < 64 << 10

@@ -14,6 +14,7 @@ import last_words
 import measured
 import pytest
 import usage
+import why
 
 from submission import measuring
 
@@ -154,10 +155,15 @@ def test_a_volume_that_cannot_be_written_costs_no_result(tmp_path: Path) -> None
     script.chmod(0o755)
     with run_measured(tmp_path, str(script)) as run:
         assert run.stderr is not None
-        first, second = run.stderr.read().splitlines()
+        said = run.stderr.read().splitlines()
         assert run.wait(20) == 3
-    assert first.startswith("usage: the driver is not sampled any more: ")
-    assert second.startswith("usage: not known: ")
+    assert [line.partition(": ")[0] for line in said] == [
+        "usage",
+        "usage",
+        "why it ended is not kept",
+    ]
+    assert said[0].startswith("usage: the driver is not sampled any more: ")
+    assert said[1].startswith("usage: not known: ")
 
 
 def test_a_signal_goes_on_to_the_driver(tmp_path: Path) -> None:
@@ -194,7 +200,7 @@ AT = "26/11/25 10:00:00"
         ),
         (
             'Exception in thread "main" E: a\n\tat f\nCaused by: F: b\n\t... 9 more\n',
-            "Caused by: F: b",
+            "E: a",
         ),
         ("no line end", "no line end"),
         ('{"words": 3}\n', ""),
@@ -206,7 +212,8 @@ def test_what_a_program_said_last(printed: str, told: str, capfd: pytest.Capture
     with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
         for pipe in words.pass_on(run):
             pipe.join()
-    assert words.line == told
+    found = why.cause({"code": 1, "log": words.text})
+    assert found["line"] == (told or "it ended with exit code 1")
     assert capfd.readouterr().out == printed
 
 
@@ -216,7 +223,7 @@ def test_a_driver_that_fails_tells_its_pod_why_though_its_log_is_long(
     (tmp_path / "log").touch()  # by Kubernetes
     monkeypatch.setattr(last_words, "TERMINATION_LOG", str(tmp_path / "log"))
     # The handlers are the program's; a test has its own.
-    monkeypatch.setattr(measured.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(last_words.signal, "signal", lambda *_: None)
     script = tmp_path / "submit"
     script.write_text(
         f"#!/bin/sh\nyes '{AT} WARN it goes on' | head -n 50000; echo 'app: no such file' >&2\n"
@@ -227,9 +234,100 @@ def test_a_driver_that_fails_tells_its_pod_why_though_its_log_is_long(
     assert (tmp_path / "log").read_text() == ""
     assert measured.main([str(tmp_path), "pod", "--", str(script), "2"]) == 2
     assert (tmp_path / "log").read_text() == "app: no such file"
+    (tmp_path / "log").write_text("")  # another container's
     script.write_text("#!/bin/sh\nkill -9 $$")
     assert measured.main([str(tmp_path), "pod", "--", str(script)]) == 137
     assert (tmp_path / "log").read_text() == "ended by SIGKILL"
+
+
+def test_the_log_and_the_cause_stay_where_no_application_began(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(last_words.signal, "signal", lambda *_: None)
+    script = tmp_path / "submit"
+    script.write_text("#!/bin/sh\necho one; echo two >&2; exit 3")
+    script.chmod(0o755)
+    assert measured.main([str(tmp_path), "pod", "--", str(script)]) == 3
+    kept = tmp_path / "usage" / "pod"
+    assert {file.name for file in kept.iterdir()} == {"driver.log", "why.json"}
+    assert sorted((kept / "driver.log").read_text().splitlines()) == ["one", "two"]
+    told = json.loads((kept / "why.json").read_text())
+    assert (told["run"], told["application"], told["code"]) == ("pod", None, 3)
+    assert told["line"] in ("one", "two")
+
+
+def test_what_was_told_before_it_ended_is_why(tmp_path, monkeypatch) -> None:
+    """By first_executor.py, which ends it."""
+    monkeypatch.setattr(last_words.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(last_words, "TERMINATION_LOG", str(tmp_path / "log"))
+    (tmp_path / "log").write_text("no executor within 5 s: no node fits it: 0/3 nodes")
+    script = tmp_path / "submit"
+    script.write_text("#!/bin/sh\nkill -TERM $$")
+    script.chmod(0o755)
+    assert measured.main([str(tmp_path), "pod", "--", str(script)]) == 143
+    told = json.loads((tmp_path / "usage" / "pod" / "why.json").read_text())
+    assert told["cause"] == "no node"
+    assert told["line"] == (tmp_path / "log").read_text()
+
+
+def test_a_file_of_last_words_is_bounded_whole_lines_and_there_before_the_end(tmp_path) -> None:
+    words = last_words.LastWords(tmp_path / "a" / "driver.log", most=2000)
+    for number in range(1000):
+        words.add(f"line {number:04}\n".encode())
+    kept = [(tmp_path / "a" / name).read_text() for name in ("driver.log.1", "driver.log")]
+    assert 1000 < sum(map(len, kept)) <= 2000
+    lines = "".join(kept).splitlines()
+    assert lines == [f"line {number:04}" for number in range(1000 - len(lines), 1000)]
+    words.add(b"x" * 5000)
+    assert (tmp_path / "a" / "driver.log").stat().st_size == 1000
+
+
+EXECUTOR = {"SPARK_APPLICATION_ID": "spark-1", "SPARK_EXECUTOR_ID": "7"}
+
+
+def run_executor(folder: Path, *command: str) -> subprocess.Popen[str]:
+    """As the pod of one starts it."""
+    start = [sys.executable if word == "python3" else word for word in measuring.KEPT[3:]]
+    assert start[1:] == [f"{measuring.PROGRAMS}/last_words.py", f"{measuring.FOLDER}/usage"] + [
+        *("--", measuring.ENTRY_POINT)
+    ]
+    words = [sys.executable, last_words.__file__, str(folder), "--", *command]
+    return subprocess.Popen(words, env=EXECUTOR, stdout=subprocess.PIPE, text=True)
+
+
+def test_an_executors_last_words_stay_and_its_end_is_its_own(tmp_path: Path) -> None:
+    with run_executor(tmp_path, "sh", "-c", "echo out; echo err >&2; exit 52") as run:
+        assert run.stdout is not None and run.stdout.read() == "out\n"
+        assert run.wait(20) == 52
+    (file,) = (tmp_path / "spark-1").iterdir()
+    assert file.name == "executor-7.log"
+    assert sorted(file.read_text().splitlines()) == ["err", "out"]
+    with run_executor(tmp_path, "sh", "-c", "trap 'exit 7' TERM; echo up; sleep 60 & wait") as run:
+        assert run.stdout is not None and run.stdout.readline() == "up\n"
+        run.send_signal(signal.SIGTERM)
+        assert run.wait(20) == 7
+    (tmp_path / "in-the-way").touch()
+    with run_executor(tmp_path / "in-the-way", "sh", "-c", "echo out; exit 3") as run:
+        assert run.stdout is not None and run.stdout.read() == "out\n"
+        assert run.wait(20) == 3
+
+
+def removed(id_: str, why: str) -> dict[str, Any]:
+    return event("ExecutorRemoved", 1020, **{"Executor ID": id_, "Removed Reason": why})
+
+
+def test_how_executors_ended_with_what_they_asked_for_and_had(tmp_path: Path) -> None:
+    sizes = [["spark.executor.memory", "512m"], ["spark.executor.memoryOverhead", "512"]]
+    properties: dict[str, Any] = {"Spark Properties": sizes}
+    events = [*EVENTS[:3], removed("0", "exited\n with  code 137"), *EVENTS[-1:]]
+    found = usage.summarize([*events[:1], event("EnvironmentUpdate", **properties), *events[2:]], 4)
+    assert found["executorMemory"] == {"heapMiB": 512, "askedMiB": 1024}
+    (tmp_path / "executor-0.json").write_text('{"oomKills": 1, "limitMiB": 1024.0}\n')
+    (end,) = usage.ends(found | {"sampled": {"executor 0": {"peakMemoryMiB": 1019.5}}}, tmp_path)
+    assert end == {
+        **{"id": "0", "host": "10.0.0.0", "ended": "exited with code 137", "heapMiB": 512},
+        **{"askedMiB": 1024, "peakMiB": 1019.5, "oomKills": 1, "limitMiB": 1024.0},
+    }
+    bare = usage.summarize([START, *events[2:3]], 4)
+    assert usage.ends(bare, tmp_path / "none")[0]["askedMiB"] is None
 
 
 def test_where_there_is_no_pod_nothing_is_left_behind(tmp_path, monkeypatch) -> None:

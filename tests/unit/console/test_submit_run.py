@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,12 +15,13 @@ import cluster_driver
 import pytest
 from kubernetes import client
 
-from console import __main__, run
+from console import __main__, failures, run
 from console.verbs import submit
 from tests.place import PLACE
 from tests.unit.kube_server import Kube, serving
 from tests.unit.kubelet import SECOND
 from toolchain import terminal
+from toolchain.terminal import shown
 
 ROOT = Path(__file__).parents[3]
 LINES = [
@@ -57,6 +59,20 @@ def here(url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     return lambda *arguments: __main__.main(["submit", *arguments, "spark_jobs/pi.py"])
 
 
+@pytest.fixture
+def volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of all runs' usage; what would run in the master's pod runs here."""
+
+    def run_in_pod(api: Any, namespace: str, pod: str, command: list[str], within: float) -> str:
+        assert (namespace, pod) == ("spark", "spark-master-0")
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    monkeypatch.setattr(failures, "run_in_pod", run_in_pod)
+    monkeypatch.setattr(failures, "_USAGE", str(tmp_path / "usage"))
+    (tmp_path / "usage").mkdir()
+    return tmp_path / "usage"
+
+
 BREAKS = [
     [],
     [{"bytes": 0}],
@@ -78,15 +94,31 @@ def test_a_log_that_breaks_off_is_shown_once_and_whole(here, kube, capfdbinary, 
     ("code", "why", "said"),
     [
         (2, "app: no such file\x1b[2J", ["submit: the driver failed: app: no such file\\x1b[2J"]),
-        (1, "the end\nof its log", []),
+        (1, "a log's\nlast line", ["submit: the driver failed: last line"]),
         (0, "done", []),
     ],
 )
-def test_why_a_driver_failed_is_the_last_that_is_said(here, kube, capfd, code, why, said):
+def test_why_a_driver_failed_is_the_last_that_is_said_and_kept(
+    here, kube, capfd, volume, code, why, said
+):
     kube.end(code, why)
     assert here() == code
     lines = capfd.readouterr().err.splitlines()
     assert [line for line in lines if "failed" in line] == said == lines[len(lines) - len(said) :]
+    kept = [json.loads((volume / "pod" / "why.json").read_text())] if code else []
+    assert [(one["run"], one["code"], shown(one["line"])) for one in kept] == [
+        ("pod", code, line.removeprefix("submit: the driver failed: ")) for line in said
+    ]
+    assert list(volume.iterdir()) == [volume / "pod"] * len(kept)
+
+
+def test_what_can_not_be_kept_is_a_line_and_no_other_exit_code(here, kube, capfd, monkeypatch):
+    """There is no pod with the volume to ask."""
+    kube.end(3, "no")
+    assert here() == 3
+    kept, why = capfd.readouterr().err.splitlines()[-2:]
+    assert kept.startswith("submit: why it failed is not kept: ")
+    assert why == "submit: the driver failed: no"
 
 
 def test_a_driver_outlives_an_api_that_is_away_for_a_while(here, kube, capfdbinary, monkeypatch):

@@ -214,7 +214,8 @@ def test_executors_have_the_volume_the_secret_and_no_rights():
     for each in (container, sampler):
         assert each["securityContext"]["allowPrivilegeEscalation"] is False
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
-    assert mounts == {"shared": "/srv/shared", "auth": "/opt/tinderbox/auth"}
+    programs = {"usage": "/opt/tinderbox/usage"}
+    assert mounts == {"shared": "/srv/shared", "auth": "/opt/tinderbox/auth", **programs}
     sources = {volume["name"]: volume for volume in spec["volumes"]}
     assert sources["shared"]["persistentVolumeClaim"] == {"claimName": "files"}
     # Spark would take it from the environment before it does from the file.

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import first_executor
+import last_words
 import pytest
 from first_executor import Watch
 
@@ -50,14 +51,16 @@ def test_the_time_counts_from_the_first_pod_that_waits(role):
     assert looks.started(1000) is None
     assert looks.started(1059) is None
     assert looks.started(1060) is False
-    assert looks.reason == f"job-1-pod is Unschedulable: {NO_NODE}"
+    assert looks.reason == f"no node fits job-1-pod: {NO_NODE}"
 
 
 def test_an_image_that_is_not_there():
-    waiting = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such tag"}}}
+    waits = {"waiting": {"reason": "ImagePullBackOff", "message": "no such tag"}}
+    waiting = {"image": "me/none:1", "state": waits}
     looks = watch(pod("job-1-exec-1", "Pending", containerStatuses=[waiting]))
     looks.started(0)
-    assert looks.reason == "job-1-exec-1 is ImagePullBackOff: no such tag"
+    reason = "me/none:1 of job-1-exec-1 can't be pulled: ImagePullBackOff: no such tag"
+    assert looks.reason == reason
 
 
 def test_a_program_that_wants_no_executors_yet_has_time():
@@ -85,7 +88,7 @@ def test_what_the_quota_refuses_ends_the_driver_with_the_quotas_words(
     monkeypatch, capfdbinary, tmp_path
 ):
     (tmp_path / "log").touch()
-    monkeypatch.setattr(first_executor, "TERMINATION_LOG", str(tmp_path / "log"))
+    monkeypatch.setattr(last_words, "TERMINATION_LOG", str(tmp_path / "log"))
     line = f"Failure executing: POST. Message: {QUOTA} Received status: Status(code=403)"
     program = f"import time; print({line!r}, flush=True)"
     start = time.monotonic()
@@ -94,12 +97,13 @@ def test_what_the_quota_refuses_ends_the_driver_with_the_quotas_words(
     assert time.monotonic() - start < 20
     shown = capfdbinary.readouterr()
     assert b"Failure executing" in shown.out  # the log goes on as it is
-    expected = f"first executor: none has started within 0 s: {QUOTA}"
-    assert shown.err.decode().strip() == expected == (tmp_path / "log").read_text()
+    expected = f"no executor within 0 s: the namespace's quota is used up: {QUOTA}"
+    assert shown.err.decode().strip() == f"first executor: {expected}"
+    assert (tmp_path / "log").read_text() == expected
     assert run(f"{program}; exit(11)", watch(), monkeypatch) == 11  # Spark gave up by itself
     assert (
         capfdbinary.readouterr().err.decode().strip()
-        == f"first executor: none has started: {QUOTA}"
+        == f"first executor: no executor: the namespace's quota is used up: {QUOTA}"
     )
 
 

@@ -1,0 +1,232 @@
+"""Why an application failed: the facts, from Kubernetes' API and from the volume, for why.cause."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import why
+from kubernetes import client
+from kubernetes.client.exceptions import ApiException
+
+from console.cluster import Cluster, require_stack, run_in_pod, said_in_one_line
+from console.stack import ConsoleError, Stack
+from submission.conf import DRIVER_CONTAINER
+from submission.measuring import FOLDER
+from submission.programs import script
+
+#: The master's pod has the volume, on any cluster.
+NAMESPACE, POD = "spark", "spark-master-0"
+_USAGE = f"{FOLDER}/usage"
+_WITHIN = 60.0
+_JOB = "batch.kubernetes.io/job-name"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the volume has of a run.
+
+    folder: below usage/. told: its why.json; empty while it has none. log: the end of the driver's.
+    """
+
+    folder: str
+    told: dict[str, Any]
+    log: str
+
+
+def on_volume(api: client.ApiClient, name: str, *arguments: str) -> str:
+    """What a script of charts/spark/files prints of the folder of all runs' usage."""
+    command = ["bash", "-c", script(name), "usage", _USAGE, *arguments]
+    with said_in_one_line():
+        return run_in_pod(api, NAMESPACE, POD, command, _WITHIN)
+
+
+def kept(api: client.ApiClient, run: str | None) -> Kept | None:
+    """What the volume has of a run, else of the latest one; None where there is none."""
+    printed = on_volume(api, "kept_run.sh", run or "", "why")
+    if not printed:
+        return None
+    folder, told, log = (*printed.split("\n", 2), "", "")[:3]
+    return Kept(folder, json.loads(told) if told else {}, log)
+
+
+def keep(api: client.ApiClient, run: str, code: int | None, found: why.Cause, at: float) -> None:
+    """Leaves a cause on the volume, where it is not the one that is there.
+
+    run: the Job's pod, or the Job where it has none. at: Unix seconds.
+    """
+    known = kept(api, run)
+    told = known.told if known else {}
+    if told.get("line") == found["line"]:
+        return
+    about = {"run": run, "application": None, "at": round(at, 3), "executors": []}
+    record = {**about, **told, "code": code, **found}
+    on_volume(api, "keep_why.sh", known.folder if known else run, json.dumps(record))
+
+
+def facts(api: client.ApiClient, namespace: str, job: str) -> dict[str, Any]:
+    """What Kubernetes knows of a Job's run, as why.cause takes it: of its last attempt.
+
+    What one may not see is left out.
+    """
+    core: Any = client.CoreV1Api(api)
+    batch: Any = client.BatchV1Api(api)
+
+    def ask(call: Callable[..., Any], *arguments: str, **more: str) -> Any:
+        try:
+            return api.sanitize_for_serialization(call(*arguments, **more))
+        except ApiException as error:
+            if error.status in (403, 404):
+                return {}
+            raise
+
+    all_ = ask(core.list_namespaced_pod, namespace).get("items") or []
+    pods = attempt(job, all_)
+    about = f"involvedObject.name={job},type=Warning"
+    events = ask(core.list_namespaced_event, namespace, field_selector=about).get("items") or []
+    found: dict[str, Any] = {"pods": pods, "events": events}
+    found["job"] = ask(batch.read_namespaced_job, job, namespace)
+    return found | end_of(pods)
+
+
+def attempt(job: str, pods: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of a namespace's pods those of a Job's last attempt, its own first, and Spark's workers."""
+
+    def begun(pod: dict[str, Any]) -> str:
+        return pod["metadata"].get("creationTimestamp") or ""
+
+    tries = sorted((pod for pod in pods if _labels(pod).get(_JOB) == job), key=begun)
+    if not tries:
+        return []
+    made = f"{tries[-1]['metadata']['name']}-"
+    others = [pod for pod in pods if pod["metadata"]["name"].startswith(made)]
+    workers = [p for p in pods if _labels(p).get("app.kubernetes.io/component") == "worker"]
+    return [tries[-1], *others, *workers]
+
+
+def _labels(pod: dict[str, Any]) -> dict[str, str]:
+    return pod["metadata"].get("labels") or {}
+
+
+def end_of(pods: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """{code, told} of the Job's pod, the first; nothing while it has not ended."""
+    for container in (pods[0]["status"].get("containerStatuses") or []) if pods else []:
+        ended = (container.get("state") or {}).get("terminated")
+        if container["name"] == DRIVER_CONTAINER and ended:
+            return {"code": ended["exitCode"], "told": ended.get("message") or ""}
+    return {}
+
+
+@dataclass(frozen=True)
+class Live:
+    """A Job that the cluster has, and its last attempt.
+
+    began: Unix seconds. pod: the Job's; None where it has none. known: as `facts` gives it.
+    """
+
+    namespace: str
+    job: str
+    began: float
+    pod: str | None
+    known: dict[str, Any]
+
+    def is_called(self, run: str) -> bool:
+        """Whether a run is named by it."""
+        return run in (self.job, self.pod)
+
+
+def jobs(api: client.ApiClient, namespaces: Sequence[str]) -> list[Live]:
+    """The Jobs of applications there, the latest first."""
+    batch: Any = client.BatchV1Api(api)
+    found = []
+    for namespace in namespaces:
+        for item in api.sanitize_for_serialization(batch.list_namespaced_job(namespace))["items"]:
+            name = item["metadata"]["name"]
+            known = facts(api, namespace, name)
+            first = known["pods"][0] if known["pods"] else item
+            began = datetime.fromisoformat(first["metadata"]["creationTimestamp"]).timestamp()
+            pod = known["pods"][0]["metadata"]["name"] if known["pods"] else None
+            found.append(Live(namespace, name, began, pod, known))
+    return sorted(found, key=lambda live: live.began, reverse=True)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A run, and why it ended. told: as in why.json, as far as it is known. live: its Job, if it
+    is still there. log: the end of the driver's."""
+
+    name: str
+    cause: why.Cause
+    told: dict[str, Any]
+    live: Live | None
+    log: str
+
+
+def choose(api: client.ApiClient, namespaces: Sequence[str], run: str | None) -> Found:
+    """A run by its application, pod or Job; without a name the latest. Raises ConsoleError."""
+    with said_in_one_line():
+        known = jobs(api, namespaces)
+    live = next((one for one in known if run is None or one.is_called(run)), None)
+    try:
+        stored = kept(api, run)
+        why_not = ""
+    except ConsoleError as error:
+        stored, why_not = None, f" (the volume can't be asked: {error})"
+    if stored and live and stored.told.get("run", stored.folder) != live.pod:
+        # Two runs, of which the name, or the time, says which is meant.
+        if run is not None or stored.told.get("at", 0.0) < live.began:
+            stored = kept(api, live.pod) if live.pod else None
+        else:
+            live = None
+    if stored and live is None:
+        pod = stored.told.get("run", stored.folder)
+        live = next((one for one in known if one.is_called(pod)), None)
+    if live is None and stored is None:
+        what = f"no run {run}" if run else "no application that has run"
+        raise ConsoleError(f"there is {what}{why_not}; one is named by application, pod or Job")
+    return found_of(live, stored)
+
+
+def found_of(live: Live | None, stored: Kept | None) -> Found:
+    """What both sides tell of a run: Kubernetes, and the volume."""
+    told, log = (stored.told, stored.log) if stored else ({}, "")
+    cause = why.cause({**(live.known if live else {}), **({"log": log} if log else {})})
+    # What the driver's own pod wrote down of it tells more than the line that its status has.
+    if told and cause["line"] in (told["line"], _UNSEEN):
+        cause = {key: told[key] for key in ("cause", "line", "more")}
+    pod = (live.pod or live.job) if live else ""
+    name = told.get("run") or (stored.folder if stored else pod)
+    return Found(name, cause, told or dict(live.known if live else {}), live, log)
+
+
+_UNSEEN = why.cause({})["line"]
+
+
+def of_stack(api: client.ApiClient, namespaces: Sequence[str]) -> list[str]:
+    """A line for each application that has failed or does not start."""
+    causes = ((live, why.cause(live.known)) for live in jobs(api, namespaces))
+    return [
+        f"{live.job} failed: {found['line']}"
+        for live, found in causes
+        if found["cause"] not in ("done", "running")
+    ]
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Of the verbs that are about a run."""
+    parser.add_argument(
+        "--run", metavar="ID", help="its application, pod or Job; else that of the latest one"
+    )
+
+
+def connect(stack: Stack) -> tuple[client.ApiClient, list[str]]:
+    """The stack's cluster, and the namespaces that applications run in."""
+    require_stack(stack)
+    outputs = stack.outputs(secrets=True)
+    if not outputs.get("kubeconfig") or not outputs.get("spark"):
+        raise ConsoleError(f"stack {stack.name} has no Spark; `make up` brings it")
+    return Cluster(outputs["kubeconfig"]).api, [NAMESPACE, *outputs.get("namespaces", {})]
