@@ -220,6 +220,7 @@ def test_a_driver_that_never_starts_is_given_up_with_the_reason(api, run, script
 def test_the_controllers_own_words_of_a_time_limit_are_known(api, script):
     """Of a Job that has run for too long Kubernetes takes the pods away, and says so of the Job."""
     made = manifests(resolve(Application("late", str(script)), PLACE))
+    assert made.files is not None
     jobs, core = jobs_of(api), core_of(api)
     core.create_namespaced_config_map(NAMESPACE, made.files)
     spec = {**made.job["spec"], "activeDeadlineSeconds": 1}

@@ -85,7 +85,10 @@ def test_it_tells_of_the_run_and_of_no_other(run: Run) -> None:
     kept = run.folder / "usage" / run.usage["application"]
     assert json.loads((kept / "usage.json").read_text()) == run.usage
     assert run.stderr.splitlines()[-1] == f"usage: {json.dumps(run.usage)}"
-    assert {file.name for file in run.folder.glob("usage/**/*.*")} == {"driver.jsonl", "usage.json"}
+    names = {"driver.jsonl", "usage.json", "driver.log", "why.json"}
+    assert {file.name for file in run.folder.glob("usage/**/*.*")} == names
+    told = json.loads((kept / "why.json").read_text())
+    assert (told["cause"], told["code"], told["run"]) == ("done", 0, "pod-a")
 
 
 def test_what_was_read_and_done(run: Run) -> None:

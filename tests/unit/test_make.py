@@ -99,6 +99,8 @@ def test_a_name_arrives_as_it_was_written(make: Made, name: str) -> None:
         ("stop STACK", "-m console stop --stack=X"),
         ("start STACK", "-m console start --stack=X"),
         ("usage RUN", "-m console usage --stack=local --run=X"),
+        ("why RUN", "-m console why --stack=local --run=X"),
+        ("logs RUN", "-m console logs --stack=local --run=X"),
         ("submit APP", "-m console submit --stack=local --options= --arguments= -- X"),
         (
             "submit ARGS",

@@ -46,6 +46,7 @@ _MIB = 1 << 20
 
 #: Log4j's lines, by the chart's pattern: what Spark does, rather than what its program says.
 _LOGGED = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d [A-Z]+ ")
+_HEAD = "Traceback (most recent call last):"
 _PYTHON_FRAME = re.compile(r'\s+File "([^"]+)", line (\d+)(?:, in (.+))?')
 _JAVA_FRAME = re.compile(r"\s+at (?:\S+/)?([\w.$<>]+)\(([^()]*)\)")
 _NOT_THE_USERS = (
@@ -326,9 +327,12 @@ def final(lines: Sequence[str]) -> tuple[str, str]:
 def _python(lines: Sequence[str]) -> tuple[str, str] | None:
     """Of the last traceback with a line of the user's own, else of the last one."""
     best: tuple[str, str] | None = None
+    is_its_own = False
     for start, line in enumerate(lines):
         # Of a task that failed Spark's log tells, too; the program may have gone on.
-        if not line.endswith("Traceback (most recent call last):") or _LOGGED.match(line):
+        if line == _HEAD or _LOGGED.match(line):
+            is_its_own = line == _HEAD
+        if not (is_its_own and line.endswith(_HEAD)):
             continue
         own, error = "", ""
         for at in range(start + 1, len(lines)):

@@ -19,7 +19,7 @@ from submission.programs import FOLDER, script
 from toolchain import terminal
 
 APP, POD = "app-20261126100000-0001", "pi-3f2a1c-x7k2p"
-TOLD = {
+TOLD: dict[str, Any] = {
     **{"run": POD, "application": APP, "at": 1795690000.0, "code": 1, "cause": "memory"},
     **{
         "line": "executor 1 was killed for memory: it asked for 1024 MiB",
@@ -146,7 +146,8 @@ def test_a_job_that_is_there_is_asked_first(volume, cluster, capfd):
 
 
 def test_the_latest_is_meant_where_none_is_named(volume, cluster, capfd):
-    store(volume, APP, 2.0, **{**TOLD, "run": "older-a1", "at": 1795689000.0})
+    told: dict[str, Any] = TOLD | {"run": "older-a1", "at": 1795689000.0}
+    store(volume, APP, 2.0, **told)
     waits = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
     cluster.add("pi-3f2a1c", "2026-11-26T20:00:00Z", phase="Pending", conditions=[waits])
     assert f"no node fits {POD}: 0/3 nodes are available" in make("why", capfd)
