@@ -33,6 +33,8 @@ VERBS = {
     "outputs": "the stack's outputs as JSON",
     "settings": "the stack's settings, and where each comes from",
     "usage": "what an application on Spark used",
+    "why": "why an application failed",
+    "logs": "an application's log, also when its pods are gone",
     "apps": "the stack's applications: state, last and next run, result",
     "run": "runs one of them now",
     "why": "why an application failed",

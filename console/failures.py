@@ -13,7 +13,7 @@ import why
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from console.cluster import Cluster, require_stack, run_in_pod, said_in_one_line
+from console.cluster import connect_spark, run_in_pod, said_in_one_line
 from console.stack import ConsoleError, Stack
 from submission.conf import DRIVER_CONTAINER
 from submission.measuring import FOLDER
@@ -225,8 +225,5 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def connect(stack: Stack) -> tuple[client.ApiClient, list[str]]:
     """The stack's cluster, and the namespaces that applications run in."""
-    require_stack(stack)
-    outputs = stack.outputs(secrets=True)
-    if not outputs.get("kubeconfig") or not outputs.get("spark"):
-        raise ConsoleError(f"stack {stack.name} has no Spark; `make up` brings it")
-    return Cluster(outputs["kubeconfig"]).api, [NAMESPACE, *outputs.get("namespaces", {})]
+    cluster, outputs = connect_spark(stack)
+    return cluster.api, [NAMESPACE, *outputs.get("namespaces", {})]

@@ -119,6 +119,7 @@ class Run:
         Raises ConsoleError with the reason, in Kubernetes' own words, where it does not start.
         """
         wait, uploaded = Wait("the driver's pod", seconds, self.say), False
+        found = why.cause({})
         while True:
             pods = self.core.list_namespaced_pod(
                 self.namespace, label_selector=f"batch.kubernetes.io/job-name={self.name}"
@@ -129,7 +130,8 @@ class Run:
                 self._upload(pods[0].metadata.name)
                 uploaded = True
                 wait = Wait("the driver's pod", seconds, self.say)  # however long that took
-            found = why.cause(failures.facts(self.core.api_client, self.namespace, self.name))
+            seen = why.cause(failures.facts(self.core.api_client, self.namespace, self.name))
+            found = found if seen["cause"] == "running" else seen
             reason = None if found["cause"] == "running" else found["line"]
             wait.tell(reason)
             if wait.is_over():
