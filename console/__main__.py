@@ -37,8 +37,6 @@ VERBS = {
     "logs": "an application's log, also when its pods are gone",
     "apps": "the stack's applications: state, last and next run, result",
     "run": "runs one of them now",
-    "why": "why an application failed",
-    "logs": "an application's log, also when its pods are gone",
     "submit": "runs one application in the stack's cluster",
     "image": "an image of your own, where the cluster can pull it",
 }
