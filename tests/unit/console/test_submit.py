@@ -141,6 +141,8 @@ def test_a_file_that_is_not_there_is_said_before_the_stack_is_asked(capsys, monk
 class Core:
     """The API: the pod waits for its files, then runs."""
 
+    api_client = None
+
     def __init__(self, *statuses: dict[str, Any]) -> None:
         self.statuses = list(statuses)
 
@@ -162,6 +164,9 @@ def test_the_time_that_an_upload_takes_is_not_waited_away(monkeypatch, tmp_path)
     application = Application("pi", "local:///opt/pi.py")
     made = manifests(resolve(application, PLACE), can_upload=True)
     job = run.Run(client.ApiClient(), "pi-1", made)
+    running = {"cause": "running", "line": ""}
+    monkeypatch.setattr(run.failures, "facts", lambda *_: {})
+    monkeypatch.setattr(run.why, "cause", lambda _: running)
     job.core = Core(waiting, {"phase": "Pending"}, {"phase": "Running"})
     monkeypatch.setattr(job, "_upload", lambda pod: now.__setitem__(0, now[0] + 1000))
     assert job.wait_for_pod(300) == "pod"
