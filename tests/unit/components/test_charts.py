@@ -20,7 +20,7 @@ def test_another_chart_is_another_description(tmp_path, monkeypatch):
     before = describe_chart("./spark")
     assert before and before.startswith("./spark ")
     (tmp_path / "spark" / "README.md").write_text("more")
-    (tmp_path / "spark" / "files" / "__pycache__").mkdir()
+    (tmp_path / "spark" / "files" / "__pycache__").mkdir(exist_ok=True)
     (tmp_path / "spark" / "files" / "__pycache__" / "usage.cpython-313.pyc").touch()
     assert describe_chart("./spark") == before
     for name in ("values.yaml", "files/usage.py", "templates/new.yaml"):
