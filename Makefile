@@ -8,6 +8,9 @@ APP ?= spark_jobs/pi.py
 ARGS ?=
 OPTIONS ?=
 RUN ?=
+FROM ?=
+TO ?=
+BY ?=
 NAME ?=
 CONTEXT ?=
 REGISTRY ?=
@@ -16,7 +19,7 @@ DEBIAN ?=
 
 # As they were written: they reach a recipe by its environment, so that neither make nor the shell
 # runs what stands in a name.
-given := STACK INPUT REFRESH SNAPSHOT YES APP ARGS OPTIONS RUN NAME CONTEXT REGISTRY PACKAGES DEBIAN
+given := STACK INPUT REFRESH SNAPSHOT YES APP ARGS OPTIONS RUN FROM TO BY NAME CONTEXT REGISTRY PACKAGES DEBIAN
 $(foreach name,$(given),$(eval override $(name) := $$(value $(name))))
 export $(given)
 # What would change Python or a shell before they can put it aside themselves (toolchain/env.py).
@@ -29,7 +32,7 @@ console = $(python) -m console
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help tools up destroy sweep preview rehearse stop start backup restore status ui opex opex-forward outputs settings usage why logs submit apps run image jars lint test e2e e2e-long bench vm
+.PHONY: help tools up destroy sweep preview rehearse stop start backup restore status ui opex opex-forward outputs settings usage bill why logs submit apps run image jars lint test e2e e2e-long bench vm
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -102,6 +105,9 @@ jars: tools ## Java packages in .tinderbox/jars (NAME=s3, or any name and PACKAG
 
 usage: tools ## what the last application on Spark used, with a picture (RUN=another one's id)
 	@$(console) usage --stack="$$STACK" --run="$$RUN"
+
+bill: tools ## what applications cost: table, CSV, picture (FROM=2026-11-01 TO= BY=namespace|name|user|label:team)
+	@$(console) bill --stack="$$STACK" --from="$$FROM" --to="$$TO" --by="$$BY"
 
 why: tools ## why the last application failed, on one screen (RUN=its application, pod or Job)
 	@$(console) why --stack="$$STACK" --run="$$RUN"

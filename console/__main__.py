@@ -33,6 +33,7 @@ VERBS = {
     "outputs": "the stack's outputs as JSON",
     "settings": "the stack's settings, and where each comes from",
     "usage": "what an application on Spark used",
+    "bill": "what applications cost in some days, and what was idle",
     "why": "why an application failed",
     "logs": "an application's log, also when its pods are gone",
     "apps": "the stack's applications: state, last and next run, result",

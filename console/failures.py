@@ -38,11 +38,17 @@ class Kept:
     log: str
 
 
-def on_volume(api: client.ApiClient, name: str, *arguments: str) -> str:
-    """What a script of charts/spark/files prints of the folder of all runs' usage."""
-    command = ["bash", "-c", script(name), "usage", _USAGE, *arguments]
+def on_volume(
+    api: client.ApiClient,
+    name: str,
+    *arguments: str,
+    folder: str | None = None,
+    within: float = _WITHIN,
+) -> str:
+    """What a script of charts/spark/files prints of a folder: else that of all runs' usage."""
+    command = ["bash", "-c", script(name), "usage", folder or _USAGE, *arguments]
     with said_in_one_line():
-        return run_in_pod(api, NAMESPACE, POD, command, _WITHIN)
+        return run_in_pod(api, NAMESPACE, POD, command, within)
 
 
 def kept(api: client.ApiClient, run: str | None) -> Kept | None:

@@ -1,12 +1,15 @@
-"""The picture of what an application used: CPU and memory of each process over the run."""
+"""The pictures: CPU and memory of an application's processes over the run; costs by day."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from usage import rates
 
+from console.bill import IDLE, Bill
 from console.stack import ConsoleError
 
 if TYPE_CHECKING:
@@ -70,6 +73,53 @@ def order(name: str) -> tuple[bool, int, str]:
     """The driver first, executors by number."""
     number = name.rpartition(" ")[2]
     return name != "driver", int(number) if number.isdecimal() else 0, name
+
+
+def costs(found: Bill, days: Sequence[date], by: str) -> Figure:
+    """USD by day, a bar a day with a part for each name; idle time on top, in grey."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    axes = figure.subplots()
+    names = [row.name for row in found.rows if row.usd > 0]
+    # Those that cost most have a colour of their own; the others are one part.
+    kept = [name for name in names if name != IDLE][: len(_COLOURS)]
+    parts = {name: [found.days.get(day, {}).get(name, 0.0) for day in days] for name in kept}
+    others = [
+        sum(found.days.get(day, {}).get(name, 0.0) for name in names if name not in (*kept, IDLE))
+        for day in days
+    ]
+    if any(others):
+        parts["others"] = others
+    parts[IDLE] = [found.days.get(day, {}).get(IDLE, 0.0) for day in days]
+    below = [0.0] * len(days)
+    colours = {**dict(zip(kept, _COLOURS, strict=False)), "others": "#444444", IDLE: "#d9d9d9"}
+    for name, values in parts.items():
+        axes.bar(
+            [day.isoformat() for day in days],
+            values,
+            bottom=below,
+            width=0.75,
+            color=colours[name],
+            label=name,
+        )
+        below = [under + value for under, value in zip(below, values, strict=True)]
+    _dress(axes, "USD a day")
+    axes.set_xlim(-0.6, max(len(days), 4) - 0.4)
+    axes.grid(visible=False, axis="x")
+    step = max(1, len(days) // 10)
+    axes.set_xticks(range(0, len(days), step), [f"{day:%d %b}" for day in days[::step]])
+    # The first in the list is the topmost in the bars.
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles[::-1], labels[::-1], loc="outside right upper", frameon=False)
+    title = f"What the nodes cost by day and {by}"
+    axes.set_title(title, loc="left", fontsize=13, fontweight="bold", pad=24, parse_math=False)
+    whole = sum(row.usd for row in found.rows)
+    idle = found.rows[-1].usd
+    above: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    told = f"{days[0]:%d %b} to {days[-1]:%d %b %Y}: {whole:,.2f} USD, of which {idle:,.2f} idle"
+    axes.annotate(told, (0, 1), xytext=(0, 9), fontsize=9.5, color="#444444", **above)
+    return figure
 
 
 def _subtitle(usage: dict[str, Any]) -> str:

@@ -63,6 +63,7 @@ class Application:
     retries: how often a failed driver is started again; not after exit code 2, wrong arguments. If
     not 0, one that Kubernetes took away for others' sake is started again without counting.
     limit_minutes: after which a run is ended, with all its tries; None for no limit.
+    user: who submitted it; None: the stack.
     start_within: seconds until the first executor runs, from when Kubernetes is asked for it.
     init_containers, volumes: more for the driver's pod, as manifests.
     """
@@ -85,6 +86,7 @@ class Application:
     retries: int = 0
     limit_minutes: int | None = None
     start_within: int = 300
+    user: str | None = None
     init_containers: tuple[Mapping[str, Any], ...] = ()
     volumes: tuple[Mapping[str, Any], ...] = ()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from submission import measuring
-from submission.application import Application
+from submission.application import Application, literally
 from submission.files import EXECUTOR_TEMPLATE, FILES_PATH
 from submission.place import Place
 from submission.process import Process
@@ -25,6 +25,11 @@ def own_conf(
 ) -> dict[str, str]:
     """The properties that an application's own ones come on top of."""
     conf = {"spark.app.name": application.name}
+    if application.user is not None:
+        conf[measuring.USER_PROPERTY] = literally(application.user)
+    if labels := driver.spec.labels:
+        told = (f"{name}={value}" for name, value in sorted(labels.items()))
+        conf[measuring.LABELS_PROPERTY] = ",".join(told)
     if not application.driver_is_apart:
         conf["spark.driver.host"] = "$(POD_IP)"
     if application.driver.memory_mib is not None:

@@ -20,6 +20,8 @@ FOLDER = f"{SHARED_PATH}/spark"
 SPARK_SUBMIT, ENTRY_POINT = "/opt/spark/bin/spark-submit", "/opt/entrypoint.sh"
 #: The property by which the log of a run is found; spark-submit gets it from measured.py.
 RUN_PROPERTY = "spark.tinderbox.run"
+#: The properties that say who submitted it, and its driver's labels as NAME=VALUE,NAME=VALUE.
+USER_PROPERTY, LABELS_PROPERTY = "spark.tinderbox.user", "spark.tinderbox.labels"
 #: Where containers have the programs of the chart's ConfigMap spark-usage.
 PROGRAMS = "/opt/tinderbox/usage"
 

@@ -1,7 +1,7 @@
-"""What outlives a control plane: snapshots on the shared volume; certificates renewed in time.
+"""What outlives a control plane: snapshots on the shared volume, and which nodes there were.
 
-Both are timers on the control plane itself, so that they need nobody. How it comes back from a
-snapshot is init.sh's to say.
+With the certificates' renewal these are timers on the control plane itself, so that they need
+nobody. How it comes back from a snapshot is init.sh's to say.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ def keep(
             "SNAPSHOT": program(BACKUP, "snapshot.sh"),
             "RESTORE": program(BACKUP, "restore.sh"),
             "CERTIFICATES": program("certificates.sh"),
+            "NODES": program("nodes.sh"),
             "BACKUP_KEY": key,
             "SNAPSHOT_MINUTES": settings.backup_minutes,
             "SNAPSHOTS_KEPT": settings.backup_keep,

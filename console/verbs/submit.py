@@ -56,6 +56,13 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--executor-memory", metavar="512m")
     parser.add_argument("--driver-memory", metavar="512m")
     parser.add_argument("--namespace", metavar="NAME", help="one of the setting `namespaces`")
+    parser.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="of driver and executors; `make bill BY=label:NAME` goes by it",
+    )
     parser.add_argument("--priority-class", metavar="NAME", help="batch or interactive")
     parser.add_argument(
         "--toleration",
@@ -119,6 +126,7 @@ def describe(options: argparse.Namespace) -> Application:
         conf[key] = value
     whole("--wait", str(options.wait), 1)
     both: dict[str, Any] = {
+        "labels": dict(_label(pair) for pair in options.label),
         "image": options.image,
         "tolerations": tuple(options.toleration),
         "priority_class": options.priority_class,
@@ -147,6 +155,13 @@ def describe(options: argparse.Namespace) -> Application:
         start_within=options.start_within,
     )
     return check(application)
+
+
+def _label(pair: str) -> tuple[str, str]:
+    name, equals, value = pair.partition("=")
+    if not equals:
+        raise ApplicationError(f"--label {pair}: write NAME=VALUE")
+    return name, value
 
 
 def _name_of(app: str) -> str:
@@ -185,12 +200,23 @@ def submit(options: argparse.Namespace) -> int:
     # Before the stack is asked, which takes seconds.
     read_files(application)
     api, place = connect(Stack(options.stack), options.namespace)
-    resolved = resolve(application, place)
+    resolved = resolve(dataclasses.replace(application, user=user(api, application)), place)
     require_quota(resolved)
     require_room(resolved, nodes(api, application))
     name = f"{application.name}-{secrets.token_hex(3)}"
     made = manifests(resolved, run=name, can_upload=True)
     return Run(api, name, made).run(options.wait, keep=options.keep)
+
+
+def user(api: client.ApiClient, application: Application) -> str | None:
+    """Who submits it: its label `user`, else the one that the kubeconfig is, by the API's word."""
+    if named := application.driver.labels.get("user"):
+        return named
+    review: Any = client.AuthenticationV1Api(api)
+    try:
+        return review.create_self_subject_review({}).status.user_info.username
+    except ApiException:
+        return None  # an API server that does not tell, and nothing hangs on it
 
 
 def nodes(api: client.ApiClient, application: Application) -> list[Allocatable] | None:

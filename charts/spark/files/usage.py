@@ -38,6 +38,10 @@ _LONGEST = 1000
 RUN_PROPERTY = "spark.tinderbox.run"
 #: The property that says what a node costs (USD an hour), where usage.py is not told.
 PRICE_PROPERTY = "spark.tinderbox.nodePrice"
+#: The properties that say whose it is: NAME=VALUE,NAME=VALUE are the driver's labels.
+NAMESPACE_PROPERTY, USER_PROPERTY, LABELS_PROPERTY = (
+    f"spark.tinderbox.{what}" for what in ("namespace", "user", "labels")
+)
 
 # The events that count; Spark writes the name first, so others need not be parsed.
 _EVENTS = {
@@ -240,16 +244,17 @@ def summarize(
 ) -> dict[str, Any]:
     """What the events tell, as
 
-    {application, name, run, started, seconds, tasks, failedTasks, executorRunSeconds,
-     executorCpuSeconds, gcSeconds, bytesRead, recordsRead, bytesWritten, recordsWritten,
+    {application, name, namespace, user, labels, run, started, seconds, tasks, failedTasks,
+     executorRunSeconds, executorCpuSeconds, gcSeconds, bytesRead, recordsRead, bytesWritten, recordsWritten,
      shuffleBytesRead, shuffleRecordsRead, shuffleBytesWritten, shuffleRecordsWritten, bytesSpilled,
      driver: {cores, seconds, peakMemoryMiB, peakHeapMiB},
-     executors: [{id, host, cores, seconds, tasks, runSeconds, cpuSeconds, peakMemoryMiB,
+     executors: [{id, host, cores, started, seconds, tasks, runSeconds, cpuSeconds, peakMemoryMiB,
                   peakHeapMiB, ended}],
      executorMemory: {heapMiB, askedMiB}, cost: {usd, nodeHours, nodeCores, nodePrice}}
 
-    run: RUN_PROPERTY, or None. started: Unix seconds. Peaks are None where Spark measured nothing.
-    ended: why Spark removed it, or None. executorMemory: by the properties, None where these don't
+    namespace, user: None where it is not known; what the stack runs has no user. labels: of the
+    driver, {name: value}. run: RUN_PROPERTY, or None. started: Unix seconds. Peaks are None where
+    Spark measured nothing. ended: why Spark removed it, or None. executorMemory: by the properties, None where these don't
     say it; askedMiB: heap and overhead.
     node_cores: cores of a node.
     node_price: USD an hour; None: what the log has as PRICE_PROPERTY, else usd is None.
@@ -311,6 +316,9 @@ def summarize(
     return {
         "application": app["App ID"],
         "name": app["App Name"],
+        "namespace": properties.get(NAMESPACE_PROPERTY),
+        "user": properties.get(USER_PROPERTY),
+        "labels": _labels(properties.get(LABELS_PROPERTY, "")),
         "run": properties.get(RUN_PROPERTY),
         "started": started,
         "seconds": round(end - started, 3),
@@ -330,6 +338,7 @@ def summarize(
                 "id": executor.id,
                 "host": executor.host,
                 "cores": executor.cores,
+                "started": begun[executor.id],
                 "seconds": round(seconds[executor.id], 3),
                 "tasks": executor.tasks,
                 "runSeconds": round(executor.run, 3),
@@ -347,6 +356,11 @@ def summarize(
             "nodePrice": price,
         },
     }
+
+
+def _labels(text: str) -> dict[str, str]:
+    pairs = (pair.partition("=") for pair in text.split(",") if pair)
+    return {name: value for name, _, value in pairs}
 
 
 def _in_a_line(text: str | None) -> str | None:

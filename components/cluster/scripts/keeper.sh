@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# On the control plane: what keeps it, by timers: snapshots on the shared volume, and certificates that are renewed.
-# SNAPSHOT, RESTORE, CERTIFICATES: the programs    BACKUP_KEY: secret, with which snapshots are encrypted
+# On the control plane: what keeps it, by timers: snapshots and a list of the nodes on the shared volume, certificates that are renewed.
+# SNAPSHOT, RESTORE, CERTIFICATES, NODES: the programs    BACKUP_KEY: secret, with which snapshots are encrypted
 # SNAPSHOT_MINUTES, SNAPSHOTS_KEPT, SNAPSHOT_DAYS    CERTIFICATE_DAYS: how long new certificates last
 set -euo pipefail
 
@@ -8,6 +8,7 @@ put /etc/tinderbox/backup.key 0600 <<<"$BACKUP_KEY"
 put /usr/local/sbin/tinderbox-snapshot 0755 <<<"$SNAPSHOT"
 put /usr/local/sbin/tinderbox-restore 0755 <<<"$RESTORE"
 put /usr/local/sbin/tinderbox-certificates 0755 <<<"$CERTIFICATES"
+put /usr/local/sbin/tinderbox-nodes 0755 <<<"$NODES"
 put /etc/tinderbox/snapshots.conf <<END
 SNAPSHOT_MINUTES=$SNAPSHOT_MINUTES
 SNAPSHOTS_KEPT=$SNAPSHOTS_KEPT
@@ -42,8 +43,10 @@ END
 }
 timer tinderbox-snapshot "Snapshots of the control plane" "${SNAPSHOT_MINUTES}min" "/usr/local/sbin/tinderbox-snapshot timer"
 timer tinderbox-certificates "Renews the control plane's certificates" 6h /usr/local/sbin/tinderbox-certificates
+timer tinderbox-nodes "Notes which nodes there are" 5min /usr/local/sbin/tinderbox-nodes
 systemctl daemon-reload
-start_service tinderbox-snapshot.timer
-start_service tinderbox-certificates.timer
+for name in snapshot certificates nodes; do
+  start_service "tinderbox-$name.timer"
+done
 # For `make status`, from the start.
 /usr/local/sbin/tinderbox-certificates

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -542,6 +543,56 @@ def test_restarts_that_were_interrupted_are_made_good(certificates, tmp_path):
     assert len(certificates.box.calls("kubeadm")) == 1
 
 
+# nodes.sh
+
+NODE = "{uid}|2026-11-26T10:00:00Z|{name}|2|t3.medium|eu-central-1|{capacity}||{labels}\n"
+CONTROL = '{"node-role.kubernetes.io/control-plane":"","a":"b"}'
+AT_TEN = 1795687200
+
+
+@pytest.fixture
+def noted(sandbox) -> Callable[..., list[list[str]]]:
+    """Looks at some nodes at a moment; what is on the volume then."""
+    sandbox.fake("mountpoint")
+    notes = sandbox.file("/srv/shared/spark/nodes.tsv", "")
+    notes.unlink()
+
+    def look(at: int, *nodes: str) -> list[list[str]]:
+        file = sandbox.file("/nodes", "".join(nodes))
+        sandbox.fake("kubectl", f'cat "{file}"')
+        sandbox.fake("date", f'[[ $# != 1 ]] && exec /bin/date "$@"; echo {at}')
+        ran = sandbox.run(program("nodes.sh"))
+        assert ran.returncode == 0, ran.stderr
+        return [line.split("\t") for line in notes.read_text().splitlines()]
+
+    return look
+
+
+def test_a_node_is_one_line_for_as_long_as_it_is_there(noted):
+    one = NODE.format(uid="a", name="one", capacity="", labels=CONTROL)
+    two = NODE.format(uid="b", name="two", capacity="spot", labels="{}")
+    at = AT_TEN + 60
+    rest = ["2", "t3.medium", "eu-central-1"]
+    first = ["a", str(AT_TEN), str(at), "one", *rest, "", "control-plane"]
+    assert noted(at, one) == [first]
+    both = noted(at + 300, one, two)
+    assert both[0][2] == str(at + 300)
+    assert both[1] == ["b", str(AT_TEN), str(at + 300), "two", *rest, "yes", "worker"]
+    assert noted(at + 600, one) == [[*both[0][:2], str(at + 600), *both[0][3:]], both[1]]
+
+
+def test_a_stop_is_a_gap_and_another_node_of_the_name_is_another(noted):
+    one = NODE.format(uid="a", name="one", capacity="", labels="{}")
+    noted(AT_TEN + 60, one)
+    spans = noted(AT_TEN + 9000, one, one.replace("a|", "z|", 1))
+    assert [span[:3] for span in spans] == [
+        ["a", str(AT_TEN), str(AT_TEN + 60)],
+        ["a", str(AT_TEN + 9000), str(AT_TEN + 9000)],
+        ["z", str(AT_TEN), str(AT_TEN + 9000)],
+    ]
+    assert noted(AT_TEN + 9300, one)[1][1:3] == [str(AT_TEN + 9000), str(AT_TEN + 9300)]
+
+
 # keeper.sh, and the plan
 
 
@@ -551,7 +602,8 @@ def test_the_timers_run_what_the_settings_say(sandbox):
     keeper = planned({"cluster": {"backupMinutes": 30, "certificateDays": 90}}).one(
         "control-plane-keeper"
     )
-    values = {"SNAPSHOT": "s", "RESTORE": "r", "CERTIFICATES": "#!/bin/sh\ntrue", "BACKUP_KEY": KEY}
+    values = {"SNAPSHOT": "s", "RESTORE": "r", "CERTIFICATES": "#!/bin/sh\ntrue", "NODES": "n"}
+    values["BACKUP_KEY"] = KEY
     for name in ("SNAPSHOT_MINUTES", "SNAPSHOTS_KEPT", "SNAPSHOT_DAYS", "CERTIFICATE_DAYS"):
         values[name] = value(keeper, name)
     for _ in range(2):
@@ -561,7 +613,8 @@ def test_the_timers_run_what_the_settings_say(sandbox):
     assert "OnUnitActiveSec=30min\n" in timer
     assert sandbox.file("/etc/tinderbox/backup.key").stat().st_mode & 0o777 == 0o600
     restarts = [call for call in sandbox.calls("systemctl") if call.startswith("restart")]
-    assert restarts == ["restart tinderbox-snapshot.timer", "restart tinderbox-certificates.timer"]
+    timers = ("snapshot", "certificates", "nodes")
+    assert restarts == [f"restart tinderbox-{name}.timer" for name in timers]
     settings = yaml.safe_load(sandbox.file("/etc/kubernetes/tinderbox.yaml").read_text())
     assert settings == {"a": "b", "certificateValidityPeriod": "2160h0m0s"}
     assert "SNAPSHOTS_KEPT=32\n" in sandbox.file("/etc/tinderbox/snapshots.conf").read_text()

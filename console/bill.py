@@ -1,0 +1,256 @@
+"""What applications cost: of each moment's nodes, what each had reserved then; the rest is idle.
+
+At any moment the nodes cost the sum of their prices, and that is shared out by cores. Where more is
+reserved than there is (idle cores are anybody's), what there is goes by what is reserved. So the
+rows of a bill, idle time among them, are together what the nodes cost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from console.stack import ConsoleError
+
+IDLE = "(idle)"
+PRICES = Path(__file__).with_name("prices.json")
+_DAY = 86400
+_NODES_GAP = 900.0
+
+
+@dataclass(frozen=True)
+class Node:
+    """A span of time in which a node was there. since, until: Unix seconds."""
+
+    uid: str
+    since: float
+    until: float
+    name: str
+    cores: float
+    type: str
+    region: str
+    is_spot: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """What has one name in a bill. node_hours: the share of a node's cores, times hours."""
+
+    name: str
+    runs: int
+    core_hours: float
+    node_hours: float
+    usd: float
+
+
+@dataclass
+class Bill:
+    """rows: the dearest first, idle time last. days: USD by day (UTC) and name.
+
+    total: of the nodes, by their hours and prices alone.
+    """
+
+    rows: list[Row]
+    days: dict[date, dict[str, float]]
+    total: float
+
+
+#: The name in a bill of an application, by its usage.json.
+Name = Callable[[Mapping[str, Any]], str]
+
+
+def named_by(by: str) -> Name:
+    """namespace, name, user or label:NAME. Raises ValueError for another."""
+    kind, colon, label = by.partition(":")
+    if kind == "label" and label:
+        return lambda used: (used.get("labels") or {}).get(label) or "(none)"
+    if by not in ("namespace", "name", "user"):
+        raise ValueError(f"{by} is none of namespace, name, user and label:NAME")
+    # Those of before it was noted have none of it; what the stack runs has no user.
+    nobody = {"user": "(the stack)"}.get(by, "(not known)")
+    return lambda used: used.get(by) or nobody
+
+
+@dataclass
+class _Sums:
+    core_seconds: float = 0.0
+    node_seconds: float = 0.0
+    usd: float = 0.0
+    runs: int = 0
+    days: dict[date, float] = field(default_factory=lambda: defaultdict(float))
+
+
+def bill(
+    used: Iterable[Mapping[str, Any]],
+    nodes: Sequence[Node],
+    price: Callable[[Node], float],
+    since: float,
+    until: float,
+    name: Name,
+) -> Bill:
+    """The bill of a time. used: what usage.json has of each application. price: USD an hour.
+
+    since, until: Unix seconds.
+    """
+    changes: list[tuple[float, str | None, float, float]] = []  # at, whose, cores, USD an hour
+    total = 0.0
+    sums: dict[str, _Sums] = defaultdict(_Sums)
+    for node in nodes:
+        start, end = max(since, node.since), min(until, node.until)
+        if start < end:
+            rate = price(node)
+            total += rate * (end - start) / 3600
+            changes += [(start, None, node.cores, rate), (end, None, -node.cores, -rate)]
+    for one in used:
+        own, was_there = name(one), False
+        for begun, seconds, cores in _reserved(one):
+            start, end = max(since, begun), min(until, begun + seconds)
+            if start < end:
+                was_there = True
+                changes += [(start, own, cores, 0.0), (end, own, -cores, 0.0)]
+        sums[own].runs += was_there
+    _share_out(changes, sums)
+    idle = sums.pop(IDLE, _Sums())
+    named = sorted(sums.items(), key=lambda item: (-item[1].usd, item[0]))
+    rows = [_row(own, of) for own, of in named if of.runs]
+    days: dict[date, dict[str, float]] = defaultdict(dict)
+    for own, of in (*named, (IDLE, idle)):
+        for day, usd in of.days.items():
+            days[day][own] = usd
+    return Bill([*rows, _row(IDLE, idle)], dict(sorted(days.items())), total)
+
+
+def _row(name: str, of: _Sums) -> Row:
+    return Row(name, of.runs, of.core_seconds / 3600, of.node_seconds / 3600, of.usd)
+
+
+def _reserved(used: Mapping[str, Any]) -> Iterator[tuple[float, float, float]]:
+    """(since, seconds, cores) of the driver and of each executor."""
+    for one in (used["driver"], *used["executors"]):
+        # Of before it was noted: from the beginning.
+        yield one.get("started") or used["started"], one["seconds"], one["cores"]
+
+
+def _share_out(
+    changes: list[tuple[float, str | None, float, float]], sums: dict[str, _Sums]
+) -> None:
+    """Adds what each name has of each stretch of time between two changes."""
+    changes.sort(key=lambda change: change[0])
+    cores = rate = 0.0
+    nodes = 0  # what is left of sums of numbers that are no whole ones is no node
+    active: dict[str, float] = defaultdict(float)
+    at = changes[0][0] if changes else 0.0
+    for moment, own, more, dearer in changes:
+        while nodes and at < moment:
+            end = min(moment, (at // _DAY + 1) * _DAY)
+            day = datetime.fromtimestamp(at, UTC).date()
+            reserved = sum(active.values())
+            whole = max(cores, reserved) or 1.0
+            shares = {**active, IDLE: whole - reserved}
+            for one, share in shares.items():
+                part, of = share / whole * (end - at), sums[one]
+                of.core_seconds += part * cores
+                of.node_seconds += part * nodes
+                of.usd += part * rate / 3600
+                of.days[day] += part * rate / 3600
+            at = end
+        at = moment
+        if own is None:
+            nodes += 1 if more > 0 else -1
+            cores, rate = (cores + more, rate + dearer) if nodes else (0.0, 0.0)
+        else:
+            active[own] += more
+            if active[own] < 1e-6:
+                del active[own]
+
+
+# -- what it is made of
+
+
+def read(printed: str, workers_are_spot: bool) -> tuple[list[Node], list[dict[str, Any]]]:
+    """What bill.sh prints: nodes, and what each application used.
+
+    workers_are_spot: the stack's setting; elsewhere a node's labels say it.
+    """
+    nodes, _, used = (
+        printed.partition("\n\n") if not printed.startswith("\n") else ("", "", printed)
+    )
+    found = []
+    for line in nodes.splitlines():
+        uid, since, until, name, cores, type_, region, spot, role = line.split("\t")
+        is_spot = spot == "yes" or (workers_are_spot and role == "worker")
+        found.append(
+            Node(uid, float(since), float(until), name, float(cores), type_, region, is_spot)
+        )
+    return found, [json.loads(line) for line in used.splitlines() if line.strip()]
+
+
+def up_to_now(noted: Sequence[Node], there: Iterable[Node], now: float) -> list[Node]:
+    """Nodes as they were noted, and as the API has them: the last look was minutes ago.
+
+    there: each since it was made. A node that nobody noted counts since then, as in a cluster that
+    has no such notes.
+    """
+    found = list(noted)
+    for node in there:
+        spans = [at for at, one in enumerate(found) if one.uid == node.uid]
+        last = found[spans[-1]] if spans else None
+        if last is None:
+            found.append(_until(node, node.since, now))
+        elif now - last.until <= _NODES_GAP:
+            found[spans[-1]] = _until(last, last.since, now)
+        else:
+            found.append(_until(node, now, now))
+    return found
+
+
+def _until(node: Node, since: float, until: float) -> Node:
+    rest = (node.name, node.cores, node.type, node.region, node.is_spot)
+    return Node(node.uid, since, until, *rest)
+
+
+def listed(region: str, type_: str) -> float | None:
+    """The price of the list in the repository: USD an hour, on demand; None where it has none."""
+    known = json.loads(PRICES.read_text())
+    return next((one["usd"].get(type_) for one in known if one["region"] == region), None)
+
+
+def prices(
+    nodes: Iterable[Node], own: float | None, spot: float | None
+) -> tuple[dict[tuple[str, str, bool], float], list[str]]:
+    """USD an hour by (region, type, whether it is spot); and what there is to say of them.
+
+    own: nodes.price, which goes before the list. spot: of a spot node. Raises ConsoleError with the
+    types whose price is not known.
+    """
+    found: dict[tuple[str, str, bool], float] = {}
+    notes, missing = [], []
+    for key in sorted({(node.region, node.type, node.is_spot) for node in nodes}):
+        region, type_, is_spot = key
+        usd = own if own is not None else listed(region, type_)
+        if is_spot and spot is not None:
+            usd = spot
+        elif is_spot and usd is not None:
+            notes.append(f"spot nodes ({type_}) at the price on demand: --spot-price says another")
+        if usd is None:
+            missing.append(f"no price of {type_ or 'a node'} in {region or 'no region'} is known")
+        else:
+            found[key] = usd
+    if missing:
+        raise ConsoleError("; ".join(missing) + ": the setting nodes.price says it (USD an hour)")
+    return found, notes
+
+
+def midnight(day: date) -> float:
+    """Its beginning, UTC, in Unix seconds."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+
+
+def days_of(since: date, until: date) -> list[date]:
+    """From the first to before the last."""
+    return [since + timedelta(days=n) for n in range((until - since).days)]
