@@ -245,8 +245,9 @@ def summarize(
     """What the events tell, as
 
     {application, name, namespace, user, labels, run, started, seconds, tasks, failedTasks,
-     executorRunSeconds, executorCpuSeconds, gcSeconds, bytesRead, recordsRead, bytesWritten, recordsWritten,
-     shuffleBytesRead, shuffleRecordsRead, shuffleBytesWritten, shuffleRecordsWritten, bytesSpilled,
+     executorRunSeconds, executorCpuSeconds, gcSeconds, bytesRead, recordsRead, bytesWritten,
+     recordsWritten, shuffleBytesRead, shuffleRecordsRead, shuffleBytesWritten,
+     shuffleRecordsWritten, bytesSpilled,
      driver: {cores, seconds, peakMemoryMiB, peakHeapMiB},
      executors: [{id, host, cores, started, seconds, tasks, runSeconds, cpuSeconds, peakMemoryMiB,
                   peakHeapMiB, ended}],
@@ -254,8 +255,8 @@ def summarize(
 
     namespace, user: None where it is not known; what the stack runs has no user. labels: of the
     driver, {name: value}. run: RUN_PROPERTY, or None. started: Unix seconds. Peaks are None where
-    Spark measured nothing. ended: why Spark removed it, or None. executorMemory: by the properties, None where these don't
-    say it; askedMiB: heap and overhead.
+    Spark measured nothing. ended: why Spark removed it, or None. executorMemory: by the properties,
+    None where these don't say it; askedMiB: heap and overhead.
     node_cores: cores of a node.
     node_price: USD an hour; None: what the log has as PRICE_PROPERTY, else usd is None.
     Raises UsageError for a log without a beginning or with nothing in it.
