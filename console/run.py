@@ -64,6 +64,7 @@ class Run:
         self, api: client.ApiClient, name: str, made: Manifests, verb: str = "submit"
     ) -> None:
         # The client's own types have None for whatever the API's schema does not require.
+        self.api = api
         self.core: Any = client.CoreV1Api(api)
         self.batch: Any = client.BatchV1Api(api)
         self.name, self.manifests, self._verb = name, made, verb
@@ -130,7 +131,7 @@ class Run:
                 self._upload(pods[0].metadata.name)
                 uploaded = True
                 wait = Wait("the driver's pod", seconds, self.say)  # however long that took
-            seen = why.cause(failures.facts(self.core.api_client, self.namespace, self.name))
+            seen = why.cause(failures.facts(self.api, self.namespace, self.name))
             found = found if seen["cause"] == "running" else seen
             reason = None if found["cause"] == "running" else found["line"]
             wait.tell(reason)
@@ -152,7 +153,7 @@ class Run:
         self._run(pod, ["touch", f"{FILES_PATH}/{DONE}"])
 
     def _run(self, pod: str, command: list[str], input_: bytes = b"") -> None:
-        api = self.core.api_client
+        api = self.api
         where = (api, self.namespace, pod)
         try:
             run_in_pod(*where, command, _UPLOADS_WITHIN, container=RECEIVER, input_=input_)
@@ -168,7 +169,7 @@ class Run:
             Log(show, self.say), lambda since: self._log(pod, since), lambda: self._exit_code(pod)
         )
         if code != 0:
-            known = failures.facts(self.core.api_client, self.namespace, self.name)
+            known = failures.facts(self.api, self.namespace, self.name)
             found = why.cause({**known, "code": code})
             self._keep(pod, code, found)
             self.say(f"the driver failed: {found['line']}")
@@ -177,14 +178,14 @@ class Run:
     def _keep(self, run: str, code: int | None, found: why.Cause) -> None:
         """For `make why`, when all pods are gone; no failure of it is worth more than a line."""
         try:
-            failures.keep(self.core.api_client, run, code, found, time.time())
+            failures.keep(self.api, run, code, found, time.time())
         except ConsoleError as error:
             self.say(f"why it failed is not kept: {error}")
 
     def _log(self, pod: str, since: str | None) -> Iterator[bytes]:
         """The pieces of the driver's log, each line with its time, until the reply ends."""
         query = {"container": DRIVER_CONTAINER, "follow": "true", "timestamps": "true"}
-        api = self.core.api_client
+        api = self.api
         request = api.param_serialize(
             method="GET",
             resource_path="/api/v1/namespaces/{namespace}/pods/{name}/log",

@@ -168,5 +168,6 @@ def test_the_time_that_an_upload_takes_is_not_waited_away(monkeypatch, tmp_path)
     monkeypatch.setattr(run.failures, "facts", lambda *_: {})
     monkeypatch.setattr(run.why, "cause", lambda _: running)
     job.core = Core(waiting, {"phase": "Pending"}, {"phase": "Running"})
+    monkeypatch.setattr(run.failures, "facts", lambda *_: {})
     monkeypatch.setattr(job, "_upload", lambda pod: now.__setitem__(0, now[0] + 1000))
     assert job.wait_for_pod(300) == "pod"
