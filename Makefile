@@ -32,7 +32,7 @@ console = $(python) -m console
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help tools up destroy sweep preview rehearse stop start backup restore status ui opex opex-forward outputs settings usage bill why logs submit apps run image jars lint test e2e e2e-long bench vm
+.PHONY: help tools up destroy sweep preview rehearse stop start backup restore status ui opex opex-forward outputs settings usage bill prices why logs submit apps run image jars lint test e2e e2e-long bench vm
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -106,8 +106,11 @@ jars: tools ## Java packages in .tinderbox/jars (NAME=s3, or any name and PACKAG
 usage: tools ## what the last application on Spark used, with a picture (RUN=another one's id)
 	@$(console) usage --stack="$$STACK" --run="$$RUN"
 
-bill: tools ## what applications cost: table, CSV, picture (FROM=2026-11-01 TO= BY=namespace|name|user|label:team)
+bill: tools ## what applications cost, and what was idle (FROM=2026-11-01 TO= BY=namespace|name|user|label:team)
 	@$(console) bill --stack="$$STACK" --from="$$FROM" --to="$$TO" --by="$$BY"
+
+prices: tools ## asks AWS what instances cost in the stack's region, and says what changed
+	@$(console) prices --stack="$$STACK"
 
 why: tools ## why the last application failed, on one screen (RUN=its application, pod or Job)
 	@$(console) why --stack="$$STACK" --run="$$RUN"

@@ -34,6 +34,7 @@ VERBS = {
     "settings": "the stack's settings, and where each comes from",
     "usage": "what an application on Spark used",
     "bill": "what applications cost in some days, and what was idle",
+    "prices": "asks AWS for the prices that bills are made with",
     "why": "why an application failed",
     "logs": "an application's log, also when its pods are gone",
     "apps": "the stack's applications: state, last and next run, result",

@@ -102,6 +102,7 @@ def test_a_name_arrives_as_it_was_written(make: Made, name: str) -> None:
         ("bill FROM", "-m console bill --stack=local --from=X --to= --by="),
         ("bill TO", "-m console bill --stack=local --from= --to=X --by="),
         ("bill BY", "-m console bill --stack=local --from= --to= --by=X"),
+        ("prices STACK", "-m console prices --stack=X"),
         ("why RUN", "-m console why --stack=local --run=X"),
         ("logs RUN", "-m console logs --stack=local --run=X"),
         ("submit APP", "-m console submit --stack=local --options= --arguments= -- X"),
