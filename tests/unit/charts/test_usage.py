@@ -83,6 +83,19 @@ def test_the_cost_is_of_cores_for_as_long_as_they_were_held() -> None:
     assert usage.summarize(EVENTS, 4, 0.2)["cost"]["usd"] == pytest.approx(hours * 0.2, abs=1e-9)
 
 
+def test_whose_it_is() -> None:
+    told = {"namespace": "etl", "user": "ann", "labels": "a=b,team=data"}
+    properties = [[f"spark.tinderbox.{name}", value] for name, value in told.items()]
+    own: dict[str, Any] = {"Spark Properties": properties}
+    found = usage.summarize([EVENTS[0], event("EnvironmentUpdate", **own), *EVENTS[2:]], 4)
+    assert (found["namespace"], found["user"]) == ("etl", "ann")
+    assert found["labels"] == {"a": "b", "team": "data"}
+    # When each executor came, for who pays for a day.
+    assert [one["started"] for one in found["executors"]] == [1010, 1010, 1030]
+    nobodys = usage.summarize(EVENTS, 4)
+    assert (nobodys["namespace"], nobodys["user"], nobodys["labels"]) == (None, None, {})
+
+
 def test_without_a_price_there_is_no_cost_but_node_hours() -> None:
     cost = usage.summarize([e for e in EVENTS if "Spark Properties" not in e], 4)["cost"]
     assert (cost["usd"], cost["nodePrice"]) == (None, None)

@@ -112,6 +112,20 @@ def test_why_a_driver_failed_is_the_last_that_is_said_and_kept(
     assert list(volume.iterdir()) == [volume / "pod"] * len(kept)
 
 
+def test_who_submits_is_whom_the_cluster_knows_unless_a_label_says_it(here, kube, monkeypatch):
+    made: list[Any] = []
+    answer = kube.answer
+    monkeypatch.setattr(kube, "answer", lambda *call: made.append(call[2]) or answer(*call))
+    kube.end(0)
+    for words, user in (([], "ann"), (["--label", "user=bob"], "bob")):
+        assert here(*words) == 0
+        job = [one for one in made if one and one.get("kind") == "Job"][-1]
+        arguments = job["spec"]["template"]["spec"]["containers"][0]["args"]
+        assert f"spark.tinderbox.user={user}" in arguments
+    assert "spark.tinderbox.labels=user=bob" in arguments
+    assert job["spec"]["template"]["metadata"]["labels"]["user"] == "bob"
+
+
 def test_what_can_not_be_kept_is_a_line_and_no_other_exit_code(here, kube, capfd, monkeypatch):
     """There is no pod with the volume to ask."""
     kube.end(3, "no")

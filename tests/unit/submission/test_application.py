@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import usage
 
 from submission import measuring
 from submission.application import Application, SparkPodSpec, literally
@@ -204,6 +205,22 @@ def test_natively_the_driver_makes_its_executors_and_owns_them():
     assert found["spark.kubernetes.executor.container.image"] == "host/spark:1"
     assert pod(made)["serviceAccountName"] == "robot"
     assert pod(made)["automountServiceAccountToken"] is True
+
+
+def test_who_submitted_it_and_its_labels_are_properties_of_it():
+    """From which usage.json has them, however it is run."""
+    bare = resolve(dataclasses.replace(NATIVE), PLACE).conf
+    assert not {measuring.USER_PROPERTY, measuring.LABELS_PROPERTY} & bare.keys()
+    labels = {"team": "data", "a": "b"}
+    own = dataclasses.replace(NATIVE, user="$(ann)", driver=SparkPodSpec(labels=labels))
+    conf = resolve(own, PLACE).conf
+    assert conf[measuring.USER_PROPERTY] == "$$(ann)"
+    assert conf[measuring.LABELS_PROPERTY] == "a=b,team=data"
+    by_property = {"spark.kubernetes.driver.label.team": "etl"}
+    conf = resolve(dataclasses.replace(NATIVE, conf=by_property), PLACE).conf
+    assert conf[measuring.LABELS_PROPERTY] == "team=etl"
+    assert usage.LABELS_PROPERTY == measuring.LABELS_PROPERTY
+    assert usage.USER_PROPERTY == measuring.USER_PROPERTY
 
 
 def test_executors_have_the_volume_the_secret_and_no_rights():
