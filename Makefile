@@ -32,7 +32,7 @@ console = $(python) -m console
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help tools up destroy sweep preview rehearse stop start backup restore status ui opex opex-forward outputs settings usage bill prices why logs submit apps run image jars lint test e2e e2e-long bench vm
+.PHONY: help tools up destroy sweep preview rehearse stop start backup restore status ui connect notebook opex opex-forward outputs settings usage bill prices why logs submit apps run image jars lint test e2e e2e-long bench vm
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -72,6 +72,12 @@ status: tools ## machines, nodes, pods, Spark, the last result
 
 ui: tools ## forwards the web pages (Spark, history, drivers, costs) to this machine
 	@$(console) ui --stack="$$STACK"
+
+connect: tools ## forwards Spark Connect (spark.connect: true): its address with the token, and the Python
+	@$(console) connect --stack="$$STACK"
+
+notebook: tools ## JupyterLab on this machine, with the stack's Spark behind it
+	@$(console) notebook --stack="$$STACK"
 
 opex: tools ## CPU, memory and cost by namespace; waits for the first data
 	@$(console) opex --stack="$$STACK"

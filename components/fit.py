@@ -155,6 +155,7 @@ def _of_spark(settings: Settings, workers: int) -> Iterator[_Pods]:
         ("master", 1),
         ("worker", values["worker"]["replicas"]),
         ("history", int(values["history"]["enabled"])),
+        ("connect", int(values["connect"]["enabled"])),
     ):
         if count:
             yield _Pods(f"Spark's {name}", requested(values[name]["resources"]["requests"]), count)

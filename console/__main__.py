@@ -28,6 +28,8 @@ VERBS = {
     "restore": "brings the cluster back to a snapshot",
     "status": "machines, nodes, pods, Spark, the last result",
     "ui": "forwards the web pages to this machine",
+    "connect": "forwards Spark Connect, and says how Python gets there",
+    "notebook": "JupyterLab on this machine, with the stack's Spark behind it",
     "opex": "CPU, memory and cost by namespace",
     "opex-forward": "a port of this machine to the cost analytics' own page",
     "outputs": "the stack's outputs as JSON",

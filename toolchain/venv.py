@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from toolchain import debian, paths
@@ -52,6 +53,20 @@ def base_python() -> str:
     return getattr(sys, "_base_executable", None) or sys.executable
 
 
+def python_of(version: str) -> str | None:
+    """An interpreter of that minor version (3.13) that can make environments; None without one."""
+    for python in filter(None, (base_python(), shutil.which(f"python{version}"))):
+        # pyenv's names lead to nothing where the version is not chosen.
+        told = subprocess.run(
+            [python, "-c", "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])"],
+            capture_output=True,
+            text=True,
+        )
+        if told.stdout.strip() == version:
+            return python
+    return None
+
+
 def make() -> Path:
     """Make the environment if it is not there, link `.venv` to it, and return its folder."""
     place = folder()
@@ -60,15 +75,18 @@ def make() -> Path:
     return place
 
 
-def ensure(place: Path, requirements: Path) -> None:
-    """Make an environment in `place` of a file of requirements, unless it is there."""
+def ensure(place: Path, requirements: Path, *more: str, python: str | None = None) -> None:
+    """Make an environment in `place` of a file of requirements, unless it is there.
+
+    more: further requirements. python: the interpreter, else the one that we run with.
+    """
     if not ready(place):
         with lock(f"venv-{place.name}", "the Python environment"):
             if not ready(place):
-                _install(place, requirements)
+                _install(place, requirements, more, python or base_python())
 
 
-def _install(place: Path, requirements: Path) -> None:
+def _install(place: Path, requirements: Path, more: Sequence[str], python: str) -> None:
     """Fill `place` by pip. An environment knows its own path, so it is made where it will stay:
     the file .complete, written last, tells a finished one from one that was cut short."""
     if not _can_make_venvs():
@@ -76,10 +94,10 @@ def _install(place: Path, requirements: Path) -> None:
     if place.exists():
         shutil.rmtree(place)
     print(f"tools: Python environment: installing {requirements.name}", flush=True)
-    _run([base_python(), "-m", "venv", str(place)], "make a Python environment")
+    _run([python, "-m", "venv", str(place)], "make a Python environment")
     pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet"]
     _run(
-        [*pip, "--disable-pip-version-check", "-r", str(requirements)],
+        [*pip, "--disable-pip-version-check", "-r", str(requirements), *more],
         f"install {requirements.name}",
     )
     (place / ".complete").touch()

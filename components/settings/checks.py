@@ -117,6 +117,14 @@ def _require_no_jars(settings: Groups) -> None:
         raise SettingsError("spark.jars", settings.spark.jars, wanted)
 
 
+def _require_connect(settings: Groups) -> None:
+    """Of images that are not Spark's own, the pod itself says it."""
+    spark = settings.spark
+    if spark.connect and re.search(r"(^|/)apache/spark:[0-3]\.", spark.image):
+        wanted = "false with this spark.image: Spark 4 is the first that has Spark Connect"
+        raise SettingsError("spark.connect", spark.connect, wanted)
+
+
 def _require_region(settings: Groups) -> None:
     _require_set("aws.region", settings.aws.region)
 
@@ -169,6 +177,7 @@ ACROSS = (
     Check(_require_s3_jars, "s3", "spark.jars", "spark.image"),
     Check(_require_jars, "spark.jars"),
     Check(_require_no_jars, "spark.jars", "cluster.kubeconfig"),
+    Check(_require_connect, "spark.connect", "spark.image"),
     _of_own_cluster(_require_region, "aws.region"),
     _of_own_cluster(_require_operator, "network.operatorCidr"),
     *(

@@ -41,6 +41,15 @@ class SparkSettings(Group):
         14, description="after which their event logs are removed"
     )
 
+    connect: Annotated[bool, SWITCH] = Field(
+        False,
+        description="a Spark Connect server, for Python and notebooks on your own machine"
+        " ([how](docs/notebook.md))",
+    )
+    connect_minutes: Annotated[int, whole(1, 10080, "minutes")] = Field(
+        60, description="after which a session ends that has asked for nothing"
+    )
+
     @property
     def is_image_default(self) -> bool:
         """True for the official image; what another one holds is not known here."""

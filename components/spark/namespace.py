@@ -19,7 +19,7 @@ from components.engine.leftovers import drop_pending
 from components.settings import Settings
 from components.spark.access import AccessArgs, SparkAccess
 from components.spark.places import hard_limits, namespace_place
-from components.spark.release import POD_SECURITY, create_auth_secret
+from components.spark.release import POD_SECURITY, create_secret
 from components.spark.values import CHART, app_values
 from submission.place import Place
 
@@ -79,7 +79,7 @@ class SparkNamespace(pulumi.ComponentResource):
             AccessArgs(args.cluster, namespace.metadata.name),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        auth = create_auth_secret(self.place, namespace.metadata.name, inside)
+        auth = create_secret(self.place.auth_secret, namespace.metadata.name, inside)
         # The same chart, without master and workers: what is left is the drivers' configuration.
         release = kubernetes.helm.v3.Release(
             f"{name}-spark",

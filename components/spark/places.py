@@ -16,6 +16,8 @@ from submission.quota import CPU, MEMORY, PODS
 # The chart names its objects after the release: spark-master, spark-worker, spark-defaults.
 RELEASE = "spark"
 NAMESPACE = "spark"
+CONNECT_SECRET = f"{RELEASE}-connect"
+"""With the token that clients of Spark Connect show, as `secret`."""
 
 
 def spark_place(settings: Groups, worker_nodes: int | None = None) -> Place:

@@ -18,7 +18,7 @@ from components.cluster.volume import SharedVolume, VolumeArgs
 from components.engine.leftovers import drop_pending
 from components.settings import S3Settings, Settings, SparkSettings
 from components.spark.access import AccessArgs, SparkAccess
-from components.spark.places import NAMESPACE, RELEASE, spark_place
+from components.spark.places import CONNECT_SECRET, NAMESPACE, RELEASE, spark_place
 from components.spark.values import CHART, JARS, jars_of, spark_values
 from submission.place import Place
 
@@ -80,8 +80,10 @@ class SparkRelease(pulumi.ComponentResource):
             AccessArgs(args.cluster, self.namespace),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        auth = create_auth_secret(self.place, self.namespace, inside)
+        auth = create_secret(self.place.auth_secret, self.namespace, inside)
         before = [*args.depends_on, *self._bring_jars(settings, args.cluster)]
+        if settings.connect:
+            before.append(create_secret(CONNECT_SECRET, self.namespace, inside))
         before += self._create_s3_secret(s3, inside)
         release = kubernetes.helm.v3.Release(
             "spark",
@@ -136,10 +138,10 @@ class SparkRelease(pulumi.ComponentResource):
         ]
 
 
-def create_auth_secret(
-    place: Place, namespace: pulumi.Input[str], inside: pulumi.ResourceOptions
+def create_secret(
+    name: str, namespace: pulumi.Input[str], inside: pulumi.ResourceOptions
 ) -> kubernetes.core.v1.Secret:
-    """What Spark's processes in a place prove themselves with. The first run's key stays.
+    """What Spark's processes, or its clients, prove themselves with. The first run's key stays.
 
     The chart could make one itself, but then it would render anew at every preview. A key that
     a Command makes is unknown in the first preview, where Pulumi's engine fails to show it as
@@ -148,8 +150,8 @@ def create_auth_secret(
     """
     key = base64.b64encode(secrets.token_urlsafe(32).encode()).decode()
     return kubernetes.core.v1.Secret(
-        place.auth_secret,
-        metadata={"name": place.auth_secret, "namespace": namespace},
+        name,
+        metadata={"name": name, "namespace": namespace},
         data={"secret": pulumi.Output.secret(key)},
         opts=pulumi.ResourceOptions.merge(inside, pulumi.ResourceOptions(ignore_changes=["data"])),
     )

@@ -7,7 +7,7 @@ import pulumi
 from components.cluster.volume import SharedVolume
 from components.local_files import LocalFiles, read_jars
 from components.settings import S3Settings, Settings, SparkSettings
-from components.spark.places import s3_secret_name, worker_replicas
+from components.spark.places import CONNECT_SECRET, s3_secret_name, worker_replicas
 from submission.place import SHARED_PATH
 
 CHART = "./charts/spark"  # relative, so that the state is the same for every clone
@@ -36,6 +36,16 @@ def spark_values(
             **({"envFromSecret": s3_secret} if s3_secret else {}),
         },
         "history": {"enabled": spark.history, "retainDays": spark.history_days},
+        # Told only where it is on: without it a stack's release stays what it was.
+        **({"connect": _connect(spark)} if spark.connect else {}),
+    }
+
+
+def _connect(spark: SparkSettings) -> dict[str, object]:
+    return {
+        "enabled": True,
+        "existingSecret": CONNECT_SECRET,
+        "idleMinutes": spark.connect_minutes,
     }
 
 

@@ -28,13 +28,16 @@ SPARK_HOME = Path(pyspark.__file__).parent
 _NETWORK = f"127.{64 + os.getpid() // 256 % 128}.{os.getpid() % 256}"
 #: In place of pods: each has all ports to itself.
 MASTER, *WORKERS = f"{_NETWORK}.1", f"{_NETWORK}.2", f"{_NETWORK}.3"
-HISTORY, DRIVER = f"{_NETWORK}.4", f"{_NETWORK}.9"
+HISTORY, CONNECT, DRIVER = f"{_NETWORK}.4", f"{_NETWORK}.5", f"{_NETWORK}.9"
 #: The objects of the daemons.
-MASTERS, WORKER_PODS, HISTORIES = (
+MASTERS, WORKER_PODS, HISTORIES, CONNECTS = (
     "StatefulSet/spark-master",
     "Deployment/spark-worker",
     "Deployment/spark-history",
+    "Deployment/spark-connect",
 )
+# The folder of settings of what is no master and no worker.
+_CONF = {HISTORIES: "history", CONNECTS: "defaults"}
 
 
 def wait_for(what: str, condition: Callable[[], Any], seconds: float = 60) -> Any:
@@ -62,12 +65,14 @@ class Standalone:
         self.running: list[subprocess.Popen[bytes]] = []
         #: The latest daemon of each address.
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        secret = objects["Secret/spark-auth"]["data"]["secret"]
-        self.secret = base64.b64decode(secret).decode()
+        self.secret = self.secret_of("spark-auth")
         for name in ("daemons", "defaults", "history"):
             (folder / name).mkdir()
             for file, text in objects[f"ConfigMap/spark-{name}"]["data"].items():
                 (folder / name / file).write_text(self.here(text, HISTORY))
+
+    def secret_of(self, name: str) -> str:
+        return base64.b64decode(self.objects[f"Secret/{name}"]["data"]["secret"]).decode()
 
     def container(self, workload: str) -> Any:
         return self.objects[workload]["spec"]["template"]["spec"]["containers"][0]
@@ -80,12 +85,12 @@ class Standalone:
         script = script.replace("/tmp/history", str(self.folder / "history-store"))
         return script.replace("127.0.0.1", address)
 
-    def environment(self, address: str, conf: str) -> dict[str, str]:
+    def environment(self, address: str, conf: str, workload: str = WORKER_PODS) -> dict[str, str]:
         own = {"POD_IP": address, "SPARK_LOCAL_IP": address, "_SPARK_AUTH_SECRET": self.secret}
         own |= {"SPARK_CONF_DIR": str(self.folder / conf), "PYSPARK_PYTHON": sys.executable}
         # Pods have no locale but the one that they are given.
         bare = {k: v for k, v in os.environ.items() if not k.startswith(("LANG", "LC_"))}
-        given = self.container(WORKER_PODS)["env"]
+        given = self.container(workload)["env"]
         return bare | {item["name"]: item["value"] for item in given if "value" in item} | own
 
     def spawn(self, command: list[str], env: dict[str, str], log: str) -> subprocess.Popen[bytes]:
@@ -99,7 +104,11 @@ class Standalone:
     def start(self, workload: str, address: str) -> subprocess.Popen[bytes]:
         container = self.container(workload)
         command = [*container["command"], self.here(container["args"][0], address)]
-        env = self.environment(address, "history" if workload == HISTORIES else "daemons")
+        env = self.environment(address, _CONF.get(workload, "daemons"), workload)
+        if workload == CONNECTS:
+            token = self.secret_of("spark-connect")
+            env |= {"PATH": f"{Path(sys.executable).parent}:{env['PATH']}"}
+            env |= {"POD": "connect-1", "SPARK_CONNECT_AUTHENTICATE_TOKEN": token}
         self.processes[address] = self.spawn(command, env, f"{address}.log")
         return self.processes[address]
 

@@ -50,7 +50,7 @@ def test_addons(helm, module, folder, counted):
     assert asked(done.stdout) == counted
 
 
-@pytest.mark.parametrize("spark", [{}, {"workers": 5, "history": False}])
+@pytest.mark.parametrize("spark", [{}, {"workers": 5, "history": False}, {"connect": True}])
 def test_spark(helm, spark):
     settings = Settings.parse({**MINIMAL, "spark": spark})
     values = spark_values(settings, 3, "claim")

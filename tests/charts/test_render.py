@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shlex
 import subprocess
 from collections.abc import Callable
 from typing import Any
@@ -15,14 +16,15 @@ Helm = Callable[..., subprocess.CompletedProcess[str]]
 Render = Callable[..., Objects]
 CLAIM = 'volume.claimName="shared"'
 MASTER, WORKER = "StatefulSet/spark-master", "Deployment/spark-worker"
-HISTORY = "Deployment/spark-history"
+HISTORY, CONNECT = "Deployment/spark-history", "Deployment/spark-connect"
 BOTH = pytest.mark.parametrize("workload", [MASTER, WORKER])
-ALL = pytest.mark.parametrize("workload", [MASTER, WORKER, HISTORY])
+ALL = pytest.mark.parametrize("workload", [MASTER, WORKER, HISTORY, CONNECT])
+ON = "connect.enabled=true"
 
 
 @pytest.fixture(scope="module")
 def objects(render: Render) -> Objects:
-    return render(CLAIM)
+    return render(CLAIM, ON)
 
 
 def pod(objects: Objects, workload: str) -> Any:
@@ -53,7 +55,51 @@ def test_names(objects: Objects) -> None:
         "ConfigMap/spark-history",
         "Service/spark-history",
         HISTORY,
+        "Secret/spark-connect",
+        CONNECT,
     }
+
+
+def test_without_connect_nothing_differs(render: Render, objects: Objects) -> None:
+    given = 'auth.existingSecret="mine"'
+    own = render(CLAIM, ON, given, 'connect.existingSecret="ours"')
+    of_connect = {name for name in own if name.endswith("-connect")}
+    assert of_connect == {CONNECT}
+    assert render(CLAIM, given) == {name: own[name] for name in own.keys() - of_connect}
+    env = {e["name"]: e for e in container(own, CONNECT)["env"]}
+    source = env["SPARK_CONNECT_AUTHENTICATE_TOKEN"]["valueFrom"]["secretKeyRef"]
+    assert source == {"name": "ours", "key": "secret"}
+
+
+def test_connect_is_a_driver_on_the_workers(render: Render, objects: Objects) -> None:
+    command = container(objects, CONNECT)["args"][0]
+    token = base64.b64decode(objects["Secret/spark-connect"]["data"]["secret"]).decode()
+    assert len(token) == 48 and token not in str(objects[CONNECT])
+    volumes = {v["name"]: v for v in pod(objects, CONNECT)["volumes"]}
+    assert volumes["conf"]["configMap"]["name"] == "spark-defaults"
+    assert "measured.py --every 15 \\\n  /srv/shared/spark" in command
+    assert "defaultSessionTimeout=60m" in command
+    assert container(objects, CONNECT)["resources"] == {
+        "requests": {"cpu": "100m", "memory": "512Mi"},
+        "limits": {"memory": "1536Mi"},
+    }
+    given = '{"enabled":true,"idleMinutes":7,"memoryMiB":2000,"conf":{"spark.a.b":"it\'s"}}'
+    own = render(f"connect={given}", 'worker.envFromSecret="store"')
+    changed = container(own, CONNECT)
+    for words in ("defaultSessionTimeout=7m", "--driver-memory 2000m", "spark.a.b=it"):
+        assert words in changed["args"][0]
+    assert "measured.py" not in changed["args"][0]  # there is no event log
+    assert changed["resources"]["limits"] == {"memory": "2768Mi"}
+    assert changed["envFrom"] == [{"secretRef": {"name": "store"}}]
+    # A shell takes the words apart as they were written.
+    assert "spark.a.b=it's" in shlex.split(changed["args"][0], comments=True)
+
+
+def test_what_drivers_start_with_restarts_connect(render: Render, objects: Objects) -> None:
+    def template(*values: str) -> Any:
+        return render(CLAIM, ON, *values)[CONNECT]["spec"]["template"]
+
+    assert template("app.coresMax=9") != template() == objects[CONNECT]["spec"]["template"]
 
 
 def test_another_release_has_other_names(render: Render) -> None:
@@ -118,7 +164,7 @@ def test_secret_goes_in_by_environment(objects: Objects, workload: str, render: 
     assert source(objects) == {"name": "spark-auth", "key": "secret"}
     given = render('auth.existingSecret="mine"')
     assert source(given) == {"name": "mine", "key": "secret"}
-    assert not any(name.startswith("Secret/") for name in given)
+    assert "Secret/spark-auth" not in given
 
 
 @BOTH
@@ -132,7 +178,8 @@ def test_daemons_start_with_little_work(objects: Objects, workload: str) -> None
 @ALL
 def test_claim(render: Render, objects: Objects, workload: str) -> None:
     mounts = {m["name"]: m["mountPath"] for m in container(objects, workload)["volumeMounts"]}
-    usage = {"usage": "/opt/tinderbox/usage"} if workload == WORKER else {}
+    has_usage = workload in (WORKER, CONNECT)
+    usage = {"usage": "/opt/tinderbox/usage"} if has_usage else {}
     assert mounts == {
         "conf": "/opt/spark/conf",
         "scratch": "/tmp",
@@ -142,7 +189,7 @@ def test_claim(render: Render, objects: Objects, workload: str) -> None:
     volumes = {v["name"]: v for v in pod(objects, workload)["volumes"]}
     assert volumes["shared"]["persistentVolumeClaim"]["claimName"] == "shared"
     if workload != HISTORY:
-        without = {v["name"] for v in pod(render(), workload)["volumes"]}
+        without = {v["name"] for v in pod(render(ON), workload)["volumes"]}
         assert without == {"conf", "scratch", *usage}
 
 
@@ -318,6 +365,8 @@ def test_service(objects: Objects) -> None:
         ('app.conf={"spark.x":"a\\nspark.authenticate false"}', "conf"),
         ("app.coresMax=0", "coresMax"),
         ("history.retainDays=0", "retainDays"),
+        ("connect.idleMinutes=0", "idleMinutes"),
+        ('connect.conf={"spark.x":"a\\nb"}', "conf"),
         ("app.executorMemoryMiB=4000", "executorMemoryMiB"),
         ('nonsense="x"', "nonsense"),
     ],
@@ -330,7 +379,7 @@ def test_bad_values_are_refused(helm: Helm, value: str, named: str) -> None:
 
 def test_without_standalone_only_the_drivers_configuration_is_left(render: Render) -> None:
     values = ['auth={"existingSecret": "mine"}', 'volume={"claimName": "files"}']
-    objects = render("standalone=false", *values, release="team")
+    objects = render("standalone=false", ON, *values, release="team")
     assert set(objects) == {"ConfigMap/team-native", "ConfigMap/team-usage"}
     assert (
         "spark.authenticate true" in objects["ConfigMap/team-native"]["data"]["spark-defaults.conf"]

@@ -111,6 +111,7 @@ def kinds(jars: tuple[str, str]) -> list[Kind]:
         Kind("more memory for Spark's workers", {}, {"spark": {"workerMemoryMiB": 1280}}),
         Kind("another Spark", {}, {"spark": {"image": "docker.io/apache/spark:4.1.0-python3"}}),
         Kind("no history server", {}, {"spark": {"history": False}}),
+        Kind("Spark Connect on", {}, {"spark": {"connect": True}}),
         Kind("other jars", here, {**here, "spark": {"jars": jars[1]}}),
         Kind("another key of the S3 store", here, {**here, "s3": {**s3, "secretKey": "c"}}),
         Kind("a namespace more", {}, {"namespaces": {"etl": {}}}),

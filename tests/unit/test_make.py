@@ -98,6 +98,8 @@ def test_a_name_arrives_as_it_was_written(make: Made, name: str) -> None:
         ("sweep YES", "-m console sweep --stack=local --yes"),
         ("stop STACK", "-m console stop --stack=X"),
         ("start STACK", "-m console start --stack=X"),
+        ("connect STACK", "-m console connect --stack=X"),
+        ("notebook STACK", "-m console notebook --stack=X"),
         ("usage RUN", "-m console usage --stack=local --run=X"),
         ("bill FROM", "-m console bill --stack=local --from=X --to= --by="),
         ("bill TO", "-m console bill --stack=local --from= --to=X --by="),

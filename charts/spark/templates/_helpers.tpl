@@ -11,6 +11,26 @@
 {{ .Values.auth.existingSecret | default (printf "%s-auth" (include "spark.name" .)) }}
 {{- end }}
 
+{{- define "spark.connectSecret" -}}
+{{ .Values.connect.existingSecret | default (printf "%s-connect" (include "spark.name" .)) }}
+{{- end }}
+
+{{/* A Secret whose key `secret` is made once and kept. Takes (list context name component). */}}
+{{- define "spark.secret" -}}
+{{- $root := index . 0 }}
+{{- $name := index . 1 }}
+{{- $old := dig "data" "secret" "" (lookup "v1" "Secret" $root.Release.Namespace $name) -}}
+apiVersion: v1
+kind: Secret
+metadata:
+  name: {{ $name }}
+  labels:
+    {{- include "spark.labels" (list $root (index . 2)) | nindent 4 }}
+type: Opaque
+data:
+  secret: {{ $old | default (randAlphaNum 48 | b64enc) }}
+{{- end }}
+
 {{/* What selects the pods of a component. Takes (list context component). */}}
 {{- define "spark.selector" -}}
 app.kubernetes.io/name: spark
@@ -198,6 +218,25 @@ metrics.properties: |
 {{/* Whether there is a history server: without a volume there are no event logs. */}}
 {{- define "spark.hasHistory" -}}
 {{- if and .Values.standalone .Values.history.enabled .Values.app.eventLog .Values.volume.claimName }}yes{{ end }}
+{{- end }}
+
+{{/* Whether there is a Spark Connect server: its executors are the workers'. */}}
+{{- define "spark.hasConnect" -}}
+{{- if and .Values.standalone .Values.connect.enabled }}yes{{ end }}
+{{- end }}
+
+{{/* Waits for the master. */}}
+{{- define "spark.waitForMaster" -}}
+master={{ include "spark.name" . }}-master
+# A worker that finds no master tries again only some ten seconds later.
+end=$((SECONDS + 120))
+until timeout 2 bash -c ": </dev/tcp/$master/7077" 2>/dev/null; do
+  if ((SECONDS > end)); then
+    echo "$master:7077 has not answered for 120 s" >&2
+    break
+  fi
+  sleep 0.5
+done
 {{- end }}
 
 {{/* The files in the conf folder of the history server. */}}

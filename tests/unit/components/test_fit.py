@@ -35,6 +35,7 @@ def check(config: dict[str, Any]) -> None:
         {**NATIVE, "nodes": {"count": 40}},
         {**NATIVE, "nodes": {"count": 1, "type": "t3.large"}},
         {"spark": {"workers": 4}},
+        {"spark": {"connect": True}},
     ],
 )
 def test_what_runs(config):
@@ -49,6 +50,7 @@ def test_what_runs(config):
         ({"nodes": {"count": 1, "type": "t3.small"}}, "count is 1; .* at least 3, or nodes.type"),
         # Each executor would have as much beside as the worker.
         ({**NATIVE, "nodes": {"type": "t3.small"}}, "must be more, or .* executor .*1568 MiB × 2"),
+        ({"nodes": {"type": "t3.small"}, "spark": {"connect": True}}, "connect 0.1 CPU and 512 M"),
         ({"spark": {"workers": 1000}}, "spark.workers fewer, or .* 1025614 MiB .* × 1000"),
         ({**NATIVE, "spark": {"workers": 7}}, "Spark's worker .* × 7.*executor .* × 7"),
         ({**NATIVE, "spark": {"workerMemoryMiB": 3000}}, "its executor 0.21 CPU and 3544 MiB × 2"),

@@ -78,6 +78,8 @@ def test_every_default():
             "worker_memory_mib": 1024,
             "history": True,
             "history_days": 14,
+            "connect": False,
+            "connect_minutes": 60,
         },
         "s3": {"region": None, "endpoint": None, "access_key": None, "secret_key": None},
         "word_count": {
@@ -279,6 +281,15 @@ def test_s3_with_its_jars_or_an_image_that_has_them(jars):
     assert settings.word_count.is_input_there and settings.word_count.uses_s3
     assert parse(s3=keys, spark={"image": "docker.io/me/spark-s3:1"}).s3.is_set
     assert not parse().s3.is_set
+
+
+def test_spark_connect_needs_spark_4():
+    for image in ("docker.io/apache/spark:3.5.9-python3", "apache/spark:3.4.0"):
+        message = refused(spark={"connect": True, "image": image})
+        assert message.startswith("tinderbox:spark.connect is True; it must be false with this")
+        parse(spark={"image": image})
+    for image in ("docker.io/apache/spark:4.0.5-python3", "me/spark:1.0"):
+        parse(spark={"connect": True, "image": image})
 
 
 def test_s3_that_could_not_work_is_refused(jars, tmp_path):

@@ -54,6 +54,30 @@ def test_all_values_of_the_chart():
     }
 
 
+@pytest.mark.parametrize("config", [{}, EXISTING])
+def test_connect_has_a_token_that_stays_in_a_secret_only(config):
+    made = plan({**config, "spark": {"connect": True, "connectMinutes": 5}})
+    secret = made.one("spark-connect")
+    assert "data" in secret.secrets
+    assert made.options_of("spark-connect").ignore_changes == {"data"}
+    assert "spark-connect" in made.options_of("spark", RELEASE).depends_on
+    assert made.one("spark", RELEASE).inputs["values"]["connect"] == {
+        "enabled": True,
+        "existingSecret": secret.inputs["metadata"]["name"],
+        "idleMinutes": 5,
+    }
+    token = secret.inputs["data"]["secret"]
+    assert len(base64.b64decode(token)) >= 40
+    assert token not in str([one.inputs for one in made.made if one.name != "spark-connect"])
+
+
+@pytest.mark.parametrize("spark", [{}, {"connect": False, "connectMinutes": 5}])
+def test_a_stack_without_connect_is_what_it_was(spark):
+    made = plan({"spark": spark})
+    assert not [one for one in made.made if "connect" in one.name]
+    assert "connect" not in made.one("spark", RELEASE).inputs["values"]
+
+
 @pytest.mark.parametrize("tag", [":4.2", ""])
 def test_an_image_by_its_digest_is_the_charts_too(tag):
     image = f"host:5000/a/spark{tag}@sha256:{'0a' * 32}"
