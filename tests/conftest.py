@@ -31,20 +31,23 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     later = ["sh", "-c", 'cat; sleep 3; rm -rf "$0"', tempfile.tempdir]
     _remover = subprocess.Popen(later, stdin=subprocess.PIPE, start_new_session=True)
 jvm.use(os.environ)
+# Programs of Go live for seconds as well, and have memory enough.
+os.environ["GOGC"] = "400"
 
 #: Files that take longest, so that none of them is what all wait for at the end.
 LONGEST = (
-    "unit/test_lint.py",
     "charts/test_operations.py",
     "charts/test_daemons.py",
+    "engine/test_aws_part.py",
     "jobs/test_processes.py",
     "jobs/test_wordcount.py",
     "engine/test_applications.py",
-    "engine/test_aws_part.py",
     "engine/test_namespaces.py",
     "engine/test_kubernetes_plugin.py",
     "engine/test_spark_properties.py",
     "unit/test_changes.py",
+    "unit/components/test_wordcount.py",
+    "unit/test_lint.py",
 )
 
 

@@ -284,28 +284,43 @@ def test_disks_grow_while_they_are_used(aws_engine, aws_part):
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "messages"),
     [
-        ({"network": {"zone": "eu-central-1z"}}, "a zone that offers t3.medium: eu-central-1a"),
-        ({"nodes": {"count": 0}}, "tinderbox:nodes.count is 0"),
-        ({"nodes": {"typ": "t3.medium"}}, "tinderbox:nodes.typ is not a setting"),
-        ({"nodes": {"type": "t3.nano"}}, "tinderbox:nodes.type is 't3.nano"),
-        ({"nodes": {"image": "ami-00000000"}}, "tinderbox:nodes.image is 'ami-00000000'; it must"),
-        ({"nodes": {"image": "newer"}}, "tinderbox:nodes.image is 'newer'; it must be newest, or"),
-        ({"nodes": {"type": "t4g.medium"}}, "tinderbox:nodes.type is 't4g.medium"),
-        ({"nodes": {"type": "t99.huge"}}, "tinderbox:nodes.type is 't99.huge'"),
-        ({"wordCount": {"input": "no/such/text"}}, "tinderbox:wordCount.input is 'no/such/text'"),
-        ({"network": {"operatorCidr": "203.0.113.1/32"}}, "tinderbox:network.operatorCidr is"),
+        # What the settings themselves tell, all of it at once.
+        (
+            {
+                "nodes": {"count": 0, "typ": "t3.medium", "image": "newer"},
+                "network": {"operatorCidr": "203.0.113.1/32"},
+            },
+            [
+                "tinderbox:nodes.count is 0",
+                "tinderbox:nodes.typ is not a setting",
+                "tinderbox:nodes.image is 'newer'; it must be newest, or",
+                "tinderbox:network.operatorCidr is",
+            ],
+        ),
+        # What AWS has to be asked for, or the disk.
+        ({"network": {"zone": "eu-central-1z"}}, ["a zone that offers t3.medium: eu-central-1a"]),
+        (
+            {"nodes": {"image": "ami-00000000"}},
+            ["tinderbox:nodes.image is 'ami-00000000'; it must"],
+        ),
+        ({"nodes": {"type": "t3.nano"}}, ["tinderbox:nodes.type is 't3.nano"]),
+        ({"nodes": {"type": "t4g.medium"}}, ["tinderbox:nodes.type is 't4g.medium"]),
+        ({"nodes": {"type": "t99.huge"}}, ["tinderbox:nodes.type is 't99.huge'"]),
+        ({"wordCount": {"input": "no/text"}}, ["tinderbox:wordCount.input is 'no/text'"]),
     ],
+    ids=["settings", "zone", "image", "size", "architecture", "type", "input"],
 )
-def test_bad_input_is_one_line_and_nothing_is_made(engine, moto, changes, message):
+def test_bad_input_is_one_line_and_nothing_is_made(engine, moto, changes, messages):
     before = engine.state()
     engine.configure(**changes)
     done = engine.pulumi("up", "--yes", "--skip-preview", fails=True)
     engine.configure()
-    lines = [line for line in (done.stdout + done.stderr).splitlines() if message in line]
-    assert lines, done.stdout + done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
+    printed = done.stdout + done.stderr
+    for message in messages:
+        assert [line for line in printed.splitlines() if message in line], printed
+    assert "Traceback" not in printed
     kinds = {resource["type"] for resource in engine.state()} - {r["type"] for r in before}
     assert kinds <= {"pulumi:pulumi:Stack", "pulumi:providers:aws"}
 

@@ -9,8 +9,10 @@ from urllib.parse import urlencode
 import boto3
 import pytest
 from moto import mock_aws
+from moto.ec2.models import amis
 
 from localcloud.api.strict import Refusal, refusal
+from tests.aws_api import IMAGE
 from tests.unit.localcloud.test_api import Moto, api, request
 
 __all__ = ["api"]  # the fixture
@@ -23,6 +25,9 @@ LOCALLY_MISSING = "c3.large"  # offered in eu-central-1a and b, not in c
 def ec2(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
+    # moto's own images are thousands, which each of its backends would read and list.
+    monkeypatch.setenv("MOTO_AMIS_PATH", "")
+    monkeypatch.setattr(amis, "AMIS", [IMAGE])
     with mock_aws():
         yield boto3.client("ec2", region_name=REGION)
 
