@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
-from console.cluster import Cluster, connect_spark, said_in_one_line
+from kubernetes import client
+
+from console import failures
+from console.cluster import said_in_one_line
+from console.report import fitted
 from console.stack import Stack
 from console.tables import table
 from console.verb import Verb
@@ -14,28 +18,30 @@ from submission import runs
 from submission.runs import Found
 
 _HEADS = ("name", "namespace", "state", "runs", "last run", "next run", "missed", "result")
+# Columns of a result: the word count's is a long line of JSON.
+_WIDEST = 60
 
 
 def run(options: argparse.Namespace) -> None:
     """Prints a row for each."""
-    cluster, outputs = connect_spark(Stack(options.stack))
+    api, namespaces = failures.connect(Stack(options.stack))
     now = datetime.now(UTC)
-    rows = [_row(cluster, one, now) for _, one in sorted(find(cluster, outputs).items())]
+    rows = [_row(api, one, now) for _, one in sorted(find(api, namespaces).items())]
     print(f"{table(_HEADS, rows, right=('missed',))}\n\nTimes are in UTC.")
 
 
-def find(cluster: Cluster, outputs: dict[str, Any]) -> dict[str, Found]:
+def find(api: client.ApiClient, namespaces: Sequence[str]) -> dict[str, Found]:
     """All of them, by name. Raises ConsoleError."""
     found: dict[str, Found] = {}
-    for namespace in (outputs["spark"]["namespace"], *outputs.get("namespaces", {})):
+    for namespace in namespaces:
         with said_in_one_line():
-            found |= runs.find(cluster.api, namespace)
+            found |= runs.find(api, namespace)
     return found
 
 
-def _row(cluster: Cluster, one: Found, now: datetime) -> list[str]:
+def _row(api: client.ApiClient, one: Found, now: datetime) -> list[str]:
     plan = one.schedule
-    line, _ = runs.outcome(cluster.api, one)
+    line, _ = runs.outcome(api, one)
     missed = one.missed(now)
     return [
         one.name,
@@ -45,7 +51,7 @@ def _row(cluster: Cluster, one: Found, now: datetime) -> list[str]:
         _time(None if one.started is None else datetime.fromisoformat(one.started)),
         _time(one.next(now)),
         "" if plan is None else f"{missed} or more" if missed >= runs.MOST_MISSED else str(missed),
-        line or "",
+        fitted(line or "", _WIDEST),
     ]
 
 

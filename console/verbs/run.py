@@ -6,7 +6,8 @@ import argparse
 import secrets
 
 from components.settings.kinds import near
-from console.cluster import connect_spark, said_in_one_line
+from console import failures
+from console.cluster import said_in_one_line
 from console.run import Run
 from console.stack import ConsoleError, Stack
 from console.verb import Verb
@@ -27,8 +28,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Runs it; its exit code. Raises ConsoleError where it is under way, or there is none."""
     whole("--wait", str(options.wait), 1)
-    cluster, outputs = connect_spark(Stack(options.stack))
-    found = find(cluster, outputs)
+    api, namespaces = failures.connect(Stack(options.stack))
+    found = find(api, namespaces)
     one = found.get(options.name)
     if one is None:
         raise ConsoleError(
@@ -38,9 +39,7 @@ def run(options: argparse.Namespace) -> int:
     if one.is_under_way:
         job = one.runs[-1]["metadata"]["name"]
         raise ConsoleError(f"{options.name} runs already, as job {job}: one run at a time")
-    made = Run(
-        cluster.api, f"{one.name}-{secrets.token_hex(3)}", Manifests(None, runs.again(one)), "run"
-    )
+    made = Run(api, f"{one.name}-{secrets.token_hex(3)}", Manifests(None, runs.again(one)), "run")
     with said_in_one_line():
         if one.schedule is None:
             for former in one.runs:

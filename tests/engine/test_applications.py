@@ -216,11 +216,11 @@ def test_one_that_fails_has_its_exit_code_and_is_the_last_run(
     engine: Engine, kubelet: Kubelet, console, capsys, api
 ):
     (own,) = of(api, "one")
-    kubelet.codes["one"], kubelet.why = 3, "no such table"
+    kubelet.codes["one"], kubelet.why = 3, f"no such table: {'a' * 80}"
     assert console("run", "one") == 3
-    assert "run: the driver failed: no such table" in capsys.readouterr().err
+    assert f"run: the driver failed: {kubelet.why}" in capsys.readouterr().err
     told = rows(console, capsys)["one"]
-    assert (told[1], told[-1]) == ("failed", "no such table")
+    assert (told[1], told[-1]) == ("failed", f"{kubelet.why[:59]}…")
     del kubelet.codes["one"]
     assert console("run", "one") == 0
     assert within(60, lambda: len(of(api, "one")) == 2)  # the stack's own, and the last
