@@ -161,7 +161,7 @@ def test_make_notebook_runs_jupyter_beside_it(up: Up, told: str):
 def test_off_again_nothing_is_left(up: Up, told: str):
     """The last here: `told` ends after it."""
     up.set_back()
-    names = up.kubectl("get", "all,secrets,configmaps", "-n", "spark", "-o", "name")
-    assert "connect" not in names
+    listed = ("get", "all,secrets,configmaps", "-n", "spark", "-o", "name")
+    wait_for("the end of its pod", lambda: "connect" not in up.kubectl(*listed))
     said = up.make("connect", fails=True)
     assert "stack local has no Spark Connect server: set spark.connect to true" in said
