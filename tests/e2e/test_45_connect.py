@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,11 +77,17 @@ def url(told: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def fitting(told: str) -> str | None:
-    """A Python here that is as the image's."""
+def images(told: str) -> str:
+    """The image's version of Python."""
     found = re.search(r"need Python (\S+), as the image", told)
     assert found, told
-    return venv.python_of(found[1])
+    return found[1]
+
+
+@pytest.fixture(scope="module")
+def fitting(images: str) -> str | None:
+    """A Python here that is as the image's."""
+    return venv.python_of(images)
 
 
 def ask(told: str, python: str | None, *arguments: str) -> dict[str, object]:
@@ -112,10 +119,14 @@ def test_two_sessions_use_it(told: str, url: str, fitting: str | None, module: s
     assert found == {"counted": counted, "lines": 3, "own": [3, 5]}
 
 
-def test_functions_need_the_images_python(told: str, url: str, fitting: str | None, module: str):
-    """Where there is none here, Spark says so."""
-    found = ask(told, fitting, url, "call", module)
-    if fitting:
+@pytest.mark.parametrize("which", ["the image's, where there is one", "the one of the tools"])
+def test_functions_need_the_images_python(
+    told: str, url: str, images: str, fitting: str | None, module: str, which: str
+):
+    """With another one Spark says so."""
+    python = fitting if which.startswith("the image's") else None
+    found = ask(told, python, url, "call", module)
+    if python or images == "{}.{}".format(*sys.version_info[:2]):
         assert found == {"answers": [42, 43]}
     else:
         assert "PYTHON_VERSION_MISMATCH" in str(found["error"])
@@ -163,5 +174,6 @@ def test_off_again_nothing_is_left(up: Up, told: str):
     up.set_back()
     listed = ("get", "all,secrets,configmaps", "-n", "spark", "-o", "name")
     wait_for("the end of its pod", lambda: "connect" not in up.kubectl(*listed))
+    assert re.search(r"^connect \(app-", up.make("usage"), re.M)  # told when it ended
     said = up.make("connect", fails=True)
     assert "stack local has no Spark Connect server: set spark.connect to true" in said
