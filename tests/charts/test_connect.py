@@ -224,8 +224,10 @@ def test_jupyter_listens_on_loopback_with_a_token(python: Path, tmp_path: Path) 
 
 def listening(pid: int, file: str) -> Iterator[str]:
     """The lines of /proc/net of a process's own sockets that listen."""
-    links = (os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir())
-    own = {link[8:-1] for link in links if link.startswith("socket:[")}
+    own = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # closed since
+            own.add(os.readlink(link).removeprefix("socket:[").rstrip("]"))
     for line in Path(f"/proc/{pid}/net/{file}").read_text().splitlines()[1:]:
         if line.split()[3] == "0A" and line.split()[9] in own:
             yield line
