@@ -191,7 +191,7 @@ def test_what_exceeds_the_quota_ends_with_the_quotas_reason(up: Up, team: str) -
             *limit, *SMALL, "--conf", f"spark.kubernetes.executor.node.selector.{GROUP}=none"
         )
         for run, reason in (
-            (refused, "first executor: none has started.*exceeded quota: applications"),
+            (refused, "first executor: no executor.*exceeded quota: applications"),
             (nowhere, f"an executor fits on no node: none has the label {re.escape(GROUP)}=none"),
         ):
             code, printed = run.end(120)
