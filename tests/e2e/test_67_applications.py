@@ -84,6 +84,8 @@ def test_the_pages_commands(up: Up, shown: dict[str, Any], tmp_path: Path):
     assert told["pi"]["usage"]["tasks"] > 0 and told["pi"]["usage"]["cost"]["usd"] > 0
     assert told["nightly"]["state"] == "waiting" and told["nightly"]["usage"] is None
 
+    # A Job's end is said a moment after its pod's.
+    wait_for("the end of nightly", lambda: apps(up)["nightly"][1] == "succeeded")
     table = apps(up)
     assert table.keys() == {*NAMES, "wordcount"}
     assert table["pi"][:3] == ["spark", "succeeded", "with each change"]
