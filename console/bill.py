@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -201,17 +201,12 @@ def up_to_now(noted: Sequence[Node], there: Iterable[Node], now: float) -> list[
         spans = [at for at, one in enumerate(found) if one.uid == node.uid]
         last = found[spans[-1]] if spans else None
         if last is None:
-            found.append(_until(node, node.since, now))
+            found.append(replace(node, until=now))
         elif now - last.until <= _NODES_GAP:
-            found[spans[-1]] = _until(last, last.since, now)
+            found[spans[-1]] = replace(last, until=now)
         else:
-            found.append(_until(node, now, now))
+            found.append(replace(node, since=now, until=now))
     return found
-
-
-def _until(node: Node, since: float, until: float) -> Node:
-    rest = (node.name, node.cores, node.type, node.region, node.is_spot)
-    return Node(node.uid, since, until, *rest)
 
 
 def listed(region: str, type_: str) -> float | None:

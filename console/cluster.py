@@ -96,6 +96,14 @@ class Cluster:
             yield file.name
 
 
+def is_ready(thing: Mapping[str, Any]) -> bool:
+    """Whether a node, or a pod, says that it is."""
+    return any(
+        condition["type"] == "Ready" and condition["status"] == "True"
+        for condition in thing["status"].get("conditions", [])
+    )
+
+
 def connect(stack: Stack) -> Cluster:
     """The stack's cluster. Raises ConsoleError where it has none."""
     text = stack.outputs(secrets=True).get("kubeconfig")

@@ -13,17 +13,10 @@ import why
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from console.cluster import connect_spark, run_in_pod, said_in_one_line
+from console.cluster import connect_spark, said_in_one_line
 from console.stack import ConsoleError, Stack
-from submission.conf import DRIVER_CONTAINER
-from submission.measuring import FOLDER
-from submission.programs import script
-
-#: The master's pod has the volume, on any cluster.
-NAMESPACE, POD = "spark", "spark-master-0"
-_USAGE = f"{FOLDER}/usage"
-_WITHIN = 60.0
-_JOB = "batch.kubernetes.io/job-name"
+from console.volume import NAMESPACE, on_volume
+from submission.conf import DRIVER_CONTAINER, JOB_LABEL
 
 
 @dataclass(frozen=True)
@@ -36,19 +29,6 @@ class Kept:
     folder: str
     told: dict[str, Any]
     log: str
-
-
-def on_volume(
-    api: client.ApiClient,
-    name: str,
-    *arguments: str,
-    folder: str | None = None,
-    within: float = _WITHIN,
-) -> str:
-    """What a script of charts/spark/files prints of a folder: else that of all runs' usage."""
-    command = ["bash", "-c", script(name), "usage", folder or _USAGE, *arguments]
-    with said_in_one_line():
-        return run_in_pod(api, NAMESPACE, POD, command, within)
 
 
 def kept(api: client.ApiClient, run: str | None) -> Kept | None:
@@ -105,7 +85,7 @@ def attempt(job: str, pods: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     def begun(pod: dict[str, Any]) -> str:
         return pod["metadata"].get("creationTimestamp") or ""
 
-    tries = sorted((pod for pod in pods if _labels(pod).get(_JOB) == job), key=begun)
+    tries = sorted((pod for pod in pods if _labels(pod).get(JOB_LABEL) == job), key=begun)
     if not tries:
         return []
     made = f"{tries[-1]['metadata']['name']}-"

@@ -21,7 +21,7 @@ from console import failures
 from console.cluster import run_in_pod
 from console.stack import ConsoleError
 from console.waiting import Wait
-from submission.conf import DRIVER_CONTAINER
+from submission.conf import DRIVER_CONTAINER, JOB_LABEL
 from submission.files import FILES_PATH
 from submission.manifests import DONE, RECEIVER, Manifests
 from submission.programs import script
@@ -123,7 +123,7 @@ class Run:
         found = why.cause({})
         while True:
             pods = self.core.list_namespaced_pod(
-                self.namespace, label_selector=f"batch.kubernetes.io/job-name={self.name}"
+                self.namespace, label_selector=f"{JOB_LABEL}={self.name}"
             ).items
             if pods and pods[0].status.phase != "Pending":
                 return pods[0].metadata.name

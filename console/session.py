@@ -15,7 +15,7 @@ from typing import Any
 import why
 
 from components.spark.places import CONNECT_SECRET, NAMESPACE
-from console.cluster import LOOPBACK, Cluster, port_forward
+from console.cluster import LOOPBACK, Cluster, is_ready, port_forward
 from console.stack import ConsoleError, Stack
 from console.verbs.ui import free_port
 from console.waiting import Wait
@@ -108,8 +108,7 @@ def _ready(stack: Stack, cluster: Cluster) -> str:
                 f"stack {stack.name} has no Spark Connect server: set spark.connect to true in"
                 f" {stack.shipped_file.name}, then `make up`"
             )
-        conditions = pods[0]["status"].get("conditions", [])
-        if any(one["type"] == "Ready" and one["status"] == "True" for one in conditions):
+        if is_ready(pods[0]):
             return pods[0]["metadata"]["name"]
         reason = reason_of(pods[0])
         if wait.is_over():

@@ -69,9 +69,7 @@ def offer(version: str, progress: debian.Progress = print) -> None:
 
     Raises CloudError or ToolchainError with the line to show.
     """
-    module = next((m for m in _modules() if m.version == f"v{version}"), None)
-    if module is None:
-        raise CloudError(f"there is no release {version}; there are: {', '.join(known())}")
+    module = _module("release", known(), "kubernetes", version)
     _prepare("to build a release", progress)
     pictures = release_images(module)
     builds.build([*module.commands, *(name for image in pictures for name in image.binaries)])
@@ -83,10 +81,7 @@ def offer(version: str, progress: debian.Progress = print) -> None:
 
 def offer_containerd(version: str, progress: debian.Progress = print) -> None:
     """The same of containerd, in Docker's repository. Raises CloudError or ToolchainError."""
-    module = next((m for m in _modules("containerd") if m.version == f"v{version}"), None)
-    if module is None:
-        there = ", ".join(known_containerds())
-        raise CloudError(f"there is no containerd {version}; there are: {there}")
+    module = _module("containerd", known_containerds(), "containerd", version)
     _prepare("to build a release", progress)
     builds.build([*module.commands])
     served = STATIC / "linux" / "debian"
@@ -140,6 +135,13 @@ def _base() -> Path:
 def _modules(name: str = "kubernetes") -> list[GoModule]:
     """The further releases of a module."""
     return [m for m in releases() if m.name == name]
+
+
+def _module(what: str, there: Iterable[str], name: str, version: str) -> GoModule:
+    found = next((m for m in _modules(name) if m.version == f"v{version}"), None)
+    if found is None:
+        raise CloudError(f"there is no {what} {version}; there are: {', '.join(there)}")
+    return found
 
 
 def _offer_packages(module: GoModule, scratch: Path) -> None:

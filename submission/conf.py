@@ -13,6 +13,8 @@ API_SERVER = "k8s://https://kubernetes.default.svc"
 AUTH_PATH = "/opt/tinderbox/auth"
 DRIVER_PORT, BLOCK_MANAGER_PORT = 7078, 7079
 
+#: The label by which Kubernetes tells whose Job a pod is.
+JOB_LABEL = "batch.kubernetes.io/job-name"
 DRIVER_CONTAINER, EXECUTOR_CONTAINER = "driver", "executor"
 DRIVER_POD = "$(POD)-driver"
 """In cluster mode."""

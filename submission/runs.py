@@ -16,7 +16,7 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from submission import cron
-from submission.conf import DRIVER_CONTAINER
+from submission.conf import DRIVER_CONTAINER, JOB_LABEL
 from submission.manifests import Schedule
 
 JOB_MARK = {"pulumi.com/replaceUnready": "true"}
@@ -171,7 +171,7 @@ def outcome(api: client.ApiClient, found: Found) -> tuple[str | None, dict[str, 
     with suppress(ApiException, urllib3.exceptions.HTTPError):
         pods = core.list_namespaced_pod(
             namespace,
-            label_selector=f"batch.kubernetes.io/job-name={name}",
+            label_selector=f"{JOB_LABEL}={name}",
             _request_timeout=_WITHIN,
         ).items
         tries = sorted(

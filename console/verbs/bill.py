@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from console import bill as bills
-from console import failures, nodes, picture
+from console import nodes, picture
 from console.bill import Bill, Node
 from console.cluster import Cluster, connect_spark
 from console.stack import ROOT, ConsoleError, Stack
 from console.tables import table
 from console.verb import Verb
+from console.volume import on_volume
 from submission.measuring import FOLDER
 from toolchain.terminal import shown
 
@@ -70,9 +71,7 @@ def run(options: argparse.Namespace) -> None:
     since = bills.midnight(first)
     until = min(now, bills.midnight(last + timedelta(days=1)))
     cluster, _ = connect_spark(stack)
-    printed = failures.on_volume(
-        cluster.api, "bill.sh", str(int(since)), folder=FOLDER, within=_WITHIN
-    )
+    printed = on_volume(cluster.api, "bill.sh", str(int(since)), folder=FOLDER, within=_WITHIN)
     settings = nodes.settings(stack)["nodes"]
     spot = bool(settings.get("spot"))
     noted, used = bills.read(printed, spot)

@@ -9,9 +9,11 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from console import failures
+from console.cluster import said_in_one_line
 from console.run import show
 from console.stack import ConsoleError, Stack
 from console.verb import Verb
+from console.volume import on_volume
 from submission.conf import DRIVER_CONTAINER
 
 
@@ -28,10 +30,10 @@ def run(options: argparse.Namespace) -> None:
     if options.executor is None:
         found = failures.choose(api, namespaces, run)
         if found.live and (pod := found.live.pod):
-            with failures.said_in_one_line():
+            with said_in_one_line():
                 return show(_of_pod(api, found.live.namespace, pod))
     who = "driver" if options.executor is None else f"executor-{options.executor}"
-    text = failures.on_volume(api, "kept_run.sh", run or "", who)
+    text = on_volume(api, "kept_run.sh", run or "", who)
     if not text:
         raise ConsoleError(f"there is no log of {who.replace('-', ' ')} of {run or 'any run'}")
     show(text.encode())

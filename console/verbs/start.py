@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from console import nodes
-from console.cluster import SPARK_MASTER, Cluster, connect
+from console.cluster import SPARK_MASTER, Cluster, connect, is_ready
 from console.stack import ConsoleError, Stack
 from console.verb import Verb
 from console.waiting import Wait
@@ -118,7 +118,7 @@ def nodes_missing(cluster: Cluster, names: Collection[str], since: datetime) -> 
         # Until a node has said something its condition is that of before the stop.
         elif _moment(leases[name]["spec"]["renewTime"]) < since:
             missing.append(f"{name} has not reported yet")
-        elif not _is_ready(found[name]):
+        elif not is_ready(found[name]):
             missing.append(f"{name} is not Ready")
     return missing
 
@@ -130,7 +130,7 @@ def pods_missing(cluster: Cluster, since: datetime) -> list[str]:
     missing = [
         f"pod {pod['metadata']['namespace']}/{pod['metadata']['name']} is not ready"
         for pod in pods
-        if not (_is_ready(pod) and _runs_since(pod, since))
+        if not (is_ready(pod) and _runs_since(pod, since))
     ]
     if missing:
         return missing
@@ -157,13 +157,6 @@ def _component(pod: Mapping[str, Any]) -> str | None:
     if pod["metadata"]["namespace"] != "spark":
         return None
     return pod["metadata"].get("labels", {}).get("app.kubernetes.io/component")
-
-
-def _is_ready(thing: Mapping[str, Any]) -> bool:
-    return any(
-        condition["type"] == "Ready" and condition["status"] == "True"
-        for condition in thing["status"].get("conditions", [])
-    )
 
 
 def _runs_since(pod: Mapping[str, Any], since: datetime) -> bool:

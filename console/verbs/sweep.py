@@ -6,11 +6,12 @@ An update that is killed may have asked AWS for something that Pulumi never hear
 from __future__ import annotations
 
 import argparse
-import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from botocore import xform_name
 
 from console import nodes
 from console.nodes import aws_errors
@@ -75,8 +76,7 @@ class Account:
         filters = [{"Name": f"tag:{_TAG}", "Values": [self._stack.short_name]}]
         if kind == "Volumes":  # one that is used goes with its instance
             filters.append({"Name": "status", "Values": ["available"]})
-        snake = re.sub(r"(?<!^)([A-Z])", r"_\1", kind).lower()
-        return _all(self._ec2, f"describe_{snake}", kind, Filters=filters)
+        return _all(self._ec2, f"describe_{xform_name(kind)}", kind, Filters=filters)
 
     def remove(self, leftovers: Sequence[Leftover]) -> None:
         """Takes them away, and prints a line for each. One that does not go stops no other."""
@@ -119,8 +119,8 @@ class Account:
                     ec2.detach_internet_gateway(InternetGatewayId=one.id, VpcId=link["VpcId"])
                 ec2.delete_internet_gateway(InternetGatewayId=one.id)
             case kind:
-                snake = re.sub(r"(?<!^)([A-Z])", r"_\1", kind.removesuffix("s")).lower()
-                getattr(ec2, f"delete_{snake}")(**{KINDS[kind]: one.id})
+                delete = f"delete_{xform_name(kind.removesuffix('s'))}"
+                getattr(ec2, delete)(**{KINDS[kind]: one.id})
 
     def _remove_mount_targets(self, id_: str) -> None:
         def targets() -> list[dict[str, Any]]:

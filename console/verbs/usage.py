@@ -13,13 +13,8 @@ from console.cluster import connect
 from console.stack import ROOT, Stack
 from console.tables import table
 from console.verb import Verb
-from submission.measuring import FOLDER
-from submission.programs import script
+from console.volume import on_volume
 from toolchain.terminal import shown
-
-# The master's pod has the volume, on any cluster.
-_NAMESPACE, _POD = "spark", "spark-master-0"
-_WITHIN = 60.0
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +25,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Prints what a run used, and draws it; ConsoleError where there is none."""
     stack = Stack(options.stack)
-    printed = connect(stack).run(_NAMESPACE, _POD, command(options.run), _WITHIN)
+    which = [options.run] if options.run else []
+    printed = on_volume(connect(stack).api, "latest_usage.sh", *which)
     first, _, rest = printed.partition("\n")
     usage, samples = json.loads(first), read_samples(rest)
     print(f"{shown(usage['name'])} ({usage['application']}), {usage['seconds']:.1f} s\n")
@@ -40,11 +36,6 @@ def run(options: argparse.Namespace) -> None:
     drawn = picture.draw(usage, samples)
     for file in picture.save(drawn, folder / usage["application"]):
         print(f"Picture: {file.relative_to(ROOT)}")
-
-
-def command(run: str | None, folder: str = f"{FOLDER}/usage") -> list[str]:
-    """What prints usage.json of a run, else of the latest one, in a line, then its samples."""
-    return ["bash", "-c", script("latest_usage.sh"), "usage", folder, *([run] if run else [])]
 
 
 def processes(usage: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from console.cluster import connect
+from console.cluster import connect, is_ready
 from console.stack import ROOT, Stack
 from tests.e2e.meanwhile import Slow
 from toolchain import terminal
@@ -142,11 +142,7 @@ class Up:
         return {
             item["metadata"]["name"]
             for item in self.get("nodes")["items"]
-            if any(
-                condition["type"] == "Ready" and condition["status"] == "True"
-                for condition in item["status"]["conditions"]
-            )
-            and self._kubelet(item["metadata"]["name"]) == "ok"
+            if is_ready(item) and self._kubelet(item["metadata"]["name"]) == "ok"
         }
 
     def _kubelet(self, node: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from console.stack import ROOT
 from submission.application import Application, SparkPodSpec
+from submission.conf import JOB_LABEL
 from submission.manifests import manifests
 from submission.place import KUBERNETES, Place
 from submission.resolve import resolve
@@ -74,7 +75,7 @@ class Slow:
 
     def drivers(self, phase: str = "Running") -> list[str]:
         """Names of the Job's pods."""
-        selector = f"batch.kubernetes.io/job-name={self.name}"
+        selector = f"{JOB_LABEL}={self.name}"
         return pods(self.up, selector, phase)
 
     def driver(self) -> str:
@@ -136,7 +137,7 @@ class Slow:
 
     def _on_the_volume(self, command: str) -> None:
         if self._go:
-            done = self.up.ssh(self.up.outputs()["nodes"][0], f"sudo {command} {self._go}")
+            done = self.up.ssh(self.up.control_plane(), f"sudo {command} {self._go}")
             assert done.returncode == 0, done.stderr
 
     def delete(self) -> None:

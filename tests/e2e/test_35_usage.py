@@ -27,7 +27,7 @@ def usage(up: Up) -> dict[str, Any]:
 
 def on_volume(up: Up, command: str) -> str:
     """What a command prints on a node that has the volume."""
-    ran = up.ssh(up.outputs()["nodes"][0], command)
+    ran = up.ssh(up.control_plane(), command)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 

@@ -25,7 +25,7 @@ def test_the_rows_are_together_what_the_nodes_cost(up: Up) -> None:
     one = [*("spark_jobs/pi.py", "1000"), "--name", "billed", "--label", "team=data"]
     words = [".venv/bin/python", "-m", "console", "submit", *one[2:], *one[:2]]
     subprocess.run(words, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, timeout=300)
-    control_plane = up.outputs()["nodes"][0]
+    control_plane = up.control_plane()
     noted = up.ssh(control_plane, "sudo systemctl start tinderbox-nodes.service")
     assert noted.returncode == 0, noted.stderr
     lines = up.ssh(control_plane, f"cat {NOTES}").stdout.splitlines()

@@ -86,7 +86,7 @@ def test_what_ended_each_executor_and_its_last_words(up: Up, script: Path) -> No
     script.write_text(HOLDS)
     job, _ = submit(*NATIVE, script)
     kept = "/srv/shared/spark/usage"
-    found = up.ssh(up.outputs()["nodes"][0], f"cat $(sudo grep -l {job}- {kept}/*/why.json)")
+    found = up.ssh(up.control_plane(), f"cat $(sudo grep -l {job}- {kept}/*/why.json)")
     told = json.loads(found.stdout)
     (one, *_) = told["executors"]
     assert one["heapMiB"] == 512 < one["askedMiB"]
@@ -95,7 +95,7 @@ def test_what_ended_each_executor_and_its_last_words(up: Up, script: Path) -> No
     log = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "executor" in log.lower()
     folder = f"{kept}/{told['application']}"
-    sizes = up.ssh(up.outputs()["nodes"][0], f"stat -c %s {folder}/*.log").stdout.split()
+    sizes = up.ssh(up.control_plane(), f"stat -c %s {folder}/*.log").stdout.split()
     assert sizes and all(0 < int(size) <= 2 << 20 for size in sizes)
 
 

@@ -161,7 +161,7 @@ def test_a_namespace_secrets_and_each_role_in_its_place(
         for pod in [driver, *executors]
     ]
     manifests = up.kubectl("get", "-n", TEAM, "pods,jobs,configmaps", "-o", "yaml")
-    node = up.outputs()["nodes"][0]
+    node = up.control_plane()
     leaked = up.ssh(node, f"sudo grep -rl {team} /srv/shared/spark")
     assert (leaked.returncode, leaked.stdout) == (1, "")
     events = up.event_logs()  # which are compressed

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from console import __main__, bill, failures, nodes, picture
+from console import __main__, bill, nodes, picture
 from console.bill import IDLE, Node
 from console.stack import ConsoleError
 from console.verbs import bill as verb
@@ -208,7 +208,7 @@ def volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     folder = tmp_path / "spark"
     (folder / "usage").mkdir(parents=True)
-    monkeypatch.setattr(failures, "run_in_pod", run_in_pod)
+    monkeypatch.setattr("console.volume.run_in_pod", run_in_pod)
     monkeypatch.setattr(verb, "FOLDER", str(folder))
     cluster = type("Cluster", (), {"api": None, "json": lambda self, path: {"items": []}})
     monkeypatch.setattr(verb, "connect_spark", lambda stack: (cluster(), {}))

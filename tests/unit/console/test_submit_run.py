@@ -15,7 +15,7 @@ import cluster_driver
 import pytest
 from kubernetes import client
 
-from console import __main__, failures, run
+from console import __main__, run
 from console.verbs import submit
 from tests.place import PLACE
 from tests.unit.kube_server import Kube, serving
@@ -67,8 +67,8 @@ def volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         assert (namespace, pod) == ("spark", "spark-master-0")
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
-    monkeypatch.setattr(failures, "run_in_pod", run_in_pod)
-    monkeypatch.setattr(failures, "_USAGE", str(tmp_path / "usage"))
+    monkeypatch.setattr("console.volume.run_in_pod", run_in_pod)
+    monkeypatch.setattr("console.volume._USAGE", str(tmp_path / "usage"))
     (tmp_path / "usage").mkdir()
     return tmp_path / "usage"
 

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from console import picture, report
+from console import picture, report, volume
 from console.stack import ROOT, ConsoleError
 from console.verbs import usage
 
@@ -103,7 +103,7 @@ def test_without_samples_there_is_no_picture() -> None:
 
 def bash(folder: Path, *run: str) -> subprocess.CompletedProcess[str]:
     """What reads the volume, in the master's pod."""
-    command = usage.command(*run or [None], folder=str(folder))
+    command = volume.command("latest_usage.sh", *run, folder=str(folder))
     return subprocess.run(command, capture_output=True, text=True)
 
 

@@ -40,8 +40,8 @@ def volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     folder = tmp_path / "usage"
     folder.mkdir()
-    monkeypatch.setattr(failures, "run_in_pod", run_in_pod)
-    monkeypatch.setattr(failures, "_USAGE", str(folder))
+    monkeypatch.setattr("console.volume.run_in_pod", run_in_pod)
+    monkeypatch.setattr("console.volume._USAGE", str(folder))
     return folder
 
 
