@@ -43,13 +43,14 @@ host() {
 
 up() {
   printf 'a b a\nc a b\n' >"$text"
-  # One node: emulation has no time for three, nor for cost analytics.
+  # One node: emulation has no time for three, nor for cost analytics and the history server.
   python - <<'END'
 import yaml
 with open("Pulumi.local.yaml") as file:
     stack = yaml.safe_load(file)
 stack["config"]["tinderbox:nodes"]["count"] = 1
 stack["config"].pop("tinderbox:opex", None)
+stack["config"]["tinderbox:spark"] = {"history": False}
 with open("Pulumi.local.yaml", "w") as file:
     yaml.safe_dump(stack, file)
 END
@@ -83,7 +84,7 @@ preview() {
 
 destroy() {
   make destroy
-  is "left" "" "$(python -c 'from localcloud import sweep; print("\n".join(sweep.leftovers()))')"
+  is "left" "" "$(python -c 'from localcloud.daemons import sweep; print("\n".join(sweep.leftovers()))')"
   is "our unit" inactive "$(systemctl is-active tinderbox.scope || true)"
   is "machines' groups" "" "$(find /sys/fs/cgroup -name 'tinderbox*' -o -name 'i-*')"
 }
