@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -282,6 +283,7 @@ class Stack:
 
     def change(self, verb: str, *arguments: str, more: Mapping[str, str] | None = None) -> None:
         """The one way to all that compares the state with what there is or ought to be."""
+        self.free()
         self._adopt()
         self.pulumi(verb, *arguments, own=True, more=more)
 
@@ -303,10 +305,7 @@ class Stack:
         if found := states.adopt(state):
             what = f"{found} Kubernetes objects of an earlier plugin's"
             print(f"state: {what} are written anew", flush=True)
-            with tempfile.TemporaryDirectory() as folder:
-                file = Path(folder) / "state.json"
-                file.write_text(json.dumps(state), "utf-8")
-                self.pulumi("stack", "import", "-s", self.name, "--file", str(file), capture=True)
+            self.import_state(state)
         self._adopted.parent.mkdir(parents=True, exist_ok=True)
         self._adopted.touch()
 
@@ -314,6 +313,23 @@ class Stack:
         """The state as Pulumi exports it; what is secret in it stays encrypted unless asked for."""
         plain = ["--show-secrets"] if secrets else []
         return json.loads(self.pulumi("stack", "export", "-s", self.name, *plain, capture=True))
+
+    def import_state(self, state: dict[str, Any]) -> None:
+        """Puts a state in the place of the one that there is; what is secret in it is encrypted."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "state.json"
+            file.write_text(json.dumps(state), "utf-8")
+            self.pulumi("stack", "import", "-s", self.name, "--file", str(file), capture=True)
+
+    def free(self) -> None:
+        """Of a local stack: takes locks away whose processes were killed and are no more."""
+        locks = self._folder / ".pulumi" / "locks" if self.is_local else Path(os.devnull)
+        for file in locks.glob(f"organization/{PROJECT}/{self.short_name}/*.json"):
+            pid = json.loads(file.read_text())["pid"]
+            comm = Path(f"/proc/{pid}/comm")
+            if not comm.exists() or comm.read_text().strip() != "pulumi":
+                file.unlink(missing_ok=True)
+                print(f"state: process {pid} held it and was killed; it is free", flush=True)
 
     def history(self) -> list[dict[str, Any]]:
         """The latest hundred updates, the newest first; a group with a secret has no value."""

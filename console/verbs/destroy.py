@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from console import nodes
+from console import interrupted, nodes
 from console.stack import Stack
 from console.verb import Verb
 
@@ -16,6 +16,7 @@ def run(options: argparse.Namespace) -> None:
     if said := nodes.stopped(stack):
         print(f"{said}; what is taken away need not run", flush=True)
     if not stack.is_local:
+        interrupted.settle(stack)
         stack.destroy()
         return
     from localcloud import cloud
@@ -23,6 +24,7 @@ def run(options: argparse.Namespace) -> None:
 
     try:
         if status()["running"] and stack.exists() and stack.config_file.exists():
+            interrupted.settle(stack)
             stack.destroy()
     finally:
         cloud.down(lambda line: print(f"local cloud: {line}", flush=True))

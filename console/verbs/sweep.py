@@ -1,158 +1,12 @@
-"""`make sweep`: what carries a stack's tag at AWS and is not in its state goes, after asking.
-
-An update that is killed may have asked AWS for something that Pulumi never heard of.
-"""
+"""`make sweep`: what carries a stack's tag at AWS and is not in its state goes, after asking."""
 
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
-from botocore import xform_name
-
-from console import nodes
-from console.nodes import aws_errors
-from console.stack import ConsoleError, Stack
-from console.tables import table
-from console.verb import Verb, agree
-from console.waiting import Wait
-from patience import factor
-
-_TAG = "tinderbox:stack"
-#: What the program makes, in the order in which AWS lets go of it: {what EC2 lists: its id there}.
-KINDS = {
-    "Instances": "InstanceId",
-    "Volumes": "VolumeId",
-    "Addresses": "AllocationId",
-    "FileSystems": "FileSystemId",
-    "KeyPairs": "KeyPairId",
-    "SecurityGroupRules": "SecurityGroupRuleId",
-    "SecurityGroups": "GroupId",
-    "Subnets": "SubnetId",
-    "RouteTables": "RouteTableId",
-    "InternetGateways": "InternetGatewayId",
-    "Vpcs": "VpcId",
-}
-# How long AWS may take until one of them is gone, in seconds.
-_LIMIT = 600
-
-
-@dataclass(frozen=True)
-class Leftover:
-    """kind: one of KINDS. id: AWS's. name: its tag's, or "". found: all that AWS says of it."""
-
-    kind: str
-    id: str
-    name: str
-    found: Mapping[str, Any]
-
-
-class Account:
-    """What AWS has of one stack. All raise ConsoleError, in one line."""
-
-    def __init__(self, aws: dict[str, Any], stack: Stack) -> None:
-        self._ec2, self._efs = (nodes.aws_client(aws, service) for service in ("ec2", "efs"))
-        self._stack = stack
-
-    def leftovers(self, known: Collection[str]) -> list[Leftover]:
-        """All with the stack's tag whose id is not known, in the order in which they can go."""
-        made = []
-        with aws_errors():
-            for kind, key in KINDS.items():
-                for found in self._list(kind):
-                    tags = {tag["Key"]: tag["Value"] for tag in found.get("Tags", [])}
-                    if tags.get(_TAG) == self._stack.short_name and found[key] not in known:
-                        made.append(Leftover(kind, found[key], tags.get("Name", ""), found))
-        return made
-
-    def _list(self, kind: str) -> list[dict[str, Any]]:
-        if kind == "Instances":  # those that are terminated are listed for an hour
-            return list(nodes.states(self._ec2, self._stack).values())
-        if kind == "FileSystems":
-            return _all(self._efs, "describe_file_systems", kind)
-        filters = [{"Name": f"tag:{_TAG}", "Values": [self._stack.short_name]}]
-        if kind == "Volumes":  # one that is used goes with its instance
-            filters.append({"Name": "status", "Values": ["available"]})
-        return _all(self._ec2, f"describe_{xform_name(kind)}", kind, Filters=filters)
-
-    def remove(self, leftovers: Sequence[Leftover]) -> None:
-        """Takes them away, and prints a line for each. One that does not go stops no other."""
-        kept = 0
-        for one in leftovers:
-            try:
-                with aws_errors():
-                    self._remove(one)
-            except ConsoleError as error:
-                kept += 1
-                print(f"{one.id} stays: {error}", flush=True)
-            else:
-                print(f"{one.id} is gone", flush=True)
-        if kept:
-            raise ConsoleError(f"{kept} of {len(leftovers)} stay; see above")
-
-    def _remove(self, one: Leftover) -> None:
-        ec2 = self._ec2
-        match one.kind:
-            case "Instances":
-                ec2.terminate_instances(InstanceIds=[one.id])
-                _until(lambda: one.id not in nodes.states(ec2, self._stack), f"{one.id} to end")
-            case "Addresses":
-                ec2.release_address(AllocationId=one.id)
-            case "FileSystems":
-                self._remove_mount_targets(one.id)
-                self._efs.delete_file_system(FileSystemId=one.id)
-            case "KeyPairs":
-                ec2.delete_key_pair(KeyName=one.found["KeyName"])
-            case "SecurityGroupRules":
-                way = "egress" if one.found["IsEgress"] else "ingress"
-                revoke = getattr(ec2, f"revoke_security_group_{way}")
-                revoke(GroupId=one.found["GroupId"], SecurityGroupRuleIds=[one.id])
-            case "RouteTables":
-                for link in one.found["Associations"]:
-                    ec2.disassociate_route_table(AssociationId=link["RouteTableAssociationId"])
-                ec2.delete_route_table(RouteTableId=one.id)
-            case "InternetGateways":
-                for link in one.found["Attachments"]:
-                    ec2.detach_internet_gateway(InternetGatewayId=one.id, VpcId=link["VpcId"])
-                ec2.delete_internet_gateway(InternetGatewayId=one.id)
-            case kind:
-                delete = f"delete_{xform_name(kind.removesuffix('s'))}"
-                getattr(ec2, delete)(**{KINDS[kind]: one.id})
-
-    def _remove_mount_targets(self, id_: str) -> None:
-        def targets() -> list[dict[str, Any]]:
-            return _all(self._efs, "describe_mount_targets", "MountTargets", FileSystemId=id_)
-
-        for target in targets():
-            if target["LifeCycleState"] != "deleting":
-                self._efs.delete_mount_target(MountTargetId=target["MountTargetId"])
-        _until(lambda: not targets(), f"the mount targets of {id_} to go")
-
-
-def _all(client: Any, call: str, key: str, **arguments: Any) -> list[dict[str, Any]]:
-    """All pages of a call."""
-    if not client.can_paginate(call):
-        return getattr(client, call)(**arguments)[key]
-    return [one for page in client.get_paginator(call).paginate(**arguments) for one in page[key]]
-
-
-def known_ids(resources: Sequence[dict[str, Any]]) -> set[str]:
-    """AWS's ids of all that a state has. A key pair's id there is its name."""
-    of_aws = [one for one in resources if one["type"].startswith("aws:") and "id" in one]
-    keys = {one.get("outputs", {}).get("keyPairId", "") for one in of_aws}
-    return {one["id"] for one in of_aws} | keys
-
-
-def _until(is_so: Callable[[], bool], what: str) -> None:
-    wait = Wait(what, _LIMIT * factor())
-    while not is_so():
-        if wait.is_over():
-            raise ConsoleError(f"not within {_LIMIT * factor()} s")
-        wait.tell()
-        time.sleep(1)
+from console import leftovers, nodes
+from console.stack import Stack
+from console.verb import Verb
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -164,18 +18,9 @@ def run(options: argparse.Namespace) -> None:
     """Shows what is left over, asks, and takes it away. Raises ConsoleError where some stays."""
     stack = Stack(options.stack)
     stack.require_own()
-    known = known_ids(nodes.resources(stack))
-    account = Account(nodes.settings(stack)["aws"], stack)
-    found = account.leftovers(known)
-    if not found:
+    resources = nodes.resources(stack)
+    if not leftovers.sweep(stack, nodes.settings(stack)["aws"], resources, yes=options.yes):
         print(f"AWS has nothing of stack {stack.name} that its state does not have.")
-        return
-    print(table(("Kind", "Id", "Name"), [(one.kind, one.id, one.name) for one in found]))
-    print(f"\nAll of it carries {_TAG}={stack.short_name} and is not in the state of this backend:")
-    print("it goes, unless another backend has such a stack, or an update is going on.", flush=True)
-    if not options.yes:
-        agree("Take it away?", "make sweep ... YES=1")
-    account.remove(found)
 
 
 VERB = Verb(

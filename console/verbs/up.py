@@ -7,7 +7,7 @@ import json
 import time
 from contextlib import suppress
 
-from console import failures, nodes, report, timings
+from console import failures, interrupted, nodes, report, timings
 from console.cluster import require_answer, said_in_one_line
 from console.stack import ROOT, ConsoleError, Stack, find_input
 from console.verb import Verb
@@ -55,6 +55,7 @@ def up(stack: Stack, input_: str | None, *, refresh: bool = False) -> None:
     events = stack.folder / "events.jsonl"
     events.unlink(missing_ok=True)
     nodes.require_started(stack)
+    interrupted.settle(stack)
     before = _control_plane(stack) if refresh else None
     if before:
         stack.refresh()

@@ -83,10 +83,14 @@ class Engine:
         """The steps that an update would take, as `pulumi preview --json` lists them."""
         return json.loads(self.pulumi("preview", "--json", *arguments).stdout)["steps"]
 
+    def checkpoint(self) -> tuple[Path, dict[str, Any]]:
+        """The file in which the backend keeps the state, and what is in it."""
+        (file,) = (self.program.parent / "state" / ".pulumi" / "stacks").glob(f"*/{STACK}.json")
+        return file, json.loads(file.read_text())
+
     def state(self) -> list[dict[str, Any]]:
         """The resources in the state, as the backend keeps them (secrets stay encrypted)."""
-        (file,) = (self.program.parent / "state" / ".pulumi" / "stacks").glob(f"*/{STACK}.json")
-        return json.loads(file.read_text())["checkpoint"]["latest"].get("resources") or []
+        return self.checkpoint()[1]["checkpoint"]["latest"].get("resources") or []
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
+from console import interrupted, leftovers
 from console.stack import ConsoleError, Stack
 from console.verbs import sweep
 from tests.engine.conftest import STACK, Engine
@@ -340,7 +341,53 @@ class _Moto(Stack):
         return self._engine.program / f"Pulumi.{STACK}.yaml"
 
     def state(self, *, secrets: bool = False) -> dict[str, Any]:
-        return {"deployment": {"resources": self._engine.state()}}
+        return json.loads(self._engine.pulumi("stack", "export").stdout)
+
+    def import_state(self, state: dict[str, Any]) -> None:
+        file = self._engine.program / "state.json"
+        file.write_text(json.dumps(state))
+        self._engine.pulumi("stack", "import", "--file", str(file))
+
+
+UNHEARD_OF = {
+    *("MountTarget", "Route", "RouteTableAssociation", "Instance", "SecurityGroupIngressRule"),
+    "EipAssociation",
+}
+
+
+def test_what_a_killed_update_was_making_is_made_once(aws_engine, aws_part, monkeypatch, capsys):
+    """AWS has made it; Pulumi only wrote down that it was about to be made, with all that needs it."""
+    monkeypatch.setattr(leftovers, "agree", lambda *_: None)
+    before = _workers(aws_part)
+    file, checkpoint = aws_engine.checkpoint()
+    latest = checkpoint["checkpoint"]["latest"]
+    making: list[dict[str, Any]] = []
+    for one in latest["resources"]:
+        needs = {one.get("parent"), *one.get("dependencies", [])}
+        gone = {other["resource"]["urn"] for other in making}
+        if one["type"].rpartition(":")[2] in UNHEARD_OF or needs & gone:
+            making.append({"resource": one, "type": "creating"})
+    assert {one["resource"]["type"].rpartition(":")[2] for one in making} >= UNHEARD_OF
+    gone = {one["resource"]["urn"] for one in making}
+    latest["resources"] = [one for one in latest["resources"] if one["urn"] not in gone]
+    latest["pending_operations"] = making
+    file.write_text(json.dumps(checkpoint))
+
+    interrupted.settle(_Moto(aws_engine))
+    assert "an update was killed while it was at" in capsys.readouterr().out
+    interrupted.settle(_Moto(aws_engine))
+    assert capsys.readouterr().out == ""
+    aws_engine.pulumi("up", "--yes", "--skip-preview")
+    after = _workers(aws_part)
+    assert len(after) == len(before) and not after & before
+    assert {step["op"] for step in aws_engine.preview()} == {"same"}
+
+
+def _workers(ec2: Any) -> set[str]:
+    """Ids of the instances that run."""
+    running = [{"Name": "instance-state-name", "Values": ["running"]}]
+    found = ec2.describe_instances(Filters=running)["Reservations"]
+    return {one["InstanceId"] for reservation in found for one in reservation["Instances"]}
 
 
 def test_what_no_state_knows_is_swept_after_asking(aws_engine, aws_part, monkeypatch, capsys):
@@ -350,17 +397,15 @@ def test_what_no_state_knows_is_swept_after_asking(aws_engine, aws_part, monkeyp
     sweep.run(asked)
     assert "AWS has nothing of stack engine that its state does not have" in capsys.readouterr().out
 
-    state = aws_engine.program / "state.json"
-    whole = json.loads(aws_engine.pulumi("stack", "export").stdout)
-    whole["deployment"]["resources"] = []
-    state.write_text(json.dumps(whole))
-    aws_engine.pulumi("stack", "import", "--file", str(state))
+    state = _Moto(aws_engine).state()
+    state["deployment"]["resources"] = []
+    _Moto(aws_engine).import_state(state)
     (other,) = aws_part.describe_vpcs(Filters=[{"Name": "isDefault", "Values": ["true"]}])["Vpcs"]
     with pytest.raises(ConsoleError, match="nobody is here to be asked"):
         sweep.run(asked)
     shown = capsys.readouterr().out
     kinds = {line.split()[0] for line in shown.splitlines() if line}
-    assert {*sweep.KINDS} - {"Volumes"} <= kinds and "tinderbox-engine-worker-2" in shown
+    assert {*leftovers.KINDS} - {"Volumes"} <= kinds and "tinderbox-engine-worker-2" in shown
     volume = aws_part.create_volume(
         AvailabilityZone="eu-central-1a",
         Size=1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -315,3 +316,31 @@ def test_another_stack_can_be_on_the_local_cloud(place: Place) -> None:
         *(["stack", "ls"], ["stack", "init"], ["stack", "history"])
     ]
     assert place.calls()[-1][1]["PULUMI_BACKEND_URL"] == f"file://{place.cloud}"
+
+
+# ---- what was killed
+
+
+def test_a_lock_goes_with_the_process_that_was_killed_and_no_other(
+    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    locks = place.cloud / ".pulumi" / "locks" / "organization" / "tinderbox"
+    waits = tmp_path / "pulumi"
+    waits.write_text("#!/bin/sh\nread -r _\n")
+    waits.chmod(0o755)
+    with subprocess.Popen([waits], stdin=subprocess.PIPE) as runs:
+        # The process of the second has ended, and its number may be somebody else's by now.
+        owners = {"local/runs": runs.pid, "local/other": os.getpid(), "local/gone": 2**22 + 1}
+        for name, pid in {**owners, "other/gone": 2**22 + 1}.items():
+            (locks / name).parent.mkdir(parents=True, exist_ok=True)
+            (locks / f"{name}.json").write_text(json.dumps({"pid": pid}))
+        Stack("local").free()
+        left = {str(file.relative_to(locks)) for file in locks.rglob("*.json")}
+        runs.communicate(b"\n")
+    assert left == {"local/runs.json", "other/gone.json"}
+    assert (
+        f"state: process {os.getpid()} held it and was killed; it is free\n"
+        in capsys.readouterr().out
+    )
+    Stack("dev").free()
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,60 @@
+"""`make up` is cut off at many points, and a plain call after them ends right."""
+
+from __future__ import annotations
+
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from console.stack import ROOT
+from localcloud.api.client import ec2_client
+from tests.e2e.conftest import Up
+from tests.faults import Fault
+from tests.torture.cuts import cut_off
+
+POINTS = (
+    r"Vpc tinderbox-local creating",
+    r"SecurityGroup tinderbox-local\S* creating",
+    r"Instance tinderbox-local-control-plane creating",
+    r"Instance tinderbox-local-worker-1 creat",
+    r"control-plane-packages creating",
+    r"control-plane-init creating",
+    r"worker-1-join creating",
+    r"Namespace \S+ creating",
+    r"Release \S*spark\S* creating",
+    r"wordcount-input creating",
+    r"Job wordcount creating",
+    r"Job wordcount creating \([5-9]s\)",
+)
+
+
+def running() -> Counter[str]:
+    """The names of instances that AWS has."""
+    kept = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
+    found = ec2_client().describe_instances(Filters=kept)["Reservations"]
+    return Counter(
+        tag["Value"]
+        for reservation in found
+        for one in reservation["Instances"]
+        for tag in one["Tags"]
+        if tag["Key"] == "Name"
+    )
+
+
+def test_up_is_cut_off_at_many_points(text: Path, request: pytest.FixtureRequest):
+    try:
+        done = cut_off(["make", "up", f"INPUT={text}"], POINTS)
+        fault = Fault(f"`make up` is killed or gets Ctrl-C, {len(done)} times in a row")
+        assert len(done) >= 20, done
+    except BaseException:
+        subprocess.run(["make", "destroy"], cwd=ROOT)
+        raise
+    up: Up = request.getfixturevalue("up")
+    up.assert_counted(text)
+    assert up.ready() == up.hosts()
+    assert up.changes() == {}
+    assert running() == Counter(node["name"] for node in up.outputs()["nodes"])
+    assert "nothing of stack local" in up.make("sweep")
+    fault.well("the next `make up` says what it found, and ends with the count")
