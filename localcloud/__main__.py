@@ -1,4 +1,4 @@
-"""python -m localcloud up | status | down | mirror | {release,containerd,spark} [VERSION]"""
+"""python -m localcloud up | status | down | mirror | interrupt | {release,containerd,spark}."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ def main(arguments: list[str]) -> int:
     down = commands.add_parser("down", help="take all of it away")
     down.add_argument("--force", action="store_true", help="also that of another checkout")
     commands.add_parser("mirror", help="build what machines install from, and start nothing")
+    notice = commands.add_parser("interrupt", help="take a spot instance away, after notice")
+    notice.add_argument("instance")
+    notice.add_argument("--seconds", type=int, default=120, help="the notice; else 120")
     for name, what in (("release", "Kubernetes"), ("containerd", "containerd"), ("spark", "Spark")):
         further = commands.add_parser(name, help=f"a further {what} in the running one's mirror")
         further.add_argument("version", nargs="?", help="which; without one: those that there are")
@@ -48,6 +51,12 @@ def _run(options: argparse.Namespace) -> None:
             raise CloudError("the state of the local cloud is root's; try: sudo")
         state = status.status()
         print(json.dumps(state, indent=1) if options.json else status.table(state))
+        return
+    if options.command == "interrupt":
+        from localcloud.api import client
+
+        client.interrupt(options.instance, options.seconds)
+        _say(f"{options.instance} has notice, and goes in {options.seconds} s")
         return
     from localcloud import cloud, mirror, releases
 

@@ -12,6 +12,9 @@ REGION = "eu-central-1"
 API_PORT = 4599
 ENDPOINT = f"http://{API_ADDRESS}:{API_PORT}"
 
+#: Where machines ask for their metadata, and where the host's table leads them.
+METADATA_ADDRESS, METADATA_PORT = "169.254.169.254", 4598
+
 BRIDGE = "tbx0"
 PUBLIC_ADDRESSES = [f"10.43.0.{n}" for n in range(10, 251)]
 

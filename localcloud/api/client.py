@@ -5,10 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 from typing import Any
+from urllib.parse import quote
 
 import boto3
 from botocore.config import Config
 
+from localcloud.errors import CloudError
 from localcloud.layout import API_ADDRESS, API_PORT, ENDPOINT, REGION
 
 
@@ -34,5 +36,23 @@ def changes(after: int, seconds: float = 60) -> dict[str, Any]:
     try:
         connection.request("GET", f"/tinderbox/changes?after={after}")
         return json.load(connection.getresponse())
+    finally:
+        connection.close()
+
+
+def interrupt(instance_id: str, seconds: int) -> None:
+    """Gives a spot instance notice that it is taken away in so many seconds, as AWS does.
+
+    Raises CloudError with why it can't be.
+    """
+    connection = http.client.HTTPConnection(API_ADDRESS, API_PORT, timeout=10)
+    try:
+        asked = f"/tinderbox/interrupt?instance={quote(instance_id)}&seconds={seconds}"
+        connection.request("POST", asked)
+        answer = connection.getresponse()
+        if answer.status != 200:
+            raise CloudError(answer.read().decode().strip())
+    except OSError:
+        raise CloudError("the local cloud does not run; start it: make up") from None
     finally:
         connection.close()

@@ -3,12 +3,13 @@
     python -m localcloud.api.server CLOUD_ID
 
 moto invents addresses; here public ones come from the bridge's range, and names are the region's.
-It takes what AWS refuses; strict.py says what may not pass. What it adds to AWS's API is one
-address, for the reconciler:
+It takes what AWS refuses; strict.py says what may not pass. What it adds to AWS's API is an address
+for the reconciler, and one by which a spot instance is taken away, as AWS itself would:
 
     GET /tinderbox/changes?after=N   waits for a change after the Nth (up to 20 s), and answers
                                      {"cloud": id, "changes": N, "reboots": {instance id: count}}
                                      a stop counts as well: whatever runs after it was booted anew
+    POST /tinderbox/interrupt?instance=ID&seconds=N
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ from moto.moto_server.werkzeug_app import (  # noqa: E402
 )
 from werkzeug.serving import make_server  # noqa: E402
 
+from localcloud.api import metadata  # noqa: E402
+from localcloud.api.metadata import Metadata, Notices  # noqa: E402
 from localcloud.api.strict import refusal  # noqa: E402
 
 #: Services that the program asks; their code is loaded before the first request.
@@ -82,6 +85,18 @@ def addresses_in_use() -> set[str]:
     return {address for address in interfaces + elastic if address}
 
 
+def running() -> list[Any]:
+    """All instances that run, in every account and region."""
+    backends = [backend for account in ec2.ec2_backends.values() for backend in account.values()]
+    found = [one for backend in backends for one in backend.all_instances()]
+    return [one for one in found if one.state == "running"]
+
+
+def instance_at(address: str) -> str | None:
+    """The id of the instance that runs with this private address."""
+    return next((one.id for one in running() if one.private_ip == address), None)
+
+
 def internal_name(address: str, dns_type: str = "internal") -> str:
     """EC2's private DNS name of an address, outside of us-east-1 (where moto puts all)."""
     return f"ip-{address.replace('.', '-')}.{REGION}.compute.{dns_type}"
@@ -120,9 +135,12 @@ class Changes:
 class Api:
     """The WSGI application: moto's, one request at a time, and our own address."""
 
-    def __init__(self, moto: Callable[..., Iterable[bytes]], changes: Changes) -> None:
+    def __init__(
+        self, moto: Callable[..., Iterable[bytes]], changes: Changes, notices: Notices
+    ) -> None:
         self._moto = moto
         self._changes = changes
+        self._notices = notices
         # moto's models are not made for threads, and a request takes milliseconds.
         self._one_at_a_time = threading.Lock()
 
@@ -135,6 +153,15 @@ class Api:
             after = int(parse_qs(environ["QUERY_STRING"]).get("after", ["-1"])[0])
             start_response("200 OK", [("Content-Type", "application/json")])
             return [json.dumps(self._changes.wait(after)).encode()]
+        if environ["PATH_INFO"] == "/tinderbox/interrupt" and environ["REQUEST_METHOD"] == "POST":
+            asked = parse_qs(environ["QUERY_STRING"])
+            id_, seconds = asked["instance"][0], int(asked["seconds"][0])
+            if not any(one.id == id_ and one.lifecycle == "spot" for one in running()):
+                start_response("400 Bad Request", [("Content-Type", "text/plain")])
+                return [f"{id_} is no spot instance that runs\n".encode()]
+            self._notices.give(id_, seconds)
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return []
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
         parameters = {
@@ -202,8 +229,21 @@ def main(cloud: str) -> None:
     moto = DomainDispatcherApplication(create_backend_app)
     for service in SERVICES:
         moto.app_instances[service] = create_backend_app(service)
+
+    def terminate(instance_id: str) -> None:
+        for one in running():
+            if one.id == instance_id:
+                one.ec2_backend.terminate_instances([instance_id])
+                changes.add()
+
+    notices = Notices(terminate)
+    metadata.serve(Metadata(instance_at, notices))
     server = make_server(
-        API_ADDRESS, API_PORT, Api(moto, changes), threaded=True, request_handler=QuietHandler
+        API_ADDRESS,
+        API_PORT,
+        Api(moto, changes, notices),
+        threaded=True,
+        request_handler=QuietHandler,
     )
     print(f"the AWS API answers on http://{API_ADDRESS}:{API_PORT}", flush=True)
     server.serve_forever()

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 
 from localcloud.api.wanted import Instance, Rule
-from localcloud.layout import BRIDGE, HOST_ADDRESS, TABLE
+from localcloud.layout import BRIDGE, HOST_ADDRESS, METADATA_ADDRESS, METADATA_PORT, TABLE
 
 
 def host_rules(instances: Iterable[Instance]) -> str:
@@ -33,6 +33,7 @@ table ip {TABLE} {{
     type nat hook prerouting priority dstnat; policy accept;
     iifname {BRIDGE} ip daddr @resolvers udp dport 53 dnat to {HOST_ADDRESS}
     iifname {BRIDGE} ip daddr @resolvers tcp dport 53 dnat to {HOST_ADDRESS}
+    iifname {BRIDGE} ip daddr {METADATA_ADDRESS} tcp dport 80 dnat to {HOST_ADDRESS}:{METADATA_PORT}
     iifname {BRIDGE} dnat to ip daddr map @inward
   }}
   chain output {{
@@ -71,7 +72,7 @@ def machine_rules(instance: Instance) -> str:
 
     It stands where packets enter and leave the machine, before its own address translation and
     after it, so that it sees what EC2's would: nodes' packets, not pods'. Answers need no rule, and
-    neither does the VPC's resolver.
+    neither do the VPC's resolver and the instance metadata service.
     """
     ingress = _openings("iifname host0", instance.ingress, "saddr")
     egress = _openings("oifname host0", instance.egress, "daddr")
@@ -91,6 +92,7 @@ table inet security_groups {{
   chain egress {{
     type filter hook postrouting priority 150; policy accept;
 {spoofed}    oifname host0 ct state established,related accept
+    oifname host0 ip daddr {METADATA_ADDRESS} tcp dport 80 accept
     oifname host0 ip daddr {instance.resolver} meta l4proto {{ tcp, udp }} th dport 53 accept
 {egress}    oifname host0 drop
   }}

@@ -1157,3 +1157,47 @@ def test_no_attempt_that_succeeded_is_an_error(sandbox):
     ran = sandbox.step("result.sh", RUN="/srv/shared/wordcount/runs/job")
     assert ran.returncode == 1
     assert "has a result, though the job is complete" in ran.stderr
+
+
+# spot-notice.sh
+
+# The metadata service: no notice at the first look, and nothing without a token.
+METADATA = """
+case "$*" in
+*api/token*) echo token ;;
+*"metadata-token: token"*spot/instance-action)
+  (($(grep -c instance-action "$SANDBOX/calls") > 1)) && echo '{"action": "terminate"}'
+  ;;
+*) exit 22 ;;
+esac
+"""
+# The API: pods go when they are evicted; a budget has no room for the first at the first try.
+EVICTIONS = """
+case "$*" in
+"get pods"*) cat "$SANDBOX/pods" ;;
+"create --raw"*eviction*)
+  [[ $3 != *first* ]] || [[ -e $SANDBOX/asked ]] || { touch "$SANDBOX/asked"; exit 1; }
+  name=${3#*pods/} && name=${name%/eviction}
+  grep -v " $name$" "$SANDBOX/pods" >"$SANDBOX/left" || true
+  mv "$SANDBOX/left" "$SANDBOX/pods"
+  ;;
+esac
+"""
+
+
+def test_a_spot_node_empties_itself_when_ec2_takes_it_away(sandbox, tmp_path):
+    sandbox.fake("curl", METADATA)
+    sandbox.fake("kubectl", EVICTIONS)
+    sandbox.fake("sleep")
+    (tmp_path / "pods").write_text("spark first\nspark second\n")
+    ran = sandbox.run(f"set -- worker-1\n{(_SCRIPTS / 'spot-notice.sh').read_text()}")
+    assert ran.returncode == 0, ran.stderr
+    assert 'EC2 takes this machine away: {"action": "terminate"}' in ran.stdout
+    assert "spark/first stays: its budget has no room yet" in ran.stdout
+    calls = sandbox.calls("kubectl")
+    assert calls[0] == "cordon worker-1"
+    assert "--field-selector spec.nodeName=worker-1" in calls[1]
+    evicted = [call.split()[2] for call in calls if call.startswith("create")]
+    path = "/api/v1/namespaces/spark/pods/{}/eviction"
+    assert evicted == [path.format(name) for name in ("first", "second", "first")]
+    assert (tmp_path / "pods").read_text() == ""

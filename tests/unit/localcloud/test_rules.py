@@ -48,11 +48,12 @@ def test_a_rule_for_a_group_without_members_lets_nobody_in() -> None:
     assert "dport 22" not in text
 
 
-def test_without_rules_only_answers_and_the_resolver_pass() -> None:
+def test_without_rules_only_answers_the_resolver_and_the_metadata_pass() -> None:
     accepted = [line for line in lines(rules.machine_rules(NODE)) if line.endswith(" accept")]
     assert accepted == [
         "iifname host0 ct state established,related accept",
         "oifname host0 ct state established,related accept",
+        "oifname host0 ip daddr 169.254.169.254 tcp dport 80 accept",
         "oifname host0 ip daddr 10.42.0.2 meta l4proto { tcp, udp } th dport 53 accept",
     ]
     assert "iifname host0 drop" in lines(rules.machine_rules(NODE))
@@ -82,6 +83,11 @@ def test_a_vpcs_resolver_is_the_one_on_the_bridge() -> None:
     for protocol in ("udp", "tcp"):
         there = f"iifname tbx0 ip daddr @resolvers {protocol} dport 53 dnat to 10.43.0.1"
         assert there in lines(text)
+
+
+def test_the_metadata_service_is_the_one_on_the_bridge() -> None:
+    there = "iifname tbx0 ip daddr 169.254.169.254 tcp dport 80 dnat to 10.43.0.1:4598"
+    assert there in lines(rules.host_rules([]))
 
 
 def test_a_table_without_machines_has_no_empty_elements() -> None:
