@@ -326,8 +326,8 @@ class Stack:
         locks = self._folder / ".pulumi" / "locks" if self.is_local else Path(os.devnull)
         for file in locks.glob(f"organization/{PROJECT}/{self.short_name}/*.json"):
             pid = json.loads(file.read_text())["pid"]
-            comm = Path(f"/proc/{pid}/comm")
-            if not comm.exists() or comm.read_text().strip() != "pulumi":
+            program = Path(f"/proc/{pid}/exe")  # of one that is killed it leads nowhere
+            if not program.exists() or program.readlink().name != "pulumi":
                 file.unlink(missing_ok=True)
                 print(f"state: process {pid} held it and was killed; it is free", flush=True)
 

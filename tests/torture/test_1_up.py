@@ -15,18 +15,19 @@ from tests.faults import Fault
 from tests.torture.cuts import cut_off
 
 POINTS = (
-    r"Vpc tinderbox-local creating",
-    r"SecurityGroup tinderbox-local\S* creating",
-    r"Instance tinderbox-local-control-plane creating",
-    r"Instance tinderbox-local-worker-1 creat",
-    r"control-plane-packages creating",
-    r"control-plane-init creating",
-    r"worker-1-join creating",
-    r"Namespace \S+ creating",
-    r"Release \S*spark\S* creating",
-    r"wordcount-input creating",
-    r"Job wordcount creating",
-    r"Job wordcount creating \([5-9]s\)",
+    "local cloud: ",
+    "ec2:Vpc tinderbox-local-vpc creating",
+    "SecurityGroup tinderbox-local-nodes creating",
+    "efs:MountTarget tinderbox-local-mount-target creating",
+    "Instance tinderbox-local-control-plane creating",
+    "control-plane-packages creating",
+    "worker-1-packages creating",
+    "control-plane-init creating",
+    "worker-1-join creating",
+    "v1:Namespace spark-namespace creating",
+    "v3:Release spark creating",
+    "v1:Job wordcount creating",
+    r"v1:Job wordcount creating \([5-9]s\)",
 )
 
 

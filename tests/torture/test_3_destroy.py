@@ -8,18 +8,18 @@ from tests.faults import Fault
 from tests.torture.cuts import cut_off
 
 POINTS = (
-    r"Job wordcount delet",
-    r"Release \S*spark\S* delet",
-    r"Release \S+ delet",
-    r"Namespace \S+ delet",
-    r"worker-2-member delet",
-    r"worker-1-join delet",
-    r"Instance tinderbox-local-worker-1 delet",
-    r"Instance tinderbox-local-control-plane delet",
-    r"SecurityGroup tinderbox-local\S* delet",
-    r"Subnet tinderbox-local\S* delet",
-    r"Vpc tinderbox-local delet",
-    r"local cloud: ",
+    "v1:Job wordcount delet",
+    "v3:Release spark delet",
+    "v1:Namespace spark-namespace delet",
+    "worker-2-member delet",
+    "worker-1-join delet",
+    "Instance tinderbox-local-worker-1 delet",
+    "Instance tinderbox-local-control-plane delet",
+    "efs:FileSystem tinderbox-local-file-system delet",
+    "SecurityGroup tinderbox-local-nodes delet",
+    "ec2:Subnet tinderbox-local-subnet delet",
+    "ec2:Vpc tinderbox-local-vpc delet",
+    "local cloud: ",
 )
 
 

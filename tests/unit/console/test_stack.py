@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -326,14 +327,19 @@ def test_a_lock_goes_with_the_process_that_was_killed_and_no_other(
 ) -> None:
     locks = place.cloud / ".pulumi" / "locks" / "organization" / "tinderbox"
     waits = tmp_path / "pulumi"
-    waits.write_text("#!/bin/sh\nread -r _\n")
-    waits.chmod(0o755)
-    with subprocess.Popen([waits], stdin=subprocess.PIPE) as runs:
-        # The process of the second has ended, and its number may be somebody else's by now.
+    shutil.copy("/bin/cat", waits)
+    with (
+        subprocess.Popen([waits], stdin=subprocess.PIPE) as runs,
+        subprocess.Popen([waits], stdin=subprocess.PIPE) as killed,
+    ):
+        killed.kill()
+        # The number of the second is somebody else's by now; of the third nobody has heard yet.
         owners = {"local/runs": runs.pid, "local/other": os.getpid(), "local/gone": 2**22 + 1}
+        owners["local/killed"] = killed.pid
         for name, pid in {**owners, "other/gone": 2**22 + 1}.items():
             (locks / name).parent.mkdir(parents=True, exist_ok=True)
             (locks / f"{name}.json").write_text(json.dumps({"pid": pid}))
+        os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
         Stack("local").free()
         left = {str(file.relative_to(locks)) for file in locks.rglob("*.json")}
         runs.communicate(b"\n")
