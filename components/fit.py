@@ -63,12 +63,8 @@ def room_of(machine: Machine) -> Amount:
     return Amount(machine.vcpus, memory)
 
 
-#: By instance type.
-Machines = Mapping[str, Machine]
-
-
-def require_fit(settings: Settings, machines: Machines) -> None:
-    """Raises SettingsError for more pods than the nodes hold."""
+def require_fit(settings: Settings, machines: Mapping[str, Machine]) -> None:
+    """Raises SettingsError for more pods than the nodes hold. machines: by type."""
     plans = node_plans(settings)
     _require_worker_fits(settings.spark, [machines[plan.type] for plan in taking(plans)])
     _require_applications_fit(settings, machines)
@@ -99,9 +95,7 @@ def require_fit(settings: Settings, machines: Machines) -> None:
 
 
 def _with_nodes(settings: Settings, count: int) -> Settings:
-    return settings.model_copy(
-        update={"nodes": settings.nodes.model_copy(update={"count": count})}
-    )
+    return settings.model_copy(update={"nodes": settings.nodes.model_copy(update={"count": count})})
 
 
 def _require_worker_fits(settings: SparkSettings, machines: Iterable[Machine]) -> None:
@@ -117,7 +111,7 @@ def _require_worker_fits(settings: SparkSettings, machines: Iterable[Machine]) -
         )
 
 
-def _require_applications_fit(settings: Settings, machines: Machines) -> None:
+def _require_applications_fit(settings: Settings, machines: Mapping[str, Machine]) -> None:
     """Each by itself, as `make submit` asks it: what has no room beside others waits for it."""
     plans = node_plans(settings)
     anybodys, wrong, used = taking(plans), [], set[str]()
@@ -128,9 +122,7 @@ def _require_applications_fit(settings: Settings, machines: Machines) -> None:
             its = [plan for plan in plans[1:] if _tolerates(application, plan)]
             used |= {plan.key for plan in its}
             nodes = [
-                Allocatable(
-                    room_of(machines[plan.type]) - addons.FLANNEL_REQUESTS, plan.own_labels
-                )
+                Allocatable(room_of(machines[plan.type]) - addons.FLANNEL_REQUESTS, plan.own_labels)
                 for plan in (*anybodys, *its)
             ]
             require_room(_as_far_as_known(resolved, nodes), nodes)
@@ -166,7 +158,7 @@ def _as_far_as_known(resolved: Resolved, nodes: Sequence[Allocatable]) -> Resolv
     return resolved if is_known else resolved.anywhere()
 
 
-def _fits(settings: Settings, machines: Machines) -> bool:
+def _fits(settings: Settings, machines: Mapping[str, Machine]) -> bool:
     """Whether the scheduler finds a place for each pod: the largest first, on the first node."""
     first, *workers = node_plans(settings)
     plans = [first, *(plan for plan in workers if plan.takes_any)]

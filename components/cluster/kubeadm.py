@@ -180,6 +180,8 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             "node.kubernetes.io/instance-type": node.machine.instance_type,
             "topology.kubernetes.io/region": self._args.settings.aws.region or "",
         }
+        if node.plan.group:  # `kubectl get nodes` shows it
+            labels[f"node-role.kubernetes.io/{node.plan.group}"] = ""
         return pulumi.Output.concat(_pairs(labels, " "), " topology.kubernetes.io/zone=", node.zone)
 
     def _init(self, node: Node, after: Sequence[pulumi.Resource]) -> command.remote.Command:

@@ -85,8 +85,8 @@ class NodesSettings(Group):
     count: Annotated[int, whole(1, 250)] = Field(3, description="the first is the control plane")
     type: InstanceType = Field(
         "t3.medium",
-        description="of x86_64 or arm64, at least 2 vCPU and 2 GiB; another one goes through the nodes"
-        " one by one ([how](docs/upgrade.md#another-type))",
+        description="of x86_64 or arm64, at least 2 vCPU and 2 GiB; another one goes through the"
+        " nodes one by one ([how](docs/upgrade.md#another-type))",
     )
     image: (
         Annotated[

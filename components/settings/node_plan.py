@@ -32,11 +32,15 @@ class NodePlan:
         return not keep_off(self.taints)
 
     @property
+    def group(self) -> str:
+        """The name of its group; empty for a node of `nodes`."""
+        return self.key.partition(".")[2]
+
+    @property
     def own_labels(self) -> dict[str, str]:
         """Its group's, with what the stack says of a worker."""
-        _, _, group = self.key.partition(".")
         bought = {CAPACITY: SPOT if self.spot else ON_DEMAND}
-        return {**self.labels, **bought, **({GROUP: group} if group else {})}
+        return {**self.labels, **bought, **({GROUP: self.group} if self.group else {})}
 
 
 def node_plans(settings: Groups) -> tuple[NodePlan, ...]:

@@ -167,7 +167,7 @@ VERB = Verb(
     what="""\
 What applications cost, by what they reserved, and what was idle: a table, CSV and a picture by day.
 
-From what is on the volume. Days are of UTC; prices are nodes.price or workers.NAME.price, else console/prices.json.""",
+From what is on the volume. Days are of UTC; prices are the settings', else console/prices.json.""",
     examples=("", "--from 2026-11-01 --to 2026-11-30 --by user", "--by label:team"),
     options=options,
     run=run,

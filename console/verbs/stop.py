@@ -51,9 +51,7 @@ def run(options: argparse.Namespace) -> None:
     print(f"`make start STACK={stack.name}` starts it again.")
 
 
-def costs(
-    mine: Sequence[Instance], kept: Sequence[Instance], settings: Mapping[str, Any]
-) -> str:
+def costs(mine: Sequence[Instance], kept: Sequence[Instance], settings: Mapping[str, Any]) -> str:
     """What an hour cost with all nodes, and costs with those that are kept, stopped."""
     prices = [own_price(settings, one.role, one.type) for one in mine]
     per_gib = DISK_GIB_MONTH / HOURS_A_MONTH

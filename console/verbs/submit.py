@@ -26,10 +26,10 @@ from submission.errors import ApplicationError
 from submission.files import read_files
 from submission.manifests import manifests
 from submission.names import toleration
+from submission.nodes import KEEPS_OFF
 from submission.place import STANDALONE, Place
 from submission.quota import require_quota
 from submission.resolve import resolve
-from submission.nodes import KEEPS_OFF
 from submission.room import require_room
 from submission.sizes import Allocatable, requested
 from submission.units import mebibytes, whole

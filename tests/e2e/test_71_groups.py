@@ -1,4 +1,4 @@
-"""A group of workers beside the others: it comes with labels and taints, grows, changes, and goes."""
+"""A group of workers beside the others comes, takes what tolerates it, grows, changes and goes."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ class _Monitor(mocks.MockMonitor):
 class Plan(mocks.Mocks):
     """All that one run made, and what it exported.
 
-    instance_type: what AWS knows of the nodes' type; empty where it knows of none. types: of others.
+    instance_type: what AWS knows of the nodes' type; empty where it knows of none. types: of some.
     zones: where a type is offered, offers: where others are. placed: where nodes come to be.
     debian: the architectures for which there is an image.
     stays: outputs of resources that are as an earlier run made them, by type and name.

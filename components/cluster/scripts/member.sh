@@ -22,7 +22,7 @@ admit() {
 settle() {
   local one now=()
   for one in $LABELS; do now+=("${one%%=*}"); done
-  for one in $TAINTS; do now+=("$(sed 's/=.*:/:/' <<<"$one")"); done
+  for one in $TAINTS; do now+=("${one%%[=:]*}:${one##*:}"); done
   for one in $(kubectl get node "$WORKER" --output "jsonpath={.metadata.annotations.${settled//./\\.}}"); do
     [[ " ${now[*]} " != *" $one "* ]] || continue
     case $one in

@@ -114,7 +114,9 @@ def test_the_control_plane_comes_first_and_what_is_replaced_is_left_out(fake: Fa
 
 def test_of_which_group_a_node_is_its_name_says(fake: Fake) -> None:
     fake.make("control-plane", "worker-1", "big-2", "two-words-11", "arm-1-arm64")
-    roles = {one.name.removeprefix("tinderbox-dev-"): one.role for one in nodes.instances(fake.stack)}
+    roles = {
+        one.name.removeprefix("tinderbox-dev-"): one.role for one in nodes.instances(fake.stack)
+    }
     assert roles == {
         "control-plane": "control-plane",
         "worker-1": "worker",
