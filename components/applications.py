@@ -11,6 +11,7 @@ import pulumi
 from components.cluster.cluster import Cluster
 from components.settings import Settings
 from components.settings.groups import Groups
+from components.settings.node_plan import node_plans, taking
 from components.spark.job import SparkApplicationArgs, SparkApplicationJob, require_place
 from components.spark.places import namespace_place, spark_place
 from submission.manifests import Schedule
@@ -38,7 +39,7 @@ def place_of(settings: Groups, name: str, workers: int | None = None) -> Place:
 def require_places(settings: Groups, name: str) -> None:
     """Raises ApplicationError where the application can't run, whatever nodes there are."""
     own = settings.cluster.kubeconfig is None
-    workers = max(1, settings.nodes.count - 1) if own else None
+    workers = len(taking(node_plans(settings))) if own else None
     application = settings.applications[name].application(name)
     require_place(application, place_of(settings, name, workers))
 

@@ -5,7 +5,7 @@ What is counted is what the scheduler counts: the pods' requests, from where the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,18 @@ import yaml
 
 from components import opex
 from components.applications import place_of
-from components.aws.nodes import Machine
 from components.cluster import addons, kubeadm
+from components.node import Machine
 from components.settings import Settings, SettingsError, SparkSettings
-from components.settings.errors import Unrunnable, WrongSettings
+from components.settings.errors import PROJECT, Unrunnable, WrongSettings
+from components.settings.node_plan import NodePlan, node_plans, taking
 from components.spark import places
 from components.spark.values import CHART, spark_values
 from components.wordcount import describe
+from submission.application import Application
 from submission.errors import ApplicationError
-from submission.resolve import resolve
+from submission.nodes import is_tolerated, keep_off
+from submission.resolve import Resolved, resolve
 from submission.room import require_room
 from submission.sizes import NOTHING, Allocatable, Amount, requested
 
@@ -60,18 +63,24 @@ def room_of(machine: Machine) -> Amount:
     return Amount(machine.vcpus, memory)
 
 
-def require_fit(settings: Settings, machine: Machine) -> None:
-    """Raises SettingsError for more pods than the nodes hold."""
-    _require_worker_fits(settings.spark, machine)
-    _require_applications_fit(settings, machine)
-    count = settings.nodes.count
-    if _fits(settings, machine, count):
+def require_fit(settings: Settings, machines: Mapping[str, Machine]) -> None:
+    """Raises SettingsError for more pods than the nodes hold. machines: by type."""
+    plans = node_plans(settings)
+    _require_worker_fits(settings.spark, [machines[plan.type] for plan in taking(plans)])
+    _require_applications_fit(settings, machines)
+    if _fits(settings, machines):
         return
-    pods = _placed(settings, count)
+    count = settings.nodes.count
+    pods = _placed(settings)
     asked = sum((item.all for item in pods), NOTHING)
-    has = room_of(machine)
+    has = room_of(machines[settings.nodes.type])
     enough = next(
-        (more for more in range(count + 1, _MOST_NODES) if _fits(settings, machine, more)), None
+        (
+            more
+            for more in range(count + 1, _MOST_NODES)
+            if _fits(_with_nodes(settings, more), machines)
+        ),
+        None,
     )
     more = f"at least {enough}" if enough else "more"
     if settings.spark.workers is not None:
@@ -81,42 +90,80 @@ def require_fit(settings: Settings, machine: Machine) -> None:
         count,
         f"{more}, or nodes.type a larger one: the stack's pods ask for {asked} together"
         f" ({', '.join(map(str, pods))}), and {settings.nodes.type} has {has} on each node"
-        + (", of which the control plane takes no work" if count > 1 else ""),
+        + ("" if plans[0] in taking(plans) else ", of which the control plane takes no work"),
     )
 
 
-def _require_worker_fits(settings: SparkSettings, machine: Machine) -> None:
+def _with_nodes(settings: Settings, count: int) -> Settings:
+    return settings.model_copy(update={"nodes": settings.nodes.model_copy(update={"count": count})})
+
+
+def _require_worker_fits(settings: SparkSettings, machines: Iterable[Machine]) -> None:
     """Raises SettingsError for workers that no node can hold."""
-    most = machine.memory_mib - _BESIDE_MIB
+    largest = max(machines, key=lambda machine: machine.memory_mib)
+    most = largest.memory_mib - _BESIDE_MIB
     if settings.worker_memory_mib > most:
         raise SettingsError(
             "spark.workerMemoryMiB",
             settings.worker_memory_mib,
-            f"at most {most}: a {machine.instance_type} has {machine.memory_mib} MiB,"
+            f"at most {most}: a {largest.instance_type} has {largest.memory_mib} MiB,"
             f" and a worker needs {_BESIDE_MIB} beside",
         )
 
 
-def _require_applications_fit(settings: Settings, machine: Machine) -> None:
+def _require_applications_fit(settings: Settings, machines: Mapping[str, Machine]) -> None:
     """Each by itself, as `make submit` asks it: what has no room beside others waits for it."""
-    workers, wrong = max(1, settings.nodes.count - 1), []
-    nodes = [Allocatable(room_of(machine) - addons.FLANNEL_REQUESTS)] * workers
+    plans = node_plans(settings)
+    anybodys, wrong, used = taking(plans), [], set[str]()
     for name, given in settings.applications.items():
         try:
-            resolved = resolve(given.application(name), place_of(settings, name, workers))
-            # Which labels a node will have is not known here.
-            require_room(resolved.anywhere(), nodes)
+            application = given.application(name)
+            resolved = resolve(application, place_of(settings, name, len(anybodys)))
+            its = [plan for plan in plans[1:] if _tolerates(application, plan)]
+            used |= {plan.key for plan in its}
+            nodes = [
+                Allocatable(room_of(machines[plan.type]) - addons.FLANNEL_REQUESTS, plan.own_labels)
+                for plan in (*anybodys, *its)
+            ]
+            require_room(_as_far_as_known(resolved, nodes), nodes)
         except ApplicationError as error:
             wrong.append(Unrunnable(f"applications.{name}", error))
     if wrong:
         raise WrongSettings(wrong)
+    for name, group in settings.workers.items():
+        if keep_off(group.taints) and f"workers.{name}" not in used:
+            # No error: what else comes there is not known here.
+            pulumi.log.warn(
+                f"{PROJECT}:workers.{name}.taints: no application of the settings tolerates"
+                f" {', '.join(keep_off(group.taints))}; only pods of your own come there, and what"
+                " `make submit` runs with --toleration"
+            )
 
 
-def _fits(settings: Settings, machine: Machine, count: int) -> bool:
+def _tolerates(application: Application, plan: NodePlan) -> bool:
+    """Whether the driver or the executors may come to a node with taints."""
+    taints = keep_off(plan.taints)
+    return bool(taints) and any(
+        all(is_tolerated(one, pods.tolerations) for one in taints)
+        for pods in (application.driver, application.executor)
+    )
+
+
+def _as_far_as_known(resolved: Resolved, nodes: Sequence[Allocatable]) -> Resolved:
+    """Labels that no group gives may be on nodes all the same, by kubectl."""
+    pods = [*resolved.drivers, *([resolved.executor_pod] if resolved.executor_pod else [])]
+    is_known = all(
+        any(pod.selector.items() <= node.labels.items() for node in nodes) for pod in pods
+    )
+    return resolved if is_known else resolved.anywhere()
+
+
+def _fits(settings: Settings, machines: Mapping[str, Machine]) -> bool:
     """Whether the scheduler finds a place for each pod: the largest first, on the first node."""
-    node = room_of(machine) - addons.FLANNEL_REQUESTS
-    nodes = [node] * count
-    pods = [pods for pods in _placed(settings, count) if pods.what not in _ON_EACH_NODE]
+    first, *workers = node_plans(settings)
+    plans = [first, *(plan for plan in workers if plan.takes_any)]
+    nodes = [room_of(machines[plan.type]) - addons.FLANNEL_REQUESTS for plan in plans]
+    pods = [pods for pods in _placed(settings) if pods.what not in _ON_EACH_NODE]
     nodes[0] -= kubeadm.STATIC_PODS_REQUEST
     if not NOTHING.is_in(nodes[0]):
         return False
@@ -124,9 +171,9 @@ def _fits(settings: Settings, machine: Machine, count: int) -> bool:
     if not asked.is_in(sum(nodes, NOTHING)):
         return False  # however many there are
     for item in sorted(pods, key=lambda item: item.each.memory_mib, reverse=True):
-        first = 1 if item.on_workers and count > 1 else 0
+        least = 1 if item.on_workers and len(nodes) > 1 else 0
         for _ in range(item.count):
-            place = next((i for i in range(first, count) if item.each.is_in(nodes[i])), None)
+            place = next((i for i in range(least, len(nodes)) if item.each.is_in(nodes[i])), None)
             if place is None:
                 return False
             nodes[place] -= item.each
@@ -136,16 +183,18 @@ def _fits(settings: Settings, machine: Machine, count: int) -> bool:
 _ON_EACH_NODE = ("flannel", "the control plane's own pods")
 
 
-def _placed(settings: Settings, count: int) -> list[_Pods]:
-    """All pods of a stack of so many nodes."""
+def _placed(settings: Settings) -> list[_Pods]:
+    """All pods of a stack."""
+    plans = node_plans(settings)
+    workers = len(taking(plans))
     return [
-        _Pods(_ON_EACH_NODE[0], addons.FLANNEL_REQUESTS, count),
+        _Pods(_ON_EACH_NODE[0], addons.FLANNEL_REQUESTS, len(plans)),
         _Pods(_ON_EACH_NODE[1], kubeadm.STATIC_PODS_REQUEST),
         _Pods("CoreDNS", kubeadm.COREDNS_REQUESTS, kubeadm.COREDNS_PODS, on_workers=False),
         _Pods("metrics-server", addons.METRICS_SERVER_REQUESTS),
-        *_of_spark(settings, max(1, count - 1)),
+        *_of_spark(settings, workers),
         *_of_opex(settings),
-        *_of_the_count(settings, max(1, count - 1)),
+        *_of_the_count(settings, workers),
     ]
 
 

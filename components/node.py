@@ -8,20 +8,19 @@ from typing import Any
 import pulumi
 import pulumi_command as command
 
+from components.settings.node_plan import NodePlan
+
 
 @dataclass(frozen=True)
 class Machine:
-    """The kind of machine that every node is, and the zone that a new cluster goes to.
-
-    zones: all that offer the type.
-    """
+    """A kind of machine. architecture: as EC2 has it. zones: all that offer the type."""
 
     instance_type: str
     ami: str
-    zone: str
     vcpus: int
     memory_mib: int
     zones: tuple[str, ...] = ()
+    architecture: str = "x86_64"
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,7 @@ class Node:
 
     name: str
     role: str  # "control plane" or "worker"
+    plan: NodePlan
     instance: pulumi.CustomResource
     machine: Machine
     zone: pulumi.Output[str]  # where it is

@@ -6,6 +6,7 @@ Nothing depends on it: where it fails, the rest of the stack stands.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, TypedDict
 
 import pulumi
@@ -16,6 +17,7 @@ from components.cluster.cluster import Cluster
 from components.cluster.volume import SharedVolume, VolumeArgs
 from components.engine.leftovers import drop_pending
 from components.settings import Settings
+from components.settings.node_plan import node_plans
 
 # The chart names its objects after the release.
 _RELEASE = "opex"
@@ -101,8 +103,9 @@ class OpexRelease(pulumi.ComponentResource):
 
 def hourly_rate(settings: Settings) -> float | None:
     """USD an hour for all nodes; None where no price is set."""
-    price = settings.nodes.price
-    return None if price is None else float(f"{price * settings.nodes.count:.6g}")
+    prices = [plan.price for plan in node_plans(settings) if plan.price is not None]
+    is_known = len(prices) == len(node_plans(settings))
+    return float(f"{sum(prices):.6g}") if is_known else None
 
 
 def opex_values(
@@ -127,15 +130,23 @@ def opex_values(
 
 
 def _prices(settings: Settings) -> list[dict[str, object]]:
-    """What a node costs a month, by its labels of region and instance type."""
-    if settings.nodes.price is None:
-        return []
-    monthly = float(f"{settings.nodes.price * HOURS_PER_MONTH:.6g}")
-    kinds = {(settings.aws.region or "unknown", settings.nodes.type)}
-    if settings.cluster.kubeconfig is not None:
+    """What a node costs a month, by its labels of region and instance type.
+
+    Of nodes of one type that have several prices, the mean.
+    """
+    region = settings.aws.region or "unknown"
+    by_kind: dict[tuple[str, str], list[float]] = {}
+    for plan in node_plans(settings):
+        if plan.price is not None:
+            by_kind.setdefault((region, plan.type), []).append(plan.price)
+    if settings.cluster.kubeconfig is not None and settings.nodes.price is not None:
         # Not the stack's own nodes: kube-resource-report calls a label that is missing "unknown".
-        kinds.add(("unknown", "unknown"))
+        by_kind["unknown", "unknown"] = [settings.nodes.price]
     return [
-        {"region": region, "instanceType": type_, "monthly": monthly}
-        for region, type_ in sorted(kinds)
+        {
+            "region": of_region,
+            "instanceType": type_,
+            "monthly": float(f"{fmean(prices) * HOURS_PER_MONTH:.6g}"),
+        }
+        for (of_region, type_), prices in sorted(by_kind.items())
     ]

@@ -10,7 +10,7 @@ import pulumi
 from components.aws.file_system import FileSystemArgs, SharedFileSystem
 from components.aws.inventory import write_inventory
 from components.aws.network import NetworkArgs, NetworkStack
-from components.aws.nodes import KubeNodes, NodesArgs, find_machine
+from components.aws.nodes import KubeNodes, NodesArgs, find_machines
 from components.aws.provider import aws_provider
 from components.cluster.addons import AddonsArgs, ClusterAddons
 from components.cluster.cluster import Cluster
@@ -33,13 +33,11 @@ def create_cluster(name: str, settings: Settings) -> OwnCluster:
     """From an AWS account to nodes that take pods. Raises SettingsError for what can't fit."""
     provider = aws_provider(settings.aws)
     on_aws = pulumi.ResourceOptions(providers=[provider])
-    machine = find_machine(settings.nodes, provider, settings.network.zone)
-    require_fit(settings, machine)
-    network = NetworkStack(name, NetworkArgs(settings.network, machine.zone), on_aws)
+    machines = find_machines(settings, provider)
+    require_fit(settings, machines.by_type)
+    network = NetworkStack(name, NetworkArgs(settings.network, machines.zone), on_aws)
     shared = SharedFileSystem(name, FileSystemArgs(network), on_aws)
-    made = KubeNodes(
-        name, NodesArgs(network, machine, settings.nodes, settings.network.zone), on_aws
-    )
+    made = KubeNodes(name, NodesArgs(network, machines.by_type, settings), on_aws)
     bootstrap = KubeadmBootstrap(
         name, KubeadmArgs(made.control_plane, made.workers, shared.dns_name, settings)
     )

@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from components.settings import NodesSettings
 from console.stack import ConsoleError
 
 IDLE = "(idle)"
@@ -25,7 +26,10 @@ _NODES_GAP = 900.0
 
 @dataclass(frozen=True)
 class Node:
-    """A span of time in which a node was there. since, until: Unix seconds."""
+    """A span of time in which a node was there. since, until: Unix seconds.
+
+    role: control-plane, worker, or the name of its group.
+    """
 
     uid: str
     since: float
@@ -35,6 +39,7 @@ class Node:
     type: str
     region: str
     is_spot: bool
+    role: str = "worker"
 
 
 @dataclass(frozen=True)
@@ -185,7 +190,7 @@ def read(printed: str, workers_are_spot: bool) -> tuple[list[Node], list[dict[st
         uid, since, until, name, cores, type_, region, spot, role = line.split("\t")
         is_spot = spot == "yes" or (workers_are_spot and role == "worker")
         found.append(
-            Node(uid, float(since), float(until), name, float(cores), type_, region, is_spot)
+            Node(uid, float(since), float(until), name, float(cores), type_, region, is_spot, role)
         )
     return found, [json.loads(line) for line in used.splitlines() if line.strip()]
 
@@ -215,29 +220,58 @@ def listed(region: str, type_: str) -> float | None:
     return next((one["usd"].get(type_) for one in known if one["region"] == region), None)
 
 
-def prices(
-    nodes: Iterable[Node], own: float | None, spot: float | None
-) -> tuple[dict[tuple[str, str, bool], float], list[str]]:
-    """USD an hour by (region, type, whether it is spot); and what there is to say of them.
+#: What of a node its price hangs on: region, type, whether it is spot, role.
+Priced = tuple[str, str, bool, str]
 
-    own: nodes.price, which goes before the list. spot: of a spot node. Raises ConsoleError with the
-    types whose price is not known.
+
+def priced(node: Node) -> Priced:
+    """That of one node."""
+    return node.region, node.type, node.is_spot, node.role
+
+
+def _group(settings: Mapping[str, Any], role: str) -> Mapping[str, Any]:
+    """What is set of a group of workers; in YAML that may be nothing."""
+    return settings.get("workers", {}).get(role) or {}
+
+
+def own_price(settings: Mapping[str, Any], role: str, type_: str) -> float | None:
+    """USD an hour of a node as the settings (nodes, workers) say it; None where they don't."""
+    known, group = settings["nodes"], _group(settings, role)
+    price = known.get("price")
+    if group:
+        is_same = type_ == known.get("type", NodesSettings.model_fields["type"].default)
+        price = group.get("price", price if is_same else None)
+    return None if price is None else float(price)
+
+
+def prices(
+    nodes: Iterable[Node], settings: Mapping[str, Any], spot: float | None
+) -> tuple[dict[Priced, float], list[str]]:
+    """USD an hour; and what there is to say of it.
+
+    settings: nodes and workers, which go before the list. spot: of a spot node, but for those whose
+    group has a price. Raises ConsoleError with the types whose price is not known.
     """
-    found: dict[tuple[str, str, bool], float] = {}
+    found: dict[Priced, float] = {}
     notes, missing = [], []
-    for key in sorted({(node.region, node.type, node.is_spot) for node in nodes}):
-        region, type_, is_spot = key
-        usd = own if own is not None else listed(region, type_)
-        if is_spot and spot is not None:
+    for key in sorted({priced(node) for node in nodes}):
+        region, type_, is_spot, role = key
+        usd = own_price(settings, role, type_)
+        usd = listed(region, type_) if usd is None else usd
+        is_told = "price" in _group(settings, role)
+        if is_spot and spot is not None and not is_told:
             usd = spot
-        elif is_spot and usd is not None:
+        elif is_spot and usd is not None and not is_told:
             notes.append(f"spot nodes ({type_}) at the price on demand: --spot-price says another")
         if usd is None:
             missing.append(f"no price of {type_ or 'a node'} in {region or 'no region'} is known")
         else:
             found[key] = usd
     if missing:
-        raise ConsoleError("; ".join(missing) + ": the setting nodes.price says it (USD an hour)")
+        raise ConsoleError(
+            "; ".join(missing)
+            + ": the setting nodes.price, or workers.NAME.price, says it (USD an hour)"
+        )
     return found, notes
 
 

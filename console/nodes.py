@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from console.cluster import require_stack
-from console.stack import ConsoleError, Stack, read_settings
+from console.stack import PROJECT, ConsoleError, Stack, read_settings
 from console.waiting import Wait
 from patience import factor
 
@@ -23,13 +24,18 @@ _LIMIT = 600
 
 @dataclass(frozen=True)
 class Instance:
-    """A node's instance as Pulumi's state has it. spot: bought so, and can't be stopped."""
+    """A node's instance as Pulumi's state has it. spot: bought so, and can't be stopped.
+
+    role: what its name has before the number: worker, or its group's.
+    """
 
     name: str
     urn: str
     id: str
     spot: bool
     disk_gib: int
+    type: str = ""
+    role: str = ""
 
 
 def resources(stack: Stack) -> list[dict[str, Any]]:
@@ -47,6 +53,8 @@ def instances(stack: Stack) -> list[Instance]:
             made["id"],
             made["outputs"].get("instanceLifecycle") == "spot",
             int(made["outputs"]["rootBlockDevice"]["volumeSize"]),
+            made["outputs"].get("instanceType", ""),
+            _role(stack, made["urn"].rpartition("::")[2]),
         )
         for made in resources(stack)
         if made["type"] == _TYPE and not made.get("delete")
@@ -56,9 +64,14 @@ def instances(stack: Stack) -> list[Instance]:
     return sorted(found, key=lambda one: (not one.name.endswith(_CONTROL_PLANE), one.name))
 
 
+def _role(stack: Stack, name: str) -> str:
+    own = name.removeprefix(f"{PROJECT}-{stack.short_name}-")
+    return re.sub(r"-\d+(-[a-z0-9_]+)?$", "", own)
+
+
 def settings(stack: Stack) -> dict[str, dict[str, Any]]:
-    """Its configuration's groups `aws` and `nodes`; Pulumi is asked where a secret is in them."""
-    names = {name: f"tinderbox:{name}" for name in ("aws", "nodes")}
+    """Its configuration's `aws`, `nodes`, `workers`; Pulumi is asked where a secret is in them."""
+    names = {name: f"tinderbox:{name}" for name in ("aws", "nodes", "workers")}
     written = read_settings(stack.config_file)["config"]
     found = {name: written.get(key) or {} for name, key in names.items()}
     if not any(isinstance(value, dict) for group in found.values() for value in group.values()):

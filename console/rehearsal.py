@@ -55,6 +55,18 @@ def _at_most(same: int, smaller: int, larger: int) -> _Rule:
     return rule
 
 
+def _group(was: Any, wanted: Any) -> tuple[Any, Any]:
+    """A group of workers: one of a type that is here, and two where there are to be more."""
+    both = was or wanted or {}, wanted or was or {}
+    counts = _at_most(1, 1, 2)(*(one.get("count", 1) for one in both))
+    types = _stands_for("t3.medium", "t3.large")(*(one.get("type") for one in both))
+    before, after = (
+        {**one, "count": count, "type": type_ or "t3.medium"}
+        for one, count, type_ in zip(both, counts, types, strict=True)
+    )
+    return was and before, wanted and after
+
+
 # By key or group; all else is played as it is. `aws` and `mirror` are the local cloud's.
 RULES: Mapping[str, _Rule] = {
     **dict.fromkeys(("aws", "mirror", "s3", "wordCount.output", "applications"), _left_out),
@@ -70,6 +82,7 @@ RULES: Mapping[str, _Rule] = {
     "opex.engine": _stands_for("kube-resource-report", "kube-resource-report"),
     "nodes.count": _at_most(3, 2, 3),
     "nodes.diskGiB": _at_most(20, 20, 40),
+    "workers": _group,
     "spark.workers": _at_most(2, 1, 2),
     "spark.workerCores": _at_most(2, 1, 2),
     "spark.workerMemoryMiB": _at_most(1024, 1024, 1280),

@@ -30,6 +30,7 @@ from submission.files import (
     EXECUTOR_TEMPLATE,
     FILES_PATH,
 )
+from submission.nodes import ON_DEMAND_FIRST
 from submission.place import SHARED_PATH, Place
 from submission.programs import script
 from submission.resolve import SAMPLER, Resolved
@@ -196,6 +197,7 @@ def _job_template(resolved: Resolved, files: Mapping[str, Any] | None) -> dict[s
     else:
         # A standalone driver takes it from here first; on a command line everybody could read it.
         container["env"].append(_from_secret("_SPARK_AUTH_SECRET", f"{place.auth_secret}:secret"))
+    pod["affinity"] = ON_DEMAND_FIRST
     pod["initContainers"] = list(application.init_containers)
     pod["volumes"] += application.volumes
     metadata = _metadata(application, spec)
@@ -220,6 +222,7 @@ def _driver_template(application: Application, place: Place) -> dict[str, Any]:
     """In cluster mode, what Spark makes the driver's pod from."""
     pod = _native_pod(DRIVER_CONTAINER, application.driver, place) | _with_account(place)
     pod["containers"][0]["command"] = measuring.measured(application.output, measuring.ENTRY_POINT)
+    pod["affinity"] = ON_DEMAND_FIRST
     _mount_programs(pod, place)
     metadata = _with_metrics(_metadata(application, application.driver))
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}

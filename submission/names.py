@@ -14,7 +14,7 @@ _ENV = r"[-._a-zA-Z][-._a-zA-Z0-9]*"
 _IMAGE = (
     r"[a-z0-9][-a-zA-Z0-9._:]*(/[a-z0-9][-a-z0-9._]*)*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?"
 )
-_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 # Spark finds its pods by these, and Kubernetes those of a Job.
 _TAKEN_LABELS = {
     "spark-app-name",
@@ -52,7 +52,8 @@ def _qualified(key: str, name: str) -> None:
         _require(_DOMAIN, key, prefix, wanted)
 
 
-def _label(what: str, name: str, value: str) -> None:
+def require_label(what: str, name: str, value: str) -> None:
+    """Raises ApplicationError for a label, or a taint, that Kubernetes would refuse."""
     key = f"{what} {name}"
     _qualified(what, name)
     wanted = "a value has up to 63 of a-z, A-Z, 0-9, -, _ and ."
@@ -74,13 +75,13 @@ def toleration(text: str) -> dict[str, Any]:
 def require_names(pods: str, spec: SparkPodSpec) -> None:
     """Raises ApplicationError for what Kubernetes would refuse of the pods of a role."""
     for name, value in spec.labels.items():
-        _label(f"{pods} label", name, value)
+        require_label(f"{pods} label", name, value)
         if name in _TAKEN_LABELS or name.startswith("batch.kubernetes.io/"):
             raise ApplicationError(
                 f"{pods} label {name} can't be set: Spark's pods are found by it"
             )
     for name, value in spec.node_selector.items():
-        _label(f"{pods} node selector", name, value)
+        require_label(f"{pods} node selector", name, value)
     for name in spec.annotations:
         _qualified(f"{pods} annotation", name)
     if sum(len(f"{name}{value}".encode()) for name, value in spec.annotations.items()) > 2**18:
@@ -100,11 +101,11 @@ def require_names(pods: str, spec: SparkPodSpec) -> None:
         _require(r"[-._a-zA-Z0-9]+", name, key, "a Secret's key has letters, digits, -, _ and .")
     for toleration in spec.tolerations:
         if "key" in toleration:
-            _label(f"{pods} toleration", toleration["key"], toleration.get("value", ""))
-        if toleration.get("effect", _EFFECTS[0]) not in _EFFECTS:
+            require_label(f"{pods} toleration", toleration["key"], toleration.get("value", ""))
+        if toleration.get("effect", EFFECTS[0]) not in EFFECTS:
             raise ApplicationError(
                 f"{pods} toleration's effect={toleration['effect']} must be one of"
-                f" {', '.join(_EFFECTS)}"
+                f" {', '.join(EFFECTS)}"
             )
     if spec.image is not None:
         image(f"{pods} image", spec.image)

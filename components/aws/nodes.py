@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -21,13 +21,15 @@ from components.aws.network import NetworkStack
 from components.cluster.roll import Entrance, Roll
 from components.engine.fixed import fixed
 from components.node import Machine, Node
-from components.settings import NodesSettings, SettingsError
+from components.settings import Settings, SettingsError
+from components.settings.node_plan import NodePlan, node_plans
 from submission.programs import body_of
 
 # Debian's own account; its images are the same on AWS and on the local cloud.
 _DEBIAN_OWNER = "136693071363"
-_DEBIAN_NAME = "debian-13-amd64-*"
-_ARCHITECTURE = "x86_64"
+# By the architecture's name at EC2, which knows more of them than there are images for.
+_DEBIAN_NAMES = {"x86_64": "debian-13-amd64-*", "arm64": "debian-13-arm64-*"}
+_USUAL, _ARCHITECTURE_TAG = "x86_64", "Architecture"
 LOGIN_USER = "admin"
 
 # What kubeadm's preflight asks for.
@@ -40,82 +42,134 @@ _USER_DATA = "#cloud-config\nmanage_etc_hosts: false\n"
 _MAKE_KEY = Path(__file__).parents[1] / "scripts" / "make_key.sh"
 
 
-def check_instance_type(type_: str, vcpus: int, memory_mib: int, architectures: list[str]) -> None:
-    """Raises SettingsError for a type on which kubeadm would not start."""
-    if _ARCHITECTURE not in architectures:
+def check_instance_type(
+    key: str, type_: str, vcpus: int, memory_mib: int, architectures: Sequence[str]
+) -> str:
+    """The architecture of a type. Raises SettingsError for one on which kubeadm would not start."""
+    known = [name for name in _DEBIAN_NAMES if name in architectures]
+    if not known:
         found = f"{type_} ({', '.join(architectures)})"
-        raise SettingsError("nodes.type", found, f"a type of the image's kind, {_ARCHITECTURE}")
+        raise SettingsError(f"{key}.type", found, f"a type of {' or '.join(_DEBIAN_NAMES)}")
     if vcpus < _LEAST_VCPUS or memory_mib < _LEAST_MEMORY_MIB:
         raise SettingsError(
-            "nodes.type",
+            f"{key}.type",
             f"{type_} ({vcpus} vCPU, {memory_mib} MiB)",
             f"a type of at least {_LEAST_VCPUS} vCPU and {_LEAST_MEMORY_MIB} MiB",
         )
+    return known[0]
 
 
-def find_machine(
-    settings: NodesSettings, provider: aws.Provider, zone: str | None = None
-) -> Machine:
-    """Asks AWS for the image, the type's size and a zone, before anything is made.
+@dataclass(frozen=True)
+class Machines:
+    """What the nodes are, by instance type, and the zone that a new cluster goes to."""
 
-    zone: the one that was chosen. Raises SettingsError for a type that can't be a node there.
+    by_type: Mapping[str, Machine]
+    zone: str
+
+
+def find_machines(settings: Settings, provider: aws.Provider) -> Machines:
+    """Asks AWS for images, the types' sizes and a zone, before anything is made.
+
+    Raises SettingsError for a type that can't be a node.
     """
     ask = pulumi.InvokeOptions(provider=provider)
+    chosen = _find_chosen(settings, ask)
+    found: dict[str, Machine] = {}
+    zones: set[str] = set()
+    for plan in node_plans(settings):
+        if plan.type in found:
+            continue
+        machine = found[plan.type] = _find_machine(plan, chosen, ask)
+        asked = settings.network.zone
+        if asked is not None and asked not in machine.zones:
+            wanted = f"a zone that offers {plan.type}: {', '.join(machine.zones)}"
+            raise SettingsError("network.zone", asked, wanted)
+        if zones and zones.isdisjoint(machine.zones):
+            wanted = f"a type that a zone of the other nodes offers: {', '.join(sorted(zones))}"
+            raise SettingsError(f"{plan.key}.type", plan.type, wanted)
+        zones = zones.intersection(machine.zones) or {*machine.zones}
+    return Machines(found, settings.network.zone or min(zones))
+
+
+def _find_machine(
+    plan: NodePlan, chosen: aws.ec2.GetAmiResult | None, ask: pulumi.InvokeOptions
+) -> Machine:
+    """chosen: the image to take; without one it is Debian's newest for the type."""
+    type_, key = plan.type, f"{plan.key}.type"
     try:
-        info = aws.ec2.get_instance_type(instance_type=settings.type, opts=ask)
+        info = aws.ec2.get_instance_type(instance_type=type_, opts=ask)
     except Exception as error:
         if "InvalidInstanceType" not in str(error):
             raise
-        raise SettingsError("nodes.type", settings.type, "an EC2 instance type") from None
-    check_instance_type(
-        settings.type, info.default_vcpus, info.memory_size, list(info.supported_architectures)
+        raise SettingsError(key, type_, "an EC2 instance type") from None
+    architecture = check_instance_type(
+        plan.key, type_, info.default_vcpus, info.memory_size, info.supported_architectures
     )
+    if chosen is not None and chosen.architecture != architecture:
+        if plan.key == "nodes":
+            found = f"{chosen.id} ({chosen.architecture})"
+            raise SettingsError("nodes.image", found, f"an image for {architecture}")
+        wanted = f"a type of {chosen.architecture}, for which nodes.image is; newest is for any"
+        raise SettingsError(key, f"{type_} ({architecture})", wanted)
     offers = aws.ec2.get_instance_type_offerings(
-        filters=[
-            aws.ec2.GetInstanceTypeOfferingsFilterArgs(name="instance-type", values=[settings.type])
-        ],
+        filters=[aws.ec2.GetInstanceTypeOfferingsFilterArgs(name="instance-type", values=[type_])],
         location_type="availability-zone",
         opts=ask,
     )
     # Not the region's outposts in other cities (eu-central-1-ham-1a): no EFS is there.
     zones = [zone for zone in offers.locations if re.fullmatch(r"(?:[a-z]+-)+\d[a-z]", zone)]
     if not zones:
-        raise SettingsError("nodes.type", settings.type, "a type that the region offers")
-    if zone is not None and zone not in zones:
-        wanted = f"a zone that offers {settings.type}: {', '.join(sorted(zones))}"
-        raise SettingsError("network.zone", zone, wanted)
-    image = _find_image(settings, ask)
-    found = zone or min(zones)
+        raise SettingsError(key, type_, "a type that the region offers")
+    image = _find_newest(architecture, ask) if chosen is None else chosen.id
+    if image is None:
+        wanted = f"of another architecture: the region has no image {_DEBIAN_NAMES[architecture]}"
+        raise SettingsError(key, f"{type_} ({architecture})", wanted)
     return Machine(
-        settings.type, image, found, info.default_vcpus, info.memory_size, tuple(sorted(zones))
+        type_, image, info.default_vcpus, info.memory_size, tuple(sorted(zones)), architecture
     )
 
 
-def _find_image(settings: NodesSettings, ask: pulumi.InvokeOptions) -> str:
-    """The image that is chosen, or else Debian's newest. Raises SettingsError for none of ours."""
-    chosen = settings.chosen_image
+def _find_newest(architecture: str, ask: pulumi.InvokeOptions) -> str | None:
+    """Debian's newest image; None where the region has none."""
+    name = aws.ec2.GetAmiFilterArgs(name="name", values=[_DEBIAN_NAMES[architecture]])
+    found = _find_image(ask, most_recent=True, owners=[_DEBIAN_OWNER], filters=[name])
+    return None if found is None else found.id
+
+
+def _find_chosen(settings: Settings, ask: pulumi.InvokeOptions) -> aws.ec2.GetAmiResult | None:
+    """The image that the settings name. Raises SettingsError for one that is none of ours."""
+    chosen = settings.nodes.chosen_image
     if chosen is None:
-        newest = aws.ec2.get_ami(
-            most_recent=True,
-            owners=[_DEBIAN_OWNER],
-            filters=[aws.ec2.GetAmiFilterArgs(name="name", values=[_DEBIAN_NAME])],
-            opts=ask,
-        )
-        return newest.id
+        return None
+    image = _find_image(ask, filters=[aws.ec2.GetAmiFilterArgs(name="image-id", values=[chosen])])
+    if image is None:
+        wanted = "newest, or an image that the region has and this account may use"
+        raise SettingsError("nodes.image", chosen, wanted)
+    return image
+
+
+def _find_image(ask: pulumi.InvokeOptions, **query: Any) -> aws.ec2.GetAmiResult | None:
     try:
-        image = aws.ec2.get_ami(
-            filters=[aws.ec2.GetAmiFilterArgs(name="image-id", values=[chosen])], opts=ask
-        )
+        return aws.ec2.get_ami(**query, opts=ask)
     except Exception as error:
         if "query returned no results" not in str(error):
             raise
-        wanted = "newest, or an image that the region has and this account may use"
-        raise SettingsError("nodes.image", chosen, wanted) from None
-    if image.architecture != _ARCHITECTURE:
-        raise SettingsError(
-            "nodes.image", f"{chosen} ({image.architecture})", f"an image for {_ARCHITECTURE}"
-        )
-    return image.id
+        return None
+
+
+def _grows(name: str, key: str) -> pulumi.ResourceOptions:
+    """A disk grows while it is used (scripts/disk.sh), and does not shrink."""
+    size = f"{key}.diskGiB"
+    return fixed(
+        f"{name}-{key}",
+        {size: lambda inputs: inputs.get("rootBlockDevice", {}).get("volumeSize")},
+        grows=(size,),
+    )
+
+
+def _architecture(inputs: Mapping[str, Any]) -> str | None:
+    """Of an instance, by its tag, which those of x86_64 don't have."""
+    return inputs["tags"].get(_ARCHITECTURE_TAG, _USUAL) if "tags" in inputs else None
 
 
 class NodesOutputs(TypedDict):
@@ -130,9 +184,8 @@ class NodesArgs:
     """Where the nodes go, what they are, and how many."""
 
     network: NetworkStack
-    machine: Machine
-    settings: NodesSettings
-    zone: str | None = None  # the one that was chosen
+    machines: Mapping[str, Machine]  # by type
+    settings: Settings
 
 
 class KubeNodes(pulumi.ComponentResource):
@@ -153,19 +206,15 @@ class KubeNodes(pulumi.ComponentResource):
         self._name = name
         self._args = args
         self._child = pulumi.ResourceOptions(parent=self)
-        # A disk grows while it is used (scripts/disk.sh).
-        self._as_made = fixed(
-            f"{name}-nodes",
-            {"nodes.diskGiB": lambda inputs: inputs.get("rootBlockDevice", {}).get("volumeSize")},
-            grows=("nodes.diskGiB",),
-        )
+        first, *workers = node_plans(args.settings)
+        self._as_made = {plan.key: _grows(name, plan.key) for plan in (first, *workers)}
 
         self.key_path = f".tinderbox/{pulumi.get_stack()}/id_ed25519"
         private_key, key_pair = self._create_key()
         self._key_pair, self._private_key = key_pair, private_key
         self.key_name = key_pair.key_name
-        self.nodes = [self._create_control_plane()]
-        self.nodes += [self._create_worker(n) for n in range(1, args.settings.count)]
+        self.nodes = [self._create_control_plane(first, workers)]
+        self.nodes += [self._create_worker(plan) for plan in workers]
         outputs: NodesOutputs = {
             "nodes": [node.record() for node in self.nodes],
             "keyName": self.key_name,
@@ -212,8 +261,14 @@ class KubeNodes(pulumi.ComponentResource):
         )
         return private_key, key_pair
 
-    def _create_control_plane(self) -> Node:
-        name = f"{self._name}-control-plane"
+    def _full_name(self, plan: NodePlan) -> str:
+        """A worker of another architecture is another worker: a disk can't be taken over."""
+        architecture = self._args.machines[plan.type].architecture
+        is_usual = architecture == _USUAL or plan.name == "control-plane"
+        return f"{self._name}-{plan.name}" + ("" if is_usual else f"-{architecture}")
+
+    def _create_control_plane(self, plan: NodePlan, workers: Sequence[NodePlan]) -> Node:
+        name = self._full_name(plan)
         address = aws.ec2.Eip(
             f"{name}-address", domain="vpc", tags={"Name": name}, opts=self._child
         )
@@ -221,15 +276,21 @@ class KubeNodes(pulumi.ComponentResource):
             self._name,
             name,
             Entrance(address.public_ip, LOGIN_USER, self._private_key),
-            self._args.machine.zones,
+            {
+                self._full_name(one): (one.key, self._args.machines[one.type].zones)
+                for one in (plan, *workers)
+            },
         )
+        stays = fixed(f"{name}-architecture", {"nodes.type": _architecture})
         instance = self._create_instance(
-            name,
+            plan,
             [self._args.network.control_plane_group_id],
-            pulumi.ResourceOptions(ignore_changes=["ami", "instanceMarketOptions"]),
+            pulumi.ResourceOptions.merge(
+                stays, pulumi.ResourceOptions(ignore_changes=["ami", "instanceMarketOptions"])
+            ),
         )
-        if self._args.settings.image is not None:
-            instance.ami.apply(self._tell_of_image)
+        if self._args.settings.nodes.image is not None:
+            instance.ami.apply(functools.partial(self._tell_of_image, plan))
         association = aws.ec2.EipAssociation(
             f"{name}-address-of-instance",
             allocation_id=address.id,
@@ -239,21 +300,20 @@ class KubeNodes(pulumi.ComponentResource):
         # Known when it leads to the instance, not before.
         reachable = pulumi.Output.all(address.public_ip, association.id).apply(lambda all_: all_[0])
         connection = command.remote.ConnectionArgs(host=reachable, **self._login())
-        return self._node(name, "control plane", instance, reachable, connection)
+        return self._node(plan, "control plane", instance, reachable, connection)
 
-    def _create_worker(self, number: int) -> Node:
-        name = f"{self._name}-worker-{number}"
-        settings = self._args.settings
+    def _create_worker(self, plan: NodePlan) -> Node:
+        if plan.key != "nodes":  # of the others the hooks say it (roll.py)
+            self.control_plane.zone.apply(functools.partial(self._is_offered, plan))
         instance = self._create_instance(
-            name,
-            spot=settings.spot,
+            plan,
             opts=pulumi.ResourceOptions(
                 # A newer image comes when it is asked for.
-                ignore_changes=["ami"] if settings.image is None else [],
+                ignore_changes=["ami"] if self._args.settings.nodes.image is None else [],
                 # To AWS's plugin an option that is no longer set is as it was.
-                replacement_trigger="spot" if settings.spot else "on demand",
+                replacement_trigger="spot" if plan.spot else "on demand",
                 # AWS can't stop a spot instance.
-                replace_on_changes=["instanceType"] if settings.spot else [],
+                replace_on_changes=["instanceType"] if plan.spot else [],
             ),
         )
         connection = command.remote.ConnectionArgs(
@@ -263,7 +323,7 @@ class KubeNodes(pulumi.ComponentResource):
             ),
             **self._login(),
         )
-        return self._node(name, "worker", instance, instance.public_ip, connection)
+        return self._node(plan, "worker", instance, instance.public_ip, connection)
 
     def _login(self) -> dict[str, Any]:
         """What every connection has, to the control plane and from there."""
@@ -277,17 +337,18 @@ class KubeNodes(pulumi.ComponentResource):
 
     def _node(
         self,
-        name: str,
+        plan: NodePlan,
         role: str,
         instance: aws.ec2.Instance,
         address: pulumi.Output[str],
         connection: command.remote.ConnectionArgs,
     ) -> Node:
         return Node(
-            name,
+            self._full_name(plan),
             role,
+            plan,
             instance,
-            self._args.machine,
+            self._args.machines[plan.type],
             instance.availability_zone.apply(self._is_chosen),
             address,
             private_ip=instance.private_ip,
@@ -297,59 +358,65 @@ class KubeNodes(pulumi.ComponentResource):
 
     def _is_chosen(self, zone: str) -> str:
         """The zone that the node is in. Raises SettingsError where another one was chosen."""
-        if self._args.zone not in (None, zone):
+        asked = self._args.settings.network.zone
+        if asked not in (None, zone):
             wanted = f"{zone}, where this cluster is; it can't move: make destroy and make up anew"
-            raise SettingsError("network.zone", self._args.zone, wanted)
+            raise SettingsError("network.zone", asked, wanted)
         return zone
 
-    def _tell_of_image(self, has: str) -> None:
+    def _is_offered(self, plan: NodePlan, zone: str) -> None:
+        """Raises SettingsError for a group of a type that the nodes' zone lacks."""
+        zones = self._args.machines[plan.type].zones
+        if zone not in zones:
+            wanted = f"a type that {zone} offers, where the nodes are ({', '.join(zones)} do)"
+            raise SettingsError(f"{plan.key}.type", plan.type, wanted)
+
+    def _tell_of_image(self, plan: NodePlan, has: str) -> None:
         """Of the control plane, which is not made anew for another image: the cluster is on it."""
-        if has != self._args.machine.ami:
-            pulumi.log.info(
-                f"the control plane keeps its image {has}; workers get {self._args.machine.ami}"
-            )
+        newer = self._args.machines[plan.type].ami
+        if has != newer:
+            pulumi.log.info(f"the control plane keeps its image {has}; workers get {newer}")
 
     def _create_instance(
         self,
-        name: str,
+        plan: NodePlan,
         groups: Sequence[pulumi.Input[str]] = (),
         opts: pulumi.ResourceOptions | None = None,
-        *,
-        spot: bool = False,
     ) -> aws.ec2.Instance:
         """groups: besides that of all nodes.
 
-        spot: AWS may take it back; so not for the control plane, which would be the cluster.
+        Spot: AWS may take it back; so not the control plane, which would be the cluster.
         """
-        settings = self._args.settings
+        name, machine = self._full_name(plan), self._args.machines[plan.type]
         market = aws.ec2.InstanceInstanceMarketOptionsArgs(market_type="spot")
+        unusual = machine.architecture != _USUAL
         return aws.ec2.Instance(
             name,
-            ami=self._args.machine.ami,
-            instance_type=self._args.machine.instance_type,
+            ami=machine.ami,
+            instance_type=machine.instance_type,
             subnet_id=self._args.network.subnet_id,
             vpc_security_group_ids=[self._args.network.security_group_id, *groups],
             key_name=self._key_pair.key_name,
             user_data=_USER_DATA,
-            instance_market_options=market if spot else None,
+            instance_market_options=market if plan.spot else None,
             metadata_options=aws.ec2.InstanceMetadataOptionsArgs(
                 http_endpoint="enabled",
                 http_tokens="required",
                 http_put_response_hop_limit=1,  # nodes only: no pod has business there
             ),
             root_block_device=aws.ec2.InstanceRootBlockDeviceArgs(
-                volume_size=settings.disk_gib,
+                volume_size=plan.disk_gib,
                 volume_type="gp3",
                 encrypted=True,
                 delete_on_termination=True,
             ),
-            tags={"Name": name},
+            tags={"Name": name, **({_ARCHITECTURE_TAG: machine.architecture} if unusual else {})},
             opts=functools.reduce(
                 pulumi.ResourceOptions.merge,
                 (
                     # What counts at the first boot only must not replace a node.
                     pulumi.ResourceOptions(parent=self, ignore_changes=["userData"]),
-                    self._as_made,
+                    self._as_made[plan.key],
                     self._roll.options,
                     opts,
                 ),

@@ -10,6 +10,7 @@ import pulumi_kubernetes as kubernetes
 from components.engine.leftovers import Mend, hooks
 from components.node import Node
 from components.settings.kubeconfig import current
+from components.settings.node_plan import taking
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,10 @@ class Cluster:
 
     @property
     def worker_count(self) -> int | None:
-        """How many nodes take work; None where that is not the stack's to say."""
-        return None if self.control_plane is None else max(1, len(self.workers))
+        """How many nodes take any pod; None where that is not the stack's to say."""
+        if self.control_plane is None:
+            return None
+        return len(taking([node.plan for node in (self.control_plane, *self.workers)]))
 
     def options(
         self,

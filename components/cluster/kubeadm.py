@@ -9,7 +9,8 @@ Of upgrades upgrade.py tells. Nothing sleeps: each step waits for what it needs,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypedDict
 
@@ -23,6 +24,8 @@ from components.cluster.upgrade import Upgrade, UpgradeArgs
 from components.engine.fixed import fixed
 from components.node import Node
 from components.settings import Settings
+from components.settings.node_plan import taking
+from submission.nodes import taint
 from submission.sizes import Amount
 
 # Where the packages come from, unless the stack names a mirror (which has the same paths).
@@ -137,7 +140,7 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             f"{node.name}-disk",
             node,
             "disk.sh",
-            {"DISK_GIB": self._args.settings.nodes.disk_gib},
+            {"DISK_GIB": node.plan.disk_gib},
             opts=self._after([ready]),
         )
         packages = run_step(
@@ -175,12 +178,14 @@ class KubeadmBootstrap(pulumi.ComponentResource):
         """What a cloud controller would set, if there were one."""
         labels = {
             "node.kubernetes.io/instance-type": node.machine.instance_type,
-            "topology.kubernetes.io/region": self._args.settings.aws.region,
+            "topology.kubernetes.io/region": self._args.settings.aws.region or "",
         }
-        known = " ".join(f"{key}={value}" for key, value in labels.items())
-        return pulumi.Output.concat(known, " topology.kubernetes.io/zone=", node.zone)
+        if node.plan.group:  # `kubectl get nodes` shows it
+            labels[f"node-role.kubernetes.io/{node.plan.group}"] = ""
+        return pulumi.Output.concat(_pairs(labels, " "), " topology.kubernetes.io/zone=", node.zone)
 
     def _init(self, node: Node, after: Sequence[pulumi.Resource]) -> command.remote.Command:
+        plans = [one.plan for one in (node, *self._args.workers)]
         return run_step(
             f"{node.name}-init",
             node,
@@ -193,7 +198,7 @@ class KubeadmBootstrap(pulumi.ComponentResource):
                 "POD_CIDR": self._args.settings.cluster.pod_cidr,
                 "SERVICE_CIDR": self._args.settings.cluster.service_cidr,
                 "PUBLIC_IP": node.address,
-                "TAKES_WORK": "false" if self._args.workers else "true",
+                "TAKES_WORK": str(node.plan in taking(plans)).lower(),
             },
             opts=pulumi.ResourceOptions.merge(self._as_made, self._after(after)),
         )
@@ -242,6 +247,9 @@ class KubeadmBootstrap(pulumi.ComponentResource):
                 "ENDPOINT_IP": control_plane.private_ip,
                 "CONTROL_PLANE": control_plane.instance_id,
                 "JOIN": token,
+                # From its first moment: what comes later may be after the first pods.
+                "LABELS": _pairs(worker.plan.own_labels, ","),
+                "TAINTS": json.dumps([taint(text) for text in worker.plan.taints]),
             },
             triggers=[control_plane.instance_id],
             # Another control plane may be the same cluster: the script sees it.
@@ -256,6 +264,8 @@ class KubeadmBootstrap(pulumi.ComponentResource):
                 "INSTANCE": worker.instance_id,
                 "JOIN": token,
                 "NODE_LABELS": self._labels(worker),
+                "LABELS": _pairs(worker.plan.own_labels, " "),
+                "TAINTS": " ".join(worker.plan.taints),
             },
             undoes=True,
             undo_minutes=_TO_LEAVE_MINUTES,
@@ -281,3 +291,7 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             opts=self._after(after),
         )
         return pulumi.Output.secret(read.stdout)
+
+
+def _pairs(labels: Mapping[str, str], between: str) -> str:
+    return between.join(f"{key}={value}" for key, value in labels.items())

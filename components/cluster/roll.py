@@ -90,19 +90,23 @@ class Roll:
     """The hooks of all nodes of a cluster.
 
     name: of the hooks, once in a program. control_plane: the name of its instance.
-    offered_in: the zones that offer the type which is asked for.
+    offered: by a node's name, what its settings are below, and the zones that offer its type.
     """
 
     def __init__(
-        self, name: str, control_plane: str, entrance: Entrance, offered_in: Collection[str]
+        self,
+        name: str,
+        control_plane: str,
+        entrance: Entrance,
+        offered: Mapping[str, tuple[str, Collection[str]]],
     ) -> None:
         self._control_plane = control_plane
         self._entrance = entrance
-        self._offered_in = offered_in
+        self._offered = offered
         self._turn = asyncio.Lock()
         self._away: dict[str, str] = {}  # the node whose turn it is: the boot that it ran
         self._failed: str | None = None
-        self._told = False
+        self._told: set[tuple[str, str]] = set()
         look = pulumi.ResourceHook(
             f"{name}-look", self._look, pulumi.ResourceHookOptions(on_dry_run=True)
         )
@@ -122,13 +126,14 @@ class Roll:
             return
         was, wanted = types
         zone = (update.old_outputs or {}).get("availabilityZone")
-        if zone is not None and zone not in self._offered_in:
+        key, zones = self._offered[update.name]
+        if zone is not None and zone not in zones:
             raise ValueError(
-                f"nodes.type is {was} in this cluster, and {wanted} is asked for: {zone}, where the"
-                f" nodes are, does not offer it ({', '.join(sorted(self._offered_in))} do)"
+                f"{key}.type is {was} in this cluster, and {wanted} is asked for: {zone}, where the"
+                f" nodes are, does not offer it ({', '.join(sorted(zones))} do)"
             )
-        if not self._told:
-            self._told = True
+        if types not in self._told:
+            self._told.add(types)
             pulumi.log.info(f"{was} becomes {wanted}, one node after the other")
 
     async def _let_go(self, update: pulumi.ResourceHookArgs) -> None:

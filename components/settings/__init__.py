@@ -5,7 +5,13 @@ one key in it, spelled in camelCase there. `Settings.load` fails before the firs
 registered, and talks to no cloud.
 """
 
-from components.settings.aws import AwsSettings, MirrorSettings, NetworkSettings, NodesSettings
+from components.settings.aws import (
+    AwsSettings,
+    MirrorSettings,
+    NetworkSettings,
+    NodesSettings,
+    WorkersSettings,
+)
 from components.settings.cluster import ClusterSettings, NamespaceSettings, StorageSettings
 from components.settings.errors import PROJECT, SettingsError
 from components.settings.opex import OPEX_ENGINES, OpexSettings
@@ -31,4 +37,5 @@ __all__ = [
     "SparkSettings",
     "StorageSettings",
     "WordCountSettings",
+    "WorkersSettings",
 ]

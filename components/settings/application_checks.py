@@ -40,7 +40,7 @@ def of_applications(settings: Groups, fits: Fits) -> Iterator[Check]:
             yield Check(
                 partial(_require_schedule, name, field), f"{key}.{field}", f"{key}.schedule"
             )
-        others = ("namespaces", "spark", "s3", "storage", "nodes.count")
+        others = ("namespaces", "spark", "s3", "storage", "nodes.count", "workers")
         yield Check(partial(_require_fit, name, fits), key, *others)
 
 

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field
 
 from components.settings.group import Group
-from components.settings.kinds import SECRET, SWITCH, URL, ipv4_range, number, text, whole
+from components.settings.kinds import (
+    LABELS,
+    SECRET,
+    SWITCH,
+    TAINTS,
+    URL,
+    ipv4_range,
+    number,
+    text,
+    whole,
+)
 
 _DOCUMENTATION = [
     ipaddress.IPv4Network(net) for net in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
@@ -17,6 +28,11 @@ _DOCUMENTATION = [
 Region = Annotated[str, text("a region such as eu-central-1", r"[a-z]+(-[a-z]+)+-[1-9]")]
 Url = Annotated[str, URL]
 Secret = Annotated[str, SECRET]
+InstanceType = Annotated[
+    str, text("an EC2 instance type such as t3.medium", r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
+]
+Disk = Annotated[int, whole(10, 16384, "GiB")]
+Price = Annotated[float, number(0.0001, 1000, "USD an hour")]
 
 
 class AwsSettings(Group):
@@ -67,12 +83,10 @@ class NodesSettings(Group):
 
     # The smallest network that is taken has addresses for 250.
     count: Annotated[int, whole(1, 250)] = Field(3, description="the first is the control plane")
-    type: Annotated[
-        str, text("an EC2 instance type such as t3.medium", r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
-    ] = Field(
+    type: InstanceType = Field(
         "t3.medium",
-        description="x86_64, at least 2 vCPU and 2 GiB; another one goes through the nodes"
-        " one by one ([how](docs/upgrade.md#another-type))",
+        description="of x86_64 or arm64, at least 2 vCPU and 2 GiB; another one goes through the"
+        " nodes one by one ([how](docs/upgrade.md#another-type))",
     )
     image: (
         Annotated[
@@ -85,22 +99,40 @@ class NodesSettings(Group):
         description="of workers: Debian 13's newest, or this one; where they have another they are"
         " made anew, one by one. Without it they keep theirs",
     )
-    disk_gib: Annotated[int, whole(10, 16384, "GiB")] = Field(
-        20, description="root disk of each node"
-    )
+    disk_gib: Disk = Field(20, description="root disk of each node")
     spot: Annotated[bool, SWITCH] = Field(
         False,
         description="buy workers as spot instances; those that are not are replaced one by one."
         " After AWS took one back: `pulumi up --refresh`",
     )
-    price: Annotated[float, number(0.0001, 1000, "USD an hour")] | None = Field(
-        None, description="of one node, for the cost analytics"
-    )
+    price: Price | None = Field(None, description="of one node, for the cost analytics")
 
     @property
     def chosen_image(self) -> str | None:
         """The AMI that is named; None where the newest is meant."""
         return None if self.image == "newest" else self.image
+
+
+class WorkersSettings(Group):
+    """A group NAME of workers that are alike, beside those of `nodes`."""
+
+    count: Annotated[int, whole(1, 249)] = Field(
+        1, description="of workers of this group ([how](docs/groups.md))"
+    )
+    type: InstanceType | None = Field(
+        None, description="without it `nodes.type`, and so with the next one"
+    )
+    disk_gib: Disk | None = Field(None, description="root disk of each of them")
+    spot: Annotated[bool, SWITCH] = Field(False, description="buy them as spot instances")
+    labels: Annotated[Mapping[str, str], LABELS] = Field(
+        {}, description="of the nodes in Kubernetes"
+    )
+    taints: Annotated[tuple[str, ...], TAINTS] = Field(
+        (), description="the same; pods come there that tolerate them"
+    )
+    price: Price | None = Field(
+        None, description="of one of them; without it `nodes.price` where the type is `nodes.type`"
+    )
 
 
 class MirrorSettings(Group):

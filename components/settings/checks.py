@@ -12,6 +12,7 @@ from pathlib import Path
 
 from components.settings.errors import PROJECT, SettingsError
 from components.settings.groups import Groups
+from components.settings.node_plan import node_plans
 from components.settings.pod_ranges import require_pod_ranges
 from submission.place import SHARED_PATH
 
@@ -65,9 +66,12 @@ def _require_both(group: str, access_key: str | None, secret_key: str | None) ->
 
 
 def _require_price(settings: Groups) -> None:
-    if settings.opex.needs_price and settings.nodes.price is None:
+    if not settings.opex.needs_price:
+        return
+    unknown = next((plan for plan in node_plans(settings) if plan.price is None), None)
+    if unknown is not None:
         wanted = f"the USD an hour of one node, above 0: {settings.opex.engine} counts with it"
-        raise SettingsError("nodes.price", None, wanted)
+        raise SettingsError(f"{unknown.key}.price", None, wanted)
 
 
 def _require_chart(settings: Groups) -> None:
@@ -170,7 +174,7 @@ def _of_own_cluster(require: Callable[[Groups], None], *keys: str) -> Check:
 ACROSS = (
     Check(_require_whole_aws_key, "aws.accessKey", "aws.secretKey"),
     Check(_require_whole_s3_key, "s3.accessKey", "s3.secretKey"),
-    Check(_require_price, "nodes.price", "opex.engine", "opex.costModel"),
+    Check(_require_price, "nodes.price", "workers", "opex.engine", "opex.costModel"),
     Check(_require_chart, "opex.chart", "opex.engine"),
     Check(_require_input, "wordCount.input"),
     Check(_require_s3_region, "s3", "wordCount.input", "wordCount.output"),
@@ -184,5 +188,5 @@ ACROSS = (
         _of_own_cluster(partial(_require_disjoint, *pair), *pair)
         for pair in itertools.combinations(_RANGES, 2)
     ),
-    _of_own_cluster(require_pod_ranges, "nodes.count", "cluster.podCidr"),
+    _of_own_cluster(require_pod_ranges, "nodes.count", "workers", "cluster.podCidr"),
 )

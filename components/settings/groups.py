@@ -17,6 +17,7 @@ from components.settings.aws import (
     MirrorSettings,
     NetworkSettings,
     NodesSettings,
+    WorkersSettings,
 )
 from components.settings.cluster import ClusterSettings, NamespaceSettings, StorageSettings
 from components.settings.group import Group, empty_if_null, key_of
@@ -47,6 +48,8 @@ _NAMESPACE = _names(40, lambda name: name in _TAKEN_NAMESPACES or name.startswit
 # By the name an application is found, as are what the chart makes and the word count. What Spark
 # makes pods from adds 15 to it, of the 47 that it takes.
 _APPLICATION = _names(32, lambda name: name == "wordcount" or f"{name}-".startswith("spark-"))
+# What a node is called begins with it.
+_WORKERS = _names(32, lambda name: name in ("nodes", "worker", "control-plane"))
 
 
 class Groups(Group):
@@ -55,6 +58,10 @@ class Groups(Group):
     aws: AwsSettings = Field(default_factory=AwsSettings)
     network: NetworkSettings = Field(default_factory=NetworkSettings)
     nodes: NodesSettings = Field(default_factory=NodesSettings)
+    workers: Annotated[
+        Mapping[Annotated[str, _WORKERS], WorkersSettings],
+        BeforeValidator(empty_if_null),
+    ] = Field(default_factory=dict)
     cluster: ClusterSettings = Field(default_factory=ClusterSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
     mirror: MirrorSettings = Field(default_factory=MirrorSettings)

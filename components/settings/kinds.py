@@ -21,6 +21,7 @@ from components.settings.kubeconfig import KubeconfigError, current
 from spark_jobs.texts import encoding_name
 from submission import cron
 from submission.errors import ApplicationError
+from submission.nodes import require_node_label, taint
 
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _NUMBER = re.compile(r"-?[0-9]{1,17}(\.[0-9]{1,17})?([eE][-+]?[0-9]{1,3})?")
@@ -286,16 +287,49 @@ def texts(words: str) -> Kind:
     return Kind(words, take)
 
 
-def _take_properties(value: object) -> dict[str, str]:
+def _named_texts(value: object, words: str, one: str) -> dict[str, str]:
+    """A text by each name; one: how to write a name that has points in it."""
     if not isinstance(value, Mapping):
-        raise Unfit(PROPERTIES.words)
-    for name, one in value.items():
-        if isinstance(one, Mapping):  # a path took the points of a name for its own
-            raise Unfit(f'a text for each property: write conf["{name}...."]')
-    return {str(name): _word(one) for name, one in value.items()}
+        raise Unfit(words)
+    for name, text_ in value.items():
+        if isinstance(text_, Mapping):  # a path took the points of a name for its own
+            raise Unfit(f'a text for each: write {one}["{name}...."]')
+    return {str(name): _word(text_) for name, text_ in value.items()}
+
+
+def _take_properties(value: object) -> dict[str, str]:
+    return _named_texts(value, PROPERTIES.words, "conf")
 
 
 PROPERTIES = Kind("properties of Spark, each with its text", _take_properties)
+
+
+def _take_labels(value: object) -> dict[str, str]:
+    found = _named_texts(value, LABELS.words, "labels")
+    try:
+        for name, text_ in found.items():
+            require_node_label(name, text_)
+    except ApplicationError as error:
+        raise Unfit(f"{LABELS.words}; {error}") from None
+    return found
+
+
+LABELS = Kind("labels of Kubernetes, each with its text", _take_labels)
+
+
+def _take_taints(value: object) -> tuple[str, ...]:
+    found = texts(TAINTS.words).take(value)
+    try:
+        taints = [taint(text) for text in found]
+    except ApplicationError as error:
+        raise Unfit(f"{TAINTS.words}; {error}") from None
+    kinds = {(one["key"], one["effect"]) for one in taints}
+    if len(kinds) < len(taints):
+        raise Unfit(f"{TAINTS.words}, each key and effect once")
+    return found
+
+
+TAINTS = Kind("a list of taints, each KEY[=VALUE]:EFFECT", _take_taints)
 
 
 def _take_schedule(value: object) -> str:

@@ -90,7 +90,7 @@ class SparkNamespace(pulumi.ComponentResource):
             values={
                 "standalone": False,
                 # The stack's jars and S3 store, too; keys are each application's own here.
-                "app": app_values(args.settings),
+                "app": app_values(args.settings, args.cluster.workers),
                 "volume": {"claimName": volume.claim_name, "mountPath": volume.mount_path},
                 "auth": {"existingSecret": auth.metadata.name},
             },

@@ -92,7 +92,12 @@ class SparkRelease(pulumi.ComponentResource):
             description=describe_chart(CHART),
             namespace=self.namespace,
             values={
-                **spark_values(args.settings, args.cluster.worker_count, volume.claim_name),
+                **spark_values(
+                    args.settings,
+                    args.cluster.worker_count,
+                    volume.claim_name,
+                    args.cluster.workers,
+                ),
                 "auth": {"existingSecret": auth.metadata.name},
             },
             atomic=True,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from statistics import fmean
+
 import pulumi
 
 from components.cluster.volume import SharedVolume
 from components.local_files import LocalFiles, read_jars
+from components.node import Node
 from components.settings import S3Settings, Settings, SparkSettings
 from components.spark.places import CONNECT_SECRET, s3_secret_name, worker_replicas
+from submission.nodes import ON_DEMAND_FIRST
 from submission.place import SHARED_PATH
 
 CHART = "./charts/spark"  # relative, so that the state is the same for every clone
@@ -15,9 +20,15 @@ JARS = f"{SHARED_PATH}/spark/jars"
 
 
 def spark_values(
-    settings: Settings, worker_nodes: int | None, claim_name: pulumi.Input[str]
+    settings: Settings,
+    worker_nodes: int | None,
+    claim_name: pulumi.Input[str],
+    nodes: Sequence[Node] = (),
 ) -> dict[str, pulumi.Input[object]]:
-    """The chart's values; as many workers as there are nodes for them, unless the stack says."""
+    """The chart's values; as many workers as there are nodes for them, unless the stack says.
+
+    nodes: those of workers, where they are the stack's own.
+    """
     spark = settings.spark
     repository, tag = spark.image.rsplit(":", 1)
     workers = worker_replicas(spark, worker_nodes)
@@ -28,7 +39,7 @@ def spark_values(
         "image": {"repository": repository, "tag": tag},
         "volume": {"claimName": claim_name, "mountPath": SharedVolume.mount_path},
         # One application may use all there is.
-        "app": {"coresMax": workers * spark.worker_cores, **app_values(settings)},
+        "app": {"coresMax": workers * spark.worker_cores, **app_values(settings, nodes)},
         "worker": {
             "replicas": workers,
             "cores": spark.worker_cores,
@@ -46,13 +57,23 @@ def _connect(spark: SparkSettings) -> dict[str, object]:
         "enabled": True,
         "existingSecret": CONNECT_SECRET,
         "idleMinutes": spark.connect_minutes,
+        "affinity": ON_DEMAND_FIRST,
     }
 
 
-def app_values(settings: Settings) -> dict[str, object]:
-    """The chart's `app`, in any namespace: properties by the settings, and the price of a node."""
+def app_values(settings: Settings, nodes: Sequence[Node]) -> dict[str, object]:
+    """The chart's `app`, in any namespace: properties by the settings, and the price of a node.
+
+    Where workers differ, that is the mean one's, and so are its cores: no event log says on which
+    node an executor was.
+    """
     conf = {**_s3_conf(settings.s3), **_jars_conf(jars_of(settings.spark))}
-    price = settings.nodes.price
+    prices = {node.plan.price for node in nodes} or {settings.nodes.price}
+    if len({node.machine.vcpus for node in nodes}) > 1:
+        conf["spark.tinderbox.nodeCores"] = f"{fmean(node.machine.vcpus for node in nodes):g}"
+    price = prices.pop() if len(prices) == 1 else None
+    if prices and None not in prices:
+        price = float(f"{fmean(node.plan.price or 0 for node in nodes):.6g}")
     return {
         **({} if price is None else {"nodePrice": price}),
         **({"conf": conf} if conf else {}),

@@ -18,6 +18,7 @@ from console.tables import table
 from console.verb import Verb
 from console.volume import on_volume
 from submission.measuring import FOLDER
+from submission.nodes import CAPACITY, GROUP, SPOT
 from toolchain.terminal import shown
 
 _WITHIN = 300.0
@@ -72,16 +73,15 @@ def run(options: argparse.Namespace) -> None:
     until = min(now, bills.midnight(last + timedelta(days=1)))
     cluster, _ = connect_spark(stack)
     printed = on_volume(cluster.api, "bill.sh", str(int(since)), folder=FOLDER, within=_WITHIN)
-    settings = nodes.settings(stack)["nodes"]
-    spot = bool(settings.get("spot"))
+    settings = nodes.settings(stack)
+    spot = bool(settings["nodes"].get("spot"))
     noted, used = bills.read(printed, spot)
     there = bills.up_to_now(noted, live(cluster, spot), now)
     if not any(node.since < until and node.until > since for node in there):
         raise ConsoleError(f"no node is known from {first} to {last}")
-    price = settings.get("price")
-    known, notes = bills.prices(there, None if price is None else float(price), options.spot_price)
+    known, notes = bills.prices(there, settings, options.spot_price)
     found = bills.bill(
-        *(used, there, lambda node: known[node.region, node.type, node.is_spot], since, until),
+        *(used, there, lambda node: known[bills.priced(node)], since, until),
         bills.named_by(options.by),
     )
     print(text(found, options.by, f"{first} to {last} (UTC)"))
@@ -106,8 +106,10 @@ def live(cluster: Cluster, workers_are_spot: bool) -> list[Node]:
         says = (
             labels.get("karpenter.sh/capacity-type", ""),
             labels.get("eks.amazonaws.com/capacityType", ""),
+            labels.get(CAPACITY, ""),
         )
         is_worker = "node-role.kubernetes.io/control-plane" not in labels
+        role = labels.get(GROUP, "worker") if is_worker else "control-plane"
         made = datetime.fromisoformat(metadata["creationTimestamp"]).timestamp()
         found.append(
             Node(
@@ -115,7 +117,9 @@ def live(cluster: Cluster, workers_are_spot: bool) -> list[Node]:
                 float(item["status"]["capacity"]["cpu"]),
                 labels.get("node.kubernetes.io/instance-type", ""),
                 labels.get("topology.kubernetes.io/region", ""),
-                any(word.lower() == "spot" for word in says) or (workers_are_spot and is_worker),
+                any(word.lower() == SPOT for word in says)
+                or (workers_are_spot and role == "worker"),
+                role,
             )
         )
     return found
@@ -163,7 +167,7 @@ VERB = Verb(
     what="""\
 What applications cost, by what they reserved, and what was idle: a table, CSV and a picture by day.
 
-From what is on the volume. Days are of UTC; prices are nodes.price, else console/prices.json.""",
+From what is on the volume. Days are of UTC; prices are the settings', else console/prices.json.""",
     examples=("", "--from 2026-11-01 --to 2026-11-30 --by user", "--by label:team"),
     options=options,
     run=run,

@@ -26,14 +26,16 @@ _WANTED = {
 def run(options: argparse.Namespace) -> None:
     """Prints what changed, and writes the list; ConsoleError where AWS can't be asked."""
     settings = nodes.settings(Stack(options.stack))
-    aws, type_ = settings["aws"], settings["nodes"].get("type")
+    aws = settings["aws"]
+    groups = (settings["nodes"], *settings.get("workers", {}).values())
+    own = {one.get("type") for one in groups if one}
     if aws.get("endpoint") or not aws.get("region"):
         raise ConsoleError(
             f"stack {options.stack} is not at AWS, whose price list API is asked with credentials"
             " that may call pricing:GetProducts; STACK= names another one"
         )
     known = json.loads(PRICES.read_text())
-    types = {one for listed in known for one in listed["usd"]} | ({type_} if type_ else set())
+    types = {one for listed in known for one in listed["usd"]} | (own - {None})
     client = nodes.aws_client({**aws, "region": _AT}, "pricing")
     asked = {one: usd for one in sorted(types) if (usd := ask(client, aws["region"], one))}
     if not asked:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from console import nodes
+from console.bill import own_price
 from console.nodes import Instance
 from console.stack import Stack
 from console.verb import Verb
@@ -45,18 +47,20 @@ def run(options: argparse.Namespace) -> None:
         "is stopped",
     )
     print(f"\nStack {stack.name} is stopped ({time.monotonic() - began:.0f} s).")
-    print(costs(mine, to_stop, settings["nodes"].get("price")))
+    print(costs(mine, to_stop, settings))
     print(f"`make start STACK={stack.name}` starts it again.")
 
 
-def costs(mine: Sequence[Instance], kept: Sequence[Instance], price: float | None) -> str:
+def costs(mine: Sequence[Instance], kept: Sequence[Instance], settings: Mapping[str, Any]) -> str:
     """What an hour cost with all nodes, and costs with those that are kept, stopped."""
+    prices = [own_price(settings, one.role, one.type) for one in mine]
     per_gib = DISK_GIB_MONTH / HOURS_A_MONTH
     disks, disks_now = (sum(one.disk_gib for one in some) * per_gib for some in (mine, kept))
     file_system = EFS_GIB_MONTH / HOURS_A_MONTH
     now = disks_now + ADDRESS_HOUR + file_system
-    before = disks + ADDRESS_HOUR * len(mine) + file_system + (price or 0) * len(mine)
-    unknown = "" if price else ", without the nodes themselves (nodes.price is not set)"
+    before = disks + ADDRESS_HOUR * len(mine) + file_system
+    before += sum(price or 0 for price in prices)
+    unknown = "" if all(prices) else ", without nodes of no price (nodes.price is not set)"
     return (
         f"An hour costs {now:.4f} USD now, and cost {before:.4f}{unknown}. What goes on: disks"
         f" {disks_now:.4f}, the Elastic IP {ADDRESS_HOUR:.4f}, the shared file system"

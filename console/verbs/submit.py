@@ -26,6 +26,7 @@ from submission.errors import ApplicationError
 from submission.files import read_files
 from submission.manifests import manifests
 from submission.names import toleration
+from submission.nodes import KEEPS_OFF
 from submission.place import STANDALONE, Place
 from submission.quota import require_quota
 from submission.resolve import resolve
@@ -34,7 +35,6 @@ from submission.sizes import Allocatable, requested
 from submission.units import mebibytes, whole
 
 # Taints with these effects keep pods off a node.
-_KEEPS_OFF = ("NoSchedule", "NoExecute")
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -235,7 +235,7 @@ def nodes(api: client.ApiClient, application: Application) -> list[Allocatable] 
         return None
     found = []
     for node in known:
-        keeps_off = [taint for taint in node.spec.taints or [] if taint.effect in _KEEPS_OFF]
+        keeps_off = [taint for taint in node.spec.taints or [] if taint.effect in KEEPS_OFF]
         # Which toleration is for which taint, the scheduler knows best.
         tolerates = application.executor.tolerations
         if any(taint.key not in {item.get("key") for item in tolerates} for taint in keeps_off):

@@ -5,7 +5,7 @@ import pulumi
 from components.aws.file_system import FileSystemArgs, SharedFileSystem
 from components.aws.inventory import write_inventory
 from components.aws.network import NetworkArgs, NetworkStack
-from components.aws.nodes import KubeNodes, NodesArgs, find_machine
+from components.aws.nodes import KubeNodes, NodesArgs, find_machines
 from components.aws.provider import aws_provider
 from components.settings import Settings
 
@@ -13,8 +13,8 @@ settings = Settings.load()
 name = f"{pulumi.get_project()}-{pulumi.get_stack()}"
 provider = aws_provider(settings.aws)
 on_aws = pulumi.ResourceOptions(providers=[provider])
-machine = find_machine(settings.nodes, provider, settings.network.zone)
-network = NetworkStack(name, NetworkArgs(settings.network, machine.zone), on_aws)
+machines = find_machines(settings, provider)
+network = NetworkStack(name, NetworkArgs(settings.network, machines.zone), on_aws)
 SharedFileSystem(name, FileSystemArgs(network), on_aws)
-nodes = KubeNodes(name, NodesArgs(network, machine, settings.nodes, settings.network.zone), on_aws)
+nodes = KubeNodes(name, NodesArgs(network, machines.by_type, settings), on_aws)
 pulumi.export("inventory", write_inventory(name, network, nodes))

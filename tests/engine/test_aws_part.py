@@ -251,6 +251,20 @@ def test_workers_that_are_spot_are_replaced(aws_engine, aws_part):
     assert _types(aws_part) == ["t3.large"] * 3
 
 
+def test_a_group_of_workers_comes_and_goes_by_itself(aws_engine, aws_part):
+    before = _types(aws_part)
+    aws_engine.configure(workers={"big": {"type": "t3.xlarge", "diskGiB": 40, "spot": True}})
+    steps = {n: s["op"] for n, s in _by_name(aws_engine.preview()).items() if s["op"] != "same"}
+    assert steps == {_name("big-1"): "create", _name("inventory"): "update"}
+    aws_engine.pulumi("up", "--yes", "--skip-preview")
+    assert _types(aws_part) == sorted([*before, "t3.xlarge"])
+    assert [volume["Size"] for volume in aws_part.describe_volumes()["Volumes"]].count(40) == 1
+    assert {step["op"] for step in aws_engine.preview("--refresh")} <= {"same", "refresh"}
+    aws_engine.configure()
+    aws_engine.pulumi("up", "--yes", "--skip-preview")
+    assert _types(aws_part) == before
+
+
 def test_another_zone_is_refused_where_a_cluster_is(aws_engine, aws_part):
     (where,) = {
         instance["Placement"]["AvailabilityZone"]
@@ -309,9 +323,16 @@ def test_disks_grow_while_they_are_used(aws_engine, aws_part):
         ({"nodes": {"type": "t3.nano"}}, ["tinderbox:nodes.type is 't3.nano"]),
         ({"nodes": {"type": "t4g.medium"}}, ["tinderbox:nodes.type is 't4g.medium"]),
         ({"nodes": {"type": "t99.huge"}}, ["tinderbox:nodes.type is 't99.huge'"]),
+        (
+            {"workers": {"arm": {"type": "t4g.medium"}}},
+            [
+                "tinderbox:workers.arm.type is 't4g.medium (arm64)'; it must be of another"
+                " architecture: the region has no image debian-13-arm64-*"
+            ],
+        ),
         ({"wordCount": {"input": "no/text"}}, ["tinderbox:wordCount.input is 'no/text'"]),
     ],
-    ids=["settings", "zone", "image", "size", "architecture", "type", "input"],
+    ids=["settings", "zone", "image", "size", "architecture", "type", "group", "input"],
 )
 def test_bad_input_is_one_line_and_nothing_is_made(engine, moto, changes, messages):
     before = engine.state()

@@ -85,6 +85,10 @@ def kinds(jars: tuple[str, str]) -> list[Kind]:
         Kind("a node more", {}, {"nodes": {"count": 4}}),
         Kind("a node fewer", {"nodes": {"count": 4}}, {}),
         Kind("the last worker goes", {"nodes": {"count": 2}}, {"nodes": {"count": 1}}),
+        Kind("a group of workers more", {}, group()),
+        Kind("a group has a node more", group(), group(count=2)),
+        Kind("a group's other labels and taints", group(), group(labels={"team": "b"}, taints=[])),
+        Kind("a group of workers fewer", group(), {}),
         Kind("another type of nodes", {}, {"nodes": {"type": "t3.large"}}),
         Kind("another type of spot nodes", spot, {"nodes": {"spot": True, "type": "t3.large"}}),
         Kind("a newer image, not asked for", {"nodes": {"image": "ami-00000000"}}, {}),
@@ -127,6 +131,12 @@ def kinds(jars: tuple[str, str]) -> list[Kind]:
         Kind("cost analytics on", {"nodes": priced}, opex),
         Kind("another price", opex, {**opex, "nodes": {"price": 0.06}}),
     ]
+
+
+def group(**changes: Any) -> Settings:
+    """A group of one node; changes: to its settings."""
+    more = {"labels": {"team": "a"}, "taints": ["dedicated=team:NoSchedule"], **changes}
+    return {"workers": {"more": more}}
 
 
 def _runs(application: Mapping[str, Any]) -> Settings:
@@ -329,7 +339,7 @@ def _rendered(name: str, chart: str, namespace: str, values: str) -> dict[str, A
 
 def _names(names: Iterable[str]) -> tuple[str, ...]:
     short = {name.removeprefix("tinderbox-test-") for name in names}
-    return tuple(sorted(re.sub(r"worker-\d+", "worker-N", name) for name in short))
+    return tuple(sorted(re.sub(r"(worker|more)-\d+", r"\1-N", name) for name in short))
 
 
 def _listed(names: Iterable[str]) -> str:

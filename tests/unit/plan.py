@@ -138,14 +138,18 @@ class _Monitor(mocks.MockMonitor):
 class Plan(mocks.Mocks):
     """All that one run made, and what it exported.
 
-    instance_type: what AWS knows of the nodes' type; empty where it knows of none.
-    zones: where the type is offered. placed: where nodes come to be.
+    instance_type: what AWS knows of the nodes' type; empty where it knows of none. types: of some.
+    zones: where a type is offered, offers: where others are. placed: where nodes come to be.
+    debian: the architectures for which there is an image.
     stays: outputs of resources that are as an earlier run made them, by type and name.
     anew: resources that an earlier run made, and that have another id now.
     """
 
     instance_type: dict[str, Any] = field(default_factory=lambda: T3_MEDIUM)
+    types: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     zones: tuple[str, ...] = ("eu-central-1b", "eu-central-1a")
+    offers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    debian: Mapping[str, str] = field(default_factory=lambda: {"amd64": "ami-1"})
     placed: str = "eu-central-1a"
     stays: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     anew: Collection[tuple[str, str]] = ()
@@ -212,19 +216,25 @@ class Plan(mocks.Mocks):
     def call(self, args: mocks.MockCallArgs) -> Any:
         self.calls.append(args.token)
         if args.token == "aws:ec2/getInstanceType:getInstanceType":
-            if not self.instance_type:
+            type_ = self.types.get(args.args["instanceType"], self.instance_type)
+            if not type_:
                 return {}, [("instanceType", "api error InvalidInstanceType: no such type")]
-            return {**args.args, **self.instance_type, "id": "type"}
+            return {**args.args, **type_, "id": "type"}
         if args.token == "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings":
-            return {**args.args, "locations": list(self.zones), "id": "offers"}
+            (type_,) = args.args["filters"][0]["values"]
+            found = self.offers.get(type_, self.zones)
+            return {**args.args, "locations": list(found), "id": "offers"}
         if args.token == "aws:ec2/getAmi:getAmi":
-            return {**args.args, "id": self.image(args.args), "architecture": "x86_64"}
+            image = self.image(args.args)
+            if image is None:
+                return {}, [("", "Your query returned no results. Please change your criteria")]
+            return {**args.args, "id": image, "architecture": "x86_64"}
         raise AssertionError(f"the program asked for {args.token}")
 
-    def image(self, asked: dict[str, Any]) -> str:
+    def image(self, asked: dict[str, Any]) -> str | None:
         """The image that AWS finds."""
-        by = {one["name"]: one["values"] for one in asked["filters"]}
-        return by.get("image-id", ["ami-1"])[0]
+        by = {one["name"]: one["values"][0] for one in asked["filters"]}
+        return by.get("image-id") or self.debian.get(by["name"].split("-")[2])
 
     def look(self, args: job.SparkApplicationArgs, kubeconfig: str) -> dict[str, Any]:
         """What a cluster tells of an application."""

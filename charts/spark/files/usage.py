@@ -38,6 +38,8 @@ _LONGEST = 1000
 RUN_PROPERTY = "spark.tinderbox.run"
 #: The property that says what a node costs (USD an hour), where usage.py is not told.
 PRICE_PROPERTY = "spark.tinderbox.nodePrice"
+#: The property that says how many cores a node has (the mean, where nodes differ).
+CORES_PROPERTY = "spark.tinderbox.nodeCores"
 #: The properties that say whose it is: NAME=VALUE,NAME=VALUE are the driver's labels.
 NAMESPACE_PROPERTY, USER_PROPERTY, LABELS_PROPERTY = (
     f"spark.tinderbox.{what}" for what in ("namespace", "user", "labels")
@@ -257,7 +259,7 @@ def summarize(
     driver, {name: value}. run: RUN_PROPERTY, or None. started: Unix seconds. Peaks are None where
     Spark measured nothing. ended: why Spark removed it, or None. executorMemory: by the properties,
     None where these don't say it; askedMiB: heap and overhead.
-    node_cores: cores of a node.
+    node_cores: cores of a node, where the log has no CORES_PROPERTY.
     node_price: USD an hour; None: what the log has as PRICE_PROPERTY, else usd is None.
     Raises UsageError for a log without a beginning or with nothing in it.
     """
@@ -312,8 +314,9 @@ def summarize(
     ran = [driver, *executors.values()]
     begun = {executor.id: executor.added or started for executor in ran} | {"driver": started}
     seconds = {e.id: max(0.0, (e.removed or end) - begun[e.id]) for e in ran}
-    price = node_price if node_price is not None else _price(properties)
-    hours = sum(e.cores * seconds[e.id] for e in ran) / node_cores / 3600
+    price = node_price if node_price is not None else _number(properties, PRICE_PROPERTY)
+    cores = _number(properties, CORES_PROPERTY) or node_cores
+    hours = sum(e.cores * seconds[e.id] for e in ran) / cores / 3600
     return {
         "application": app["App ID"],
         "name": app["App Name"],
@@ -353,7 +356,7 @@ def summarize(
         "cost": {
             "usd": None if price is None else round(price * hours, 9),
             "nodeHours": round(hours, 9),
-            "nodeCores": node_cores,
+            "nodeCores": cores,
             "nodePrice": price,
         },
     }
@@ -398,12 +401,12 @@ def ends(found: dict[str, Any], samples: Path) -> list[dict[str, Any]]:
     return told
 
 
-def _price(properties: dict[str, str]) -> float | None:
-    text = properties.get(PRICE_PROPERTY)
+def _number(properties: dict[str, str], name: str) -> float | None:
+    text = properties.get(name)
     try:
         return None if text is None else float(text)
     except ValueError:
-        raise UsageError(f"{PRICE_PROPERTY} is {text!r}; it must be a number") from None
+        raise UsageError(f"{name} is {text!r}; it must be a number") from None
 
 
 def read_samples(text: str) -> dict[str, list[dict[str, Any]]]:

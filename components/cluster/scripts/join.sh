@@ -2,6 +2,7 @@
 # Makes this node a worker.
 # ENDPOINT_NAME, ENDPOINT_IP: the API within the cluster    NODE_NAME, NODE_IP: this node
 # JOIN: "TOKEN CA_HASH" from invite.sh                      CONTROL_PLANE: its machine
+# LABELS: "key=value,..." and TAINTS: a JSON list, with which it becomes known; later ones are member.sh's
 set -euo pipefail
 
 done_mark=/etc/kubernetes/.tinderbox-joined # holds the hash of the cluster's CA
@@ -36,6 +37,8 @@ nodeRegistration:
   criSocket: unix:///run/containerd/containerd.sock
   kubeletExtraArgs:
     - {name: node-ip, value: "$NODE_IP"}
+    - {name: node-labels, value: "$LABELS"}
+  taints: $TAINTS
   $(ignored_preflight_errors)
 $(limits)
 END

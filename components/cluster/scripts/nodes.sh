@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Notes on the volume which nodes there are, for bills: a line for each span of time in which a node was there without
-# a gap, of UID, from, until (Unix seconds), name, cores, type, region, spot (yes or nothing), role.
+# a gap, of UID, from, until (Unix seconds), name, cores, type, region, spot (yes or nothing), role (control-plane,
+# worker, or the name of its group).
 set -euo pipefail
 
 notes=/srv/shared/spark/nodes.tsv
@@ -17,15 +18,16 @@ label() {
 }
 columns='{.metadata.uid}{"|"}{.metadata.creationTimestamp}{"|"}{.metadata.name}{"|"}{.status.capacity.cpu}'
 for name in node.kubernetes.io/instance-type topology.kubernetes.io/region \
-  karpenter.sh/capacity-type eks.amazonaws.com/capacityType; do
+  karpenter.sh/capacity-type eks.amazonaws.com/capacityType tinderbox.internal/capacity-type \
+  tinderbox.internal/group; do
   columns+=$(label "$name")
 done
 columns+='{"|"}{.metadata.labels}'
 kubectl get nodes --output "jsonpath={range .items[*]}$columns{\"\\n\"}{end}" >"$work/now"
 
-while IFS='|' read -r uid created name cores type region karpenter eks labels; do
-  spot='' role=worker
-  [[ ${karpenter,,}${eks,,} != *spot* ]] || spot=yes
+while IFS='|' read -r uid created name cores type region karpenter eks own group labels; do
+  spot='' role=${group:-worker}
+  [[ ${karpenter,,}${eks,,}$own != *spot* ]] || spot=yes
   [[ $labels != *'"node-role.kubernetes.io/control-plane"'* ]] || role=control-plane
   printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$uid" "$(date --date "$created" +%s)" "$now" "$name" "$cores" \
     "$type" "$region" "$spot" "$role"

@@ -256,11 +256,17 @@ def test_two_files_of_one_name(script, tmp_path):
     assert "another file here has the name beside.py" in line
 
 
-def fit(*applications: dict[str, Any], nodes: dict[str, Any] | None = None) -> None:
+def fit(
+    *applications: dict[str, Any],
+    nodes: dict[str, Any] | None = None,
+    workers: dict[str, Any] | None = None,
+) -> None:
     """As the program does it once AWS has said how large the nodes are."""
     named = {f"app-{at}": one for at, one in enumerate(applications)}
-    settings = Settings.parse({**MINIMAL, **of(**named), "nodes": nodes or {}})
-    require_fit(settings, Machine("t3.medium", "ami", "zone", 2, 4096))
+    groups = {"nodes": nodes or {}, "workers": workers or {}}
+    settings = Settings.parse({**MINIMAL, **of(**named), **groups})
+    sizes = {"t3.medium": 4096, "t3.xlarge": 16384}
+    require_fit(settings, {type_: Machine(type_, "ami", 2, mib) for type_, mib in sizes.items()})
 
 
 def test_what_no_node_could_hold_is_refused_each_in_a_line():

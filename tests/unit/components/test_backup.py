@@ -545,9 +545,17 @@ def test_restarts_that_were_interrupted_are_made_good(certificates, tmp_path):
 
 # nodes.sh
 
-NODE = "{uid}|2026-11-26T10:00:00Z|{name}|2|t3.medium|eu-central-1|{capacity}||{labels}\n"
+NODE = (
+    "{uid}|2026-11-26T10:00:00Z|{name}|2|t3.medium|eu-central-1"
+    "|{capacity}||{own}|{group}|{labels}\n"
+)
 CONTROL = '{"node-role.kubernetes.io/control-plane":"","a":"b"}'
 AT_TEN = 1795687200
+
+
+def node(**told: str) -> str:
+    """A line as kubectl prints it."""
+    return NODE.format(**{"capacity": "", "own": "", "group": "", "labels": "{}", **told})
 
 
 @pytest.fixture
@@ -569,8 +577,8 @@ def noted(sandbox) -> Callable[..., list[list[str]]]:
 
 
 def test_a_node_is_one_line_for_as_long_as_it_is_there(noted):
-    one = NODE.format(uid="a", name="one", capacity="", labels=CONTROL)
-    two = NODE.format(uid="b", name="two", capacity="spot", labels="{}")
+    one = node(uid="a", name="one", labels=CONTROL)
+    two = node(uid="b", name="two", capacity="spot")
     at = AT_TEN + 60
     rest = ["2", "t3.medium", "eu-central-1"]
     first = ["a", str(AT_TEN), str(at), "one", *rest, "", "control-plane"]
@@ -581,8 +589,16 @@ def test_a_node_is_one_line_for_as_long_as_it_is_there(noted):
     assert noted(at + 600, one) == [[*both[0][:2], str(at + 600), *both[0][3:]], both[1]]
 
 
+def test_a_group_is_the_role_of_its_nodes(noted):
+    spot, other = (
+        node(uid=name, name=name, own=own, group=name)
+        for name, own in (("big", "spot"), ("small", "on-demand"))
+    )
+    assert [span[7:] for span in noted(AT_TEN, spot, other)] == [["yes", "big"], ["", "small"]]
+
+
 def test_a_stop_is_a_gap_and_another_node_of_the_name_is_another(noted):
-    one = NODE.format(uid="a", name="one", capacity="", labels="{}")
+    one = node(uid="a", name="one")
     noted(AT_TEN + 60, one)
     spans = noted(AT_TEN + 9000, one, one.replace("a|", "z|", 1))
     assert [span[:3] for span in spans] == [

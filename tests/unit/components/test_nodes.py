@@ -252,16 +252,16 @@ def test_the_control_plane_is_reached_once_its_address_leads_there():
     [
         (1, 4096, ["x86_64"], r"'t9\.x \(1 vCPU, 4096 MiB\)'; .* at least 2 vCPU and 2048 MiB"),
         (2, 1024, ["x86_64"], r"'t9\.x \(2 vCPU, 1024 MiB\)'; .* at least 2 vCPU and 2048 MiB"),
-        (2, 4096, ["arm64"], r"'t9\.x \(arm64\)'; .* the image's kind, x86_64"),
+        (2, 4096, ["i386"], r"'t9\.x \(i386\)'; it must be a type of x86_64 or arm64"),
     ],
 )
 def test_a_type_on_which_kubeadm_would_not_start(vcpus, memory, architectures, message):
     with pytest.raises(SettingsError, match=r"tinderbox:nodes\.type is " + message):
-        check_instance_type("t9.x", vcpus, memory, architectures)
+        check_instance_type("nodes", "t9.x", vcpus, memory, architectures)
 
 
 def test_the_smallest_type_that_will_do():
-    check_instance_type("t3.small", 2, 2048, ["i386", "x86_64"])
+    assert check_instance_type("nodes", "t3.small", 2, 2048, ["i386", "x86_64"]) == "x86_64"
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_the_smallest_type_that_will_do():
     [
         (Plan(instance_type={**T3_MEDIUM, "defaultVcpus": 1}), "at least 2 vCPU"),
         (Plan(instance_type={**T3_MEDIUM, "memorySize": 1024}), "at least 2 vCPU"),
-        (Plan(instance_type={**T3_MEDIUM, "supportedArchitectures": ["arm64"]}), "x86_64"),
+        (Plan(instance_type={**T3_MEDIUM, "supportedArchitectures": ["arm64"]}), "debian-13-arm64"),
         (Plan(instance_type={}), "an EC2 instance type"),
         (Plan(zones=()), "a type that the region offers"),
         (Plan(zones=("eu-central-1-wl1-ber-wlz-1",)), "a type that the region offers"),

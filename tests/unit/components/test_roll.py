@@ -64,7 +64,8 @@ class Hooks:
 
         monkeypatch.setattr(pulumi, "ResourceHook", hook)
         monkeypatch.setattr(pulumi, "ErrorHook", hook)
-        binding = Roll("x", CONTROL_PLANE, way, ("eu-central-1a",)).options.hooks
+        offered = {name: ("nodes", ("eu-central-1a",)) for name in (CONTROL_PLANE, "w1", "w2")}
+        binding = Roll("x", CONTROL_PLANE, way, offered).options.hooks
         assert binding is not None
         self.look: Any
         self.away: Any

@@ -553,6 +553,8 @@ JOIN = {
     "NODE_IP": "10.42.0.6",
     "JOIN": "abcdef.0123456789abcdef sha256:11",
     "CONTROL_PLANE": "i-1",
+    "LABELS": "disk=ssd,team=",
+    "TAINTS": '[{"key": "gpu", "value": "", "effect": "NoSchedule"}]',
 }
 
 
@@ -578,6 +580,10 @@ def test_join_is_configured_as_asked(node, tmp_path):
     assert document["nodeRegistration"]["name"] == "ip-10-42-0-6.internal"
     assert document["nodeRegistration"]["kubeletExtraArgs"] == [
         {"name": "node-ip", "value": "10.42.0.6"},
+        {"name": "node-labels", "value": "disk=ssd,team="},
+    ]
+    assert document["nodeRegistration"]["taints"] == [
+        {"key": "gpu", "value": "", "effect": "NoSchedule"}
     ]
     assert "10.42.0.5 cp.internal" in node.file("/etc/hosts").read_text()
 
@@ -696,6 +702,8 @@ MEMBER = {
     "INSTANCE": "i-1",
     "JOIN": "abcdef.0123456789abcdef sha256:11",
     "NODE_LABELS": "a/b=c d=e",
+    "LABELS": "disk=ssd team=",
+    "TAINTS": "",
 }
 # What the cluster knows of the worker: no node, or one of the machine in the file.
 NODES = """
@@ -750,7 +758,38 @@ def test_a_member_gets_its_role_and_loses_its_token(node):
     assert node.calls("kubectl")[1:] == [
         "label node worker-1 node-role.kubernetes.io/worker= tinderbox.internal/instance-id=i-1"
         " a/b=c d=e --overwrite",
+        r"get node worker-1 --output jsonpath={.metadata.annotations.tinderbox\.internal/settled}",
+        "label node worker-1 disk=ssd team= --overwrite",
+        "annotate node worker-1 tinderbox.internal/settled=disk team --overwrite",
         "--namespace kube-system delete secret bootstrap-token-abcdef --ignore-not-found",
+    ]
+
+
+def test_labels_and_taints_follow_the_settings_and_others_stay(node, tmp_path):
+    node.fake(
+        "kubectl",
+        """
+        case "$*" in
+          *annotations*) cat "$SANDBOX/settled" ;;
+          "taint node worker-1 left:NoExecute-") exit 1 ;;
+        esac
+        """,
+    )
+    before = "disk zone example.com/gpu:NoSchedule left:NoExecute kept:NoSchedule"
+    (tmp_path / "settled").write_text(before)
+    taints = "kept=b:NoSchedule new:PreferNoSchedule"
+    scripts = ("cluster_lib.sh", "drain_lib.sh", "member.sh")
+    ran = node.step(*scripts, **{**MEMBER, "TAINTS": taints})
+    assert ran.returncode == 0, ran.stderr
+    assert "left:NoExecute is not there any more" in ran.stdout
+    assert node.calls("kubectl")[3:-1] == [
+        "label node worker-1 zone-",
+        "taint node worker-1 example.com/gpu:NoSchedule-",
+        "taint node worker-1 left:NoExecute-",
+        "label node worker-1 disk=ssd team= --overwrite",
+        "taint node worker-1 kept=b:NoSchedule new:PreferNoSchedule --overwrite",
+        "annotate node worker-1 tinderbox.internal/settled=disk team kept:NoSchedule"
+        " new:PreferNoSchedule --overwrite",
     ]
 
 

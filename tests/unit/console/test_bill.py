@@ -159,17 +159,36 @@ def test_by_whom(by: str, expected: list[str]) -> None:
 
 def test_prices_of_the_list_of_the_setting_and_of_spot() -> None:
     there = [node(0, 1), node(0, 1, is_spot=True)]
-    assert bill.prices(there, None, None)[0] == {
-        ("us-east-1", "t3.medium", False): 0.0416,
-        ("us-east-1", "t3.medium", True): 0.0416,
+    nothing: dict[str, Any] = {"nodes": {}}
+    assert bill.prices(there, nothing, None)[0] == {
+        ("us-east-1", "t3.medium", False, "worker"): 0.0416,
+        ("us-east-1", "t3.medium", True, "worker"): 0.0416,
     }
-    assert "--spot-price" in bill.prices(there, None, None)[1][0]
-    found, notes = bill.prices(there, 0.05, 0.015)
+    assert "--spot-price" in bill.prices(there, nothing, None)[1][0]
+    found, notes = bill.prices(there, {"nodes": {"price": 0.05}}, 0.015)
     assert (sorted(found.values()), notes) == ([0.015, 0.05], [])
     with pytest.raises(
         ConsoleError, match="no price of x9.huge in us-east-1 is known: the setting"
     ):
-        bill.prices([*there, node(0, 1, type="x9.huge")], None, None)
+        bill.prices([*there, node(0, 1, type="x9.huge")], nothing, None)
+
+
+def test_a_group_has_its_own_price() -> None:
+    settings = {
+        "nodes": {"price": 0.05},
+        "workers": {"big": {"price": "0.2", "spot": True}, "same": None, "list": {"type": "t3.l"}},
+    }
+    there = [
+        node(0, 1, role="control-plane"),
+        node(0, 1, role="big", type="t3.2xlarge", is_spot=True),
+        node(0, 1, role="same"),
+        node(0, 1, role="list", type="t3.large"),
+        node(0, 1, role="gone", type="t3.xlarge"),
+    ]
+    found, notes = bill.prices(there, settings, 0.015)
+    # What a spot node of the group costs is said by its price.
+    assert [found[bill.priced(one)] for one in there] == [0.05, 0.2, 0.05, 0.0832, 0.05]
+    assert notes == []
 
 
 def test_the_list_of_prices_says_of_when_and_whence_it_is() -> None:
@@ -302,6 +321,13 @@ def test_workers_are_spot_by_the_setting() -> None:
     found = [node.is_spot for node in bill.read(f"{line}{control}\n", True)[0]]
     assert found == [True, False]
     assert [node.is_spot for node in bill.read(f"{line}\n", False)[0]] == [False]
+
+
+def test_of_a_group_the_notes_know_the_name_and_how_it_is_bought() -> None:
+    line = LINE.format(uid="a", since=1, until=2).replace("\t\tworker", "\tyes\tbig")
+    on_demand = line.replace("yes", "")
+    found = bill.read(f"{line}{on_demand}\n", True)[0]
+    assert [(one.role, one.is_spot) for one in found] == [("big", True), ("big", False)]
 
 
 def test_the_picture_has_each_day_and_the_dearest_by_name() -> None:

@@ -14,6 +14,7 @@ from console import __main__, nodes
 from console.verbs import prices
 from toolchain import terminal
 
+OWN = {"big": {"type": "m9.big"}, "same": None}
 AWS = {"region": "eu-west-9", "accessKey": "a", "secretKey": "b"}
 
 
@@ -40,7 +41,7 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(prices, "ROOT", tmp_path)
     monkeypatch.setattr(__main__, "enter", lambda local: None)
     monkeypatch.setattr(terminal, "_prepare", lambda: None)
-    monkeypatch.setattr(nodes, "settings", lambda stack: {"aws": AWS, "nodes": {"type": "m9.big"}})
+    monkeypatch.setattr(nodes, "settings", lambda stack: {"aws": AWS, "nodes": {}, "workers": OWN})
 
     def call(*answers: list[str]) -> tuple[int, Path]:
         client = pricing()

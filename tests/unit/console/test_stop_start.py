@@ -112,6 +112,20 @@ def test_the_control_plane_comes_first_and_what_is_replaced_is_left_out(fake: Fa
     assert {one.disk_gib for one in found} == {20}
 
 
+def test_of_which_group_a_node_is_its_name_says(fake: Fake) -> None:
+    fake.make("control-plane", "worker-1", "big-2", "two-words-11", "arm-1-arm64")
+    roles = {
+        one.name.removeprefix("tinderbox-dev-"): one.role for one in nodes.instances(fake.stack)
+    }
+    assert roles == {
+        "control-plane": "control-plane",
+        "worker-1": "worker",
+        "big-2": "big",
+        "two-words-11": "two-words",
+        "arm-1-arm64": "arm",
+    }
+
+
 def test_a_stack_without_nodes_of_its_own_can_not_be_stopped(fake: Fake) -> None:
     for verb in (stop.run, start.run):
         with pytest.raises(ConsoleError, match="^stack dev has no nodes of its own to stop and s"):
@@ -155,9 +169,18 @@ def test_what_aws_refuses_is_one_line(fake: Fake, monkeypatch) -> None:
 
 def test_a_price_that_is_not_set_is_said() -> None:
     node = Instance("n", "u", "i", False, 20)
-    said = stop.costs([node], [node], None)
-    assert "without the nodes themselves (nodes.price is not set)" in said
+    said = stop.costs([node], [node], {"nodes": {}})
+    assert "without nodes of no price (nodes.price is not set)" in said
     assert "costs 0.0081 USD now, and cost 0.0081" in said
+
+
+def test_each_node_has_its_groups_price() -> None:
+    mine = [Instance(n, "u", "i", False, 20, "t3.medium", role) for n, role in (("a", "worker"),)]
+    mine.append(Instance("b", "u", "i", True, 20, "t3.large", "big"))
+    settings = {"nodes": {"price": 0.1}, "workers": {"big": {"price": 0.3}}}
+    alone = {"nodes": {"price": 0.1}}
+    assert "and cost 0.4157." in stop.costs(mine, mine, settings)
+    assert "and cost 0.2157." in stop.costs(mine, mine, alone)
 
 
 def test_the_prices_are_the_readmes() -> None:
@@ -169,7 +192,8 @@ def test_the_prices_are_the_readmes() -> None:
     assert f"a month ({stop.HOURS_A_MONTH} h)" in table
     three = [Instance("n", "u", "i", False, 20)] * 3
     whole = re.search(r"^\| together \| ([0-9.]+) ", table, re.M)
-    assert whole and f"and cost {whole[1]}" in stop.costs(three, three, 0.048)
+    priced = {"nodes": {"price": 0.048}}
+    assert whole and f"and cost {whole[1]}" in stop.costs(three, three, priced)
 
 
 # ---- a stack that is stopped

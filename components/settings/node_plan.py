@@ -1,0 +1,74 @@
+"""The nodes that the settings ask for: all that counts nodes or sizes reads this list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from components.settings.groups import Groups
+from submission.nodes import CAPACITY, GROUP, ON_DEMAND, SPOT, keep_off
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """A node as the settings want it.
+
+    name: without the stack's. key: what its settings are below, nodes or workers.NAME.
+    price: USD an hour; None where it is not known. labels, taints: of the group's own.
+    """
+
+    name: str
+    key: str
+    type: str
+    disk_gib: int
+    price: float | None
+    spot: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[str, ...] = ()
+
+    @property
+    def takes_any(self) -> bool:
+        """True for a worker from which no taint keeps pods off."""
+        return not keep_off(self.taints)
+
+    @property
+    def group(self) -> str:
+        """The name of its group; empty for a node of `nodes`."""
+        return self.key.partition(".")[2]
+
+    @property
+    def own_labels(self) -> dict[str, str]:
+        """Its group's, with what the stack says of a worker."""
+        bought = {CAPACITY: SPOT if self.spot else ON_DEMAND}
+        return {**self.labels, **bought, **({GROUP: self.group} if self.group else {})}
+
+
+def node_plans(settings: Groups) -> tuple[NodePlan, ...]:
+    """The control plane, then the workers: those of `nodes`, then group by group."""
+    nodes = settings.nodes
+    size = {"type": nodes.type, "disk_gib": nodes.disk_gib, "price": nodes.price}
+    plans = [NodePlan("control-plane", "nodes", **size)]
+    plans += [
+        NodePlan(f"worker-{n}", "nodes", **size, spot=nodes.spot) for n in range(1, nodes.count)
+    ]
+    for name, group in settings.workers.items():
+        type_ = group.type or nodes.type
+        plans += [
+            NodePlan(
+                f"{name}-{n}",
+                f"workers.{name}",
+                type_,
+                group.disk_gib or nodes.disk_gib,
+                group.price or (nodes.price if type_ == nodes.type else None),
+                group.spot,
+                group.labels,
+                group.taints,
+            )
+            for n in range(1, group.count + 1)
+        ]
+    return tuple(plans)
+
+
+def taking(plans: Sequence[NodePlan]) -> Sequence[NodePlan]:
+    """Those that any pod may come to: workers, or else the control plane."""
+    return [plan for plan in plans[1:] if plan.takes_any] or plans[:1]

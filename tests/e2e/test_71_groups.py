@@ -1,0 +1,98 @@
+"""A group of workers beside the others comes, takes what tolerates it, grows, changes and goes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.e2e.conftest import Up
+from tests.e2e.test_50_spark_scheduling import SMALL, pods, result, submit
+from tests.seen import seen
+
+GROUP = "tinderbox.internal/group"
+SIDE: dict[str, Any] = {
+    "spot": True,
+    "labels": {"team": "side", "old": "yes"},
+    "taints": ["dedicated=side:NoSchedule", "old:PreferNoSchedule"],
+}
+
+
+def _update(up: Up, **side: Any) -> str:
+    up.configure({"workers": {"side": side or None}})
+    return up.stack.pulumi("up", "--yes", "--skip-preview", own=True, capture=True)
+
+
+def _nodes(up: Up) -> list[dict[str, Any]]:
+    """Those of the group, as Kubernetes has them."""
+    return up.get("nodes", "-l", f"{GROUP}=side")["items"]
+
+
+def _taints(node: dict[str, Any]) -> set[str]:
+    found = node["spec"].get("taints", [])
+    return {f"{one['key']}={one.get('value', '')}:{one['effect']}" for one in found}
+
+
+def test_a_group_takes_what_tolerates_it_grows_changes_and_goes(
+    up: Up, settings_are_kept: None
+) -> None:
+    before, counted = up.outputs()["nodes"], up.outputs()["wordCount"]
+
+    # No image of that kind is in the region.
+    up.configure({"workers": {"side": {"type": "t4g.medium"}}})
+    refused = up.pulumi("preview", fails=True)
+    assert "tinderbox:workers.side.type is 't4g.medium (arm64)'; it must be of another" in refused
+    up.configure({"workers": {"side": SIDE}})
+    assert "workers.side.taints: no application of the settings tolerates" in up.pulumi("preview")
+    new = {name for name, op in up.changes().items() if op == "create"}
+    assert new and all(name.startswith("tinderbox-local-side-1") for name in new)
+
+    with seen("a group of workers more"):
+        _update(up, **SIDE)
+    assert up.outputs()["nodes"][:-1] == before
+    (node,) = _nodes(up)
+    name, labels = node["metadata"]["name"], node["metadata"]["labels"]
+    assert SIDE["labels"].items() < labels.items()
+    assert labels["tinderbox.internal/capacity-type"] == "spot"
+    assert _taints(node) == {"dedicated=side:NoSchedule", "old=:PreferNoSchedule"}
+    assert up.ready() == up.hosts()
+
+    # Executors go there, since they ask for it; the driver may, and prefers nodes on demand.
+    chosen = f"spark.kubernetes.executor.node.selector.{GROUP}=side"
+    kept = "spark.kubernetes.executor.deleteOnTermination=false"
+    tolerated = ["--toleration", "dedicated=side:NoSchedule"]
+    run = submit("--keep", *tolerated, *SMALL, "--conf", chosen, "--conf", kept)
+    code, printed = run.end()
+    assert code == 0 and result(printed)["sum"] == 6
+    job = printed.split("submit: job ")[1].split()[0]
+    executors = pods(up, "spark", "spark-role=executor")
+    (driver,) = pods(up, "spark", f"batch.kubernetes.io/job-name={job}")
+    assert {pod["spec"]["nodeName"] for pod in executors} == {name}
+    assert driver["spec"]["nodeName"] in up.workers() - {name}
+    up.kubectl("delete", "pods", "-n", "spark", "-l", "spark-role=executor")
+    up.kubectl("delete", "job", "-n", "spark", job)
+    # Nothing else came.
+    there = up.get("pods", "-A", "--field-selector", f"spec.nodeName={name}")["items"]
+    assert {pod["metadata"]["ownerReferences"][0]["kind"] for pod in there} == {"DaemonSet"}
+
+    # It grows, and the node that lives gets what the settings say now; what others did stays.
+    up.kubectl("label", "node", name, "by.hand/label=kept")
+    up.kubectl("taint", "node", name, "by-hand:PreferNoSchedule")
+    taints = ["dedicated=other:NoSchedule"]
+    _update(up, **{**SIDE, "count": 2, "labels": {"team": "other"}, "taints": taints})
+    nodes = {one["metadata"]["name"]: one for one in _nodes(up)}
+    assert len(nodes) == 2 and up.ready() == up.hosts()
+    assert {one["metadata"]["labels"]["team"] for one in nodes.values()} == {"other"}
+    assert not [one for one in nodes.values() if "old" in one["metadata"]["labels"]]
+    assert nodes[name]["metadata"]["labels"]["by.hand/label"] == "kept"
+    assert _taints(nodes.pop(name)) == {"dedicated=other:NoSchedule", "by-hand=:PreferNoSchedule"}
+    (second,) = nodes.values()
+    assert _taints(second) == {"dedicated=other:NoSchedule"}
+
+    _update(up, **{**SIDE, "labels": {"team": "other"}, "taints": taints})
+    assert [one["metadata"]["name"] for one in _nodes(up)] == [name]
+    with seen("a group of workers fewer"):
+        printed = _update(up)
+    assert "cordoned" in printed  # it is drained before it goes
+    assert up.outputs()["nodes"] == before
+    assert not _nodes(up) and up.ready() == up.hosts()
+    assert up.outputs()["wordCount"] == counted  # nothing ran again
+    assert up.changes() == {}
