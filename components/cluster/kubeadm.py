@@ -255,6 +255,14 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             # Another control plane may be the same cluster: the script sees it.
             opts=pulumi.ResourceOptions.merge(self._after(after), same_trigger(1)),
         )
+        if worker.plan.spot:
+            run_step(
+                f"{worker.name}-notice",
+                worker,
+                "notice.sh",
+                {"NOTICE": read_script("spot-notice.sh"), "NODE_NAME": worker.host_name},
+                opts=self._after([join]),
+            )
         return run_step(
             f"{worker.name}-member",
             control_plane,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from localcloud.api.client import interrupt
+from localcloud.host import cgroups
 from tests.e2e.conftest import Up
+from tests.e2e.meanwhile import Slow, wait_for
 from tests.e2e.test_50_spark_scheduling import SMALL, pods, result, submit
 from tests.seen import seen
 
@@ -96,3 +99,41 @@ def test_a_group_takes_what_tolerates_it_grows_changes_and_goes(
     assert not _nodes(up) and up.ready() == up.hosts()
     assert up.outputs()["wordCount"] == counted  # nothing ran again
     assert up.changes() == {}
+
+
+#: In a pod: what the instance metadata service gives, which is for nodes alone.
+METADATA = """
+import urllib.request
+ask = urllib.request.Request(
+    "http://169.254.169.254/latest/api/token",
+    headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"},
+    method="PUT",
+)
+try:
+    print("token", urllib.request.urlopen(ask, timeout=3).read())
+except OSError as error:
+    print("none")
+"""
+
+
+def test_a_spot_node_empties_itself_on_notice_and_an_application_goes_on(
+    up: Up, settings_are_kept: None
+) -> None:
+    _update(up, spot=True)
+    node = up.outputs()["nodes"][-1]
+    assert up.ssh(node, "systemctl is-active tinderbox-spot-notice").stdout == "active\n"
+    asked = ("exec", "-n", "spark", "deployment/spark-worker", "--", "python3", "-c", METADATA)
+    assert up.kubectl(*asked) == "none\n"
+    app = Slow(up, tasks=40, seconds=2, waits=True, retries=2)
+    try:
+        wait_for("all workers at work", lambda: len(app.hosts_at_work()) == 3)
+        interrupt(node["instanceId"], 60)
+        wait_for("its end", lambda: not cgroups.processes(node["instanceId"]))
+        reasons = [one.get("removeReason", "") for one in app.api("allexecutors")]
+        assert any("decommission" in reason for reason in reasons), reasons
+        app.assert_right()
+    finally:
+        app.delete()
+    up.stack.pulumi("up", "--yes", "--skip-preview", "--refresh", own=True)
+    assert up.outputs()["nodes"][-1]["instanceId"] != node["instanceId"]
+    assert up.ready() == up.hosts()

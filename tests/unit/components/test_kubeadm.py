@@ -43,6 +43,15 @@ def test_the_steps_of_every_node(workers):
     assert steps(plan) == expected | {"nodes-ready"}
 
 
+def test_spot_workers_listen_for_their_notice_and_no_others():
+    side = {"count": 1, "spot": True}
+    plan = planned({"nodes": {"count": 2}, "workers": {"side": side}})
+    listening = [step for step in plan.of(STEP) if step.name.endswith("-notice")]
+    assert [step.name for step in listening] == ["tinderbox-test-side-1-notice"]
+    assert value(listening[0], "NODE_NAME") == "tinderbox-test-side-1.compute.internal"
+    assert "spot/instance-action" in listening[0].inputs["stdin"]
+
+
 def test_every_step_is_run_anew_on_another_instance():
     plan = planned()
     on_control_plane = ("invite", "member", "drain", "return")
