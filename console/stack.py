@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import sys
@@ -186,6 +185,7 @@ class Stack:
         """Whether the backend knows the stack."""
         if self.is_local and not (self._folder / "passphrase").exists():
             return False
+        self.free()
         qualified = ["--fully-qualify-stack-names"] if "/" in self.name else []
         listed = self.pulumi("stack", "ls", "--json", *qualified, capture=True)
         # All of them are of this project, so the organization and the name tell them apart.
@@ -322,14 +322,23 @@ class Stack:
             self.pulumi("stack", "import", "-s", self.name, "--file", str(file), capture=True)
 
     def free(self) -> None:
-        """Of a local stack: takes locks away whose processes were killed and are no more."""
-        locks = self._folder / ".pulumi" / "locks" if self.is_local else Path(os.devnull)
-        for file in locks.glob(f"organization/{PROJECT}/{self.short_name}/*.json"):
-            pid = json.loads(file.read_text())["pid"]
+        """Of a local stack: puts right what a process that was killed left of the backend's files.
+
+        Its locks go, and an empty file of attributes, which the backend writes in two steps: it
+        does without one, but can't read that.
+        """
+        if not self.is_local:
+            return
+        files = self._folder / ".pulumi"
+        for lock in files.glob(f"locks/organization/{PROJECT}/{self.short_name}/*.json"):
+            pid = json.loads(lock.read_text())["pid"]
             program = Path(f"/proc/{pid}/exe")  # of one that is killed it leads nowhere
             if not program.exists() or program.readlink().name != "pulumi":
-                file.unlink(missing_ok=True)
+                lock.unlink(missing_ok=True)
                 print(f"state: process {pid} held it and was killed; it is free", flush=True)
+        for attributes in files.rglob("*.attrs"):
+            if attributes.stat().st_size == 0:
+                attributes.unlink()
 
     def history(self) -> list[dict[str, Any]]:
         """The latest hundred updates, the newest first; a group with a secret has no value."""

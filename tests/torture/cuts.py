@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from console.stack import ROOT
+from localcloud.daemons import record
 
 #: In turn at each point. What Ctrl-C finds under way is finished, so it comes second.
 SIGNALS = (signal.SIGKILL, signal.SIGINT)
@@ -71,15 +72,17 @@ def _end(pid: int, number: signal.Signals) -> None:
 
 
 def _parents() -> dict[int, int]:
+    known = record.load()
+    daemons = {one.pid for one in known.alive.values()} if known else set()
     found = {}
     for place in Path("/proc").glob("[0-9]*"):
         try:
-            # Of the local cloud's daemons, which stand for AWS, none is killed.
-            if b"localcloud" not in (place / "cmdline").read_bytes():
-                stat = (place / "stat").read_text()
-                found[int(place.name)] = int(stat.rpartition(")")[2].split()[1])
+            stat = (place / "stat").read_text()
         except OSError:
             continue
+        # Of the local cloud's daemons, which stand for AWS, none is killed.
+        if int(place.name) not in daemons:
+            found[int(place.name)] = int(stat.rpartition(")")[2].split()[1])
     return found
 
 

@@ -339,11 +339,16 @@ def test_a_lock_goes_with_the_process_that_was_killed_and_no_other(
         for name, pid in {**owners, "other/gone": 2**22 + 1}.items():
             (locks / name).parent.mkdir(parents=True, exist_ok=True)
             (locks / f"{name}.json").write_text(json.dumps({"pid": pid}))
+        stacks = place.cloud / ".pulumi" / "stacks"
+        stacks.mkdir()
+        for name, content in (("local.json", "{}"), ("local.json.attrs", "")):
+            (stacks / name).write_text(content)
         os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
         Stack("local").free()
         left = {str(file.relative_to(locks)) for file in locks.rglob("*.json")}
         runs.communicate(b"\n")
     assert left == {"local/runs.json", "other/gone.json"}
+    assert [file.name for file in stacks.iterdir()] == ["local.json"]
     assert (
         f"state: process {os.getpid()} held it and was killed; it is free\n"
         in capsys.readouterr().out
