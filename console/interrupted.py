@@ -11,6 +11,7 @@ from typing import Any
 
 from console import leftovers, nodes
 from console.stack import Stack
+from console.verb import agree
 
 Inputs = Mapping[str, Any]
 
@@ -22,21 +23,28 @@ def settle(stack: Stack) -> None:
     """
     stack.free()
     state = stack.state()
-    pending = state["deployment"].get("pending_operations") or []
+    resources = state["deployment"].get("resources", [])
+    pending = state["deployment"].pop("pending_operations", None) or []
     if not pending:
         return
     names = ", ".join(sorted({one["resource"]["urn"].rpartition("::")[2] for one in pending}))
     print(f"state: an update was killed while it was at {names}", flush=True)
     made = [one["resource"] for one in pending if one["type"] == "creating"]
-    if any(one["type"].startswith("aws:") for one in made):
-        aws = nodes.settings(stack)["aws"]
-        leftovers.sweep(stack, aws, state["deployment"].get("resources", []), yes=stack.is_local)
-        for one in made:
-            if one["type"] in _LINKS:
-                with nodes.aws_errors():
-                    _LINKS[one["type"]](aws, one["inputs"])
-    state["deployment"]["pending_operations"] = []
+    if not any(one["type"].startswith("aws:") for one in made):
+        stack.import_state(state)
+        return
+    aws = nodes.settings(stack)["aws"]
+    account = leftovers.Account(aws, stack)
+    found = leftovers.show(account, resources)
+    if found and not stack.is_local:
+        agree("Take it away?", f"make sweep STACK={stack.name} YES=1")
+    # Before anything goes: it fails where an update is going on, whose operations these would be.
     stack.import_state(state)
+    account.remove(found)
+    for one in made:
+        if one["type"] in _LINKS:
+            with nodes.aws_errors():
+                _LINKS[one["type"]](aws, one["inputs"])
 
 
 def _mount_target(aws: Inputs, inputs: Inputs) -> None:

@@ -16,7 +16,6 @@ from console import nodes
 from console.nodes import aws_errors
 from console.stack import ConsoleError, Stack
 from console.tables import table
-from console.verb import agree
 from console.waiting import Wait
 from patience import factor
 
@@ -55,6 +54,7 @@ class Account:
     def __init__(self, aws: dict[str, Any], stack: Stack) -> None:
         self._ec2, self._efs = (nodes.aws_client(aws, service) for service in ("ec2", "efs"))
         self._stack = stack
+        self.tag = f"{_TAG}={stack.short_name}"
 
     def leftovers(self, known: Collection[str]) -> list[Leftover]:
         """All with the stack's tag whose id is not known, in the order in which they can go."""
@@ -158,21 +158,12 @@ def _until(is_so: Callable[[], bool], what: str) -> None:
         time.sleep(1)
 
 
-def sweep(
-    stack: Stack, aws: dict[str, Any], resources: Sequence[dict[str, Any]], *, yes: bool
-) -> bool:
-    """Shows what is left over, asks unless `yes`, and takes it away; whether there was any.
-
-    aws: the setting. resources: all that the state has. Raises ConsoleError where some stays.
-    """
-    account = Account(aws, stack)
+def show(account: Account, resources: Sequence[dict[str, Any]]) -> list[Leftover]:
+    """What is left over, shown. resources: all that the state has."""
     found = account.leftovers(known_ids(resources))
-    if not found:
-        return False
-    print(table(("Kind", "Id", "Name"), [(one.kind, one.id, one.name) for one in found]))
-    print(f"\nAll of it carries {_TAG}={stack.short_name} and is not in the state of this backend:")
-    print("it goes, unless another backend has such a stack, or an update is going on.", flush=True)
-    if not yes:
-        agree("Take it away?", f"make sweep STACK={stack.name} YES=1")
-    account.remove(found)
-    return True
+    if found:
+        rows = [(one.kind, one.id, one.name) for one in found]
+        print(f"{table(('Kind', 'Id', 'Name'), rows)}\n")
+        print(f"All of it carries {account.tag} and is not in the state of this backend: it goes,")
+        print("unless another backend has such a stack, or an update is going on.", flush=True)
+    return found

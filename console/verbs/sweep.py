@@ -6,7 +6,7 @@ import argparse
 
 from console import leftovers, nodes
 from console.stack import Stack
-from console.verb import Verb
+from console.verb import Verb, agree
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -19,8 +19,14 @@ def run(options: argparse.Namespace) -> None:
     stack = Stack(options.stack)
     stack.require_own()
     resources = nodes.resources(stack)
-    if not leftovers.sweep(stack, nodes.settings(stack)["aws"], resources, yes=options.yes):
+    account = leftovers.Account(nodes.settings(stack)["aws"], stack)
+    found = leftovers.show(account, resources)
+    if not found:
         print(f"AWS has nothing of stack {stack.name} that its state does not have.")
+        return
+    if not options.yes:
+        agree("Take it away?", f"make sweep STACK={stack.name} YES=1")
+    account.remove(found)
 
 
 VERB = Verb(

@@ -378,7 +378,7 @@ UNHEARD_OF = {
 
 def test_what_a_killed_update_was_making_is_made_once(aws_engine, aws_part, monkeypatch, capsys):
     """AWS has made it; Pulumi only wrote down that it was about to, with all that needs it."""
-    monkeypatch.setattr(leftovers, "agree", lambda *_: None)
+    monkeypatch.setattr(interrupted, "agree", lambda *_: None)
     before = _workers(aws_part)
     file, checkpoint = aws_engine.checkpoint()
     latest = checkpoint["checkpoint"]["latest"]
@@ -393,6 +393,18 @@ def test_what_a_killed_update_was_making_is_made_once(aws_engine, aws_part, monk
     latest["resources"] = [one for one in latest["resources"] if one["urn"] not in gone]
     latest["pending_operations"] = making
     file.write_text(json.dumps(checkpoint))
+
+    # One that goes on has such operations, too, and holds the stack.
+    lock = file.parents[2] / "locks" / "organization" / "tinderbox" / STACK / "1.json"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.write_text(
+        json.dumps({"pid": 1, "hostname": "there", "timestamp": "2026-01-01T00:00:00Z"})
+    )
+    with pytest.raises(AssertionError, match="the stack is currently locked by 1 lock"):
+        interrupted.settle(_Moto(aws_engine))
+    assert _workers(aws_part) == before
+    lock.unlink()
+    capsys.readouterr()
 
     interrupted.settle(_Moto(aws_engine))
     assert "an update was killed while it was at" in capsys.readouterr().out
