@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -44,14 +45,14 @@ def running() -> Counter[str]:
     )
 
 
-def test_up_is_cut_off_at_many_points(text: Path, request: pytest.FixtureRequest):
+def cut_and_finish(points: Sequence[str], text: Path, request: pytest.FixtureRequest) -> list[str]:
+    """A first `make up` is cut off at these points, and the fixture's ends right; what was cut."""
     try:
-        done = cut_off(["make", "up", f"INPUT={text}"], POINTS)
-        fault = Fault(f"`make up` is killed or gets Ctrl-C, {len(done)} times in a row")
-        assert len(done) >= 20, done
+        done = cut_off(["make", "up", f"INPUT={text}"], points)
     except BaseException:
         subprocess.run(["make", "destroy"], cwd=ROOT)
         raise
+    fault = Fault(f"`make up` is killed or gets Ctrl-C, {len(done)} times in a row")
     up: Up = request.getfixturevalue("up")
     up.assert_counted(text)
     assert up.ready() == up.hosts()
@@ -59,3 +60,9 @@ def test_up_is_cut_off_at_many_points(text: Path, request: pytest.FixtureRequest
     assert running() == Counter(node["name"] for node in up.outputs()["nodes"])
     assert "nothing of stack local" in up.make("sweep")
     fault.well("the next `make up` says what it found, and ends with the count")
+    return done
+
+
+def test_up_is_cut_off_at_many_points(text: Path, request: pytest.FixtureRequest):
+    done = cut_and_finish(POINTS, text, request)
+    assert len(done) >= 20, done
