@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,7 @@ def test_daemons_are_killed_on_all_nodes(up: Up, slow: Slow):
 
 
 @contextlib.contextmanager
-def unplugged(node: Node) -> Iterator[None]:
+def unplugged(node: Node) -> Generator[None]:
     """A node whose cable is out."""
     cable = f"tbx{node['instanceId'][-12:]}"
     subprocess.run(["ip", "link", "set", cable, "down"], check=True)
@@ -165,7 +165,7 @@ def tell(daemon: str, number: signal.Signals) -> None:
 
 
 @contextlib.contextmanager
-def frozen(daemon: str) -> Iterator[None]:
+def frozen(daemon: str) -> Generator[None]:
     """A daemon of the local cloud takes connections and never answers, until `thaw` or the end."""
     tell(daemon, signal.SIGSTOP)
     try:
@@ -175,7 +175,7 @@ def frozen(daemon: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def during(up: Up, at: str) -> Iterator[list[str]]:
+def during(up: Up, at: str) -> Generator[list[str]]:
     """An update goes on from where it prints `at`, and ends right. The list has what it printed."""
     where = ["--stack", up.stack.name, "--config-file", str(up.stack.config_file)]
     process = subprocess.Popen(

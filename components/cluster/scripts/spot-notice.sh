@@ -16,7 +16,9 @@ ask() {
 
 # pods: "NAMESPACE NAME" of each pod here that another node can take and that is not on its way already.
 pods() {
+  # shellcheck disable=SC2016 # these are the template's
   local each='{{range .items}}{{$kind := ""}}{{range .metadata.ownerReferences}}{{$kind = .kind}}{{end}}'
+  # shellcheck disable=SC2016
   each+='{{if not (or .metadata.deletionTimestamp (eq $kind "DaemonSet" "Node"))}}'
   each+='{{.metadata.namespace}} {{.metadata.name}}{{"\n"}}{{end}}{{end}}'
   kubectl get pods --all-namespaces --field-selector "spec.nodeName=$node" --output "go-template=$each"

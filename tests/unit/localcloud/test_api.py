@@ -145,7 +145,7 @@ def test_a_machine_asks_with_a_token_of_its_own_and_hears_of_its_notice() -> Non
     notices = Notices(lambda _: None)
     app = Metadata({"10.42.0.7": "i-7", "10.42.0.8": "i-8"}.get, notices)
 
-    def ask(what: str, method: str = "GET", address: str = "10.42.0.7", **more: str):
+    def ask(what: str, method: str = "GET", address: str = "10.42.0.7", **more: Any):
         return request(app, method=method, path=f"/latest/{what}", REMOTE_ADDR=address, **more)
 
     def token(address: str) -> dict[str, str]:
