@@ -174,7 +174,10 @@ def test_why_it_failed_is_what_make_why_says(monkeypatch) -> None:
     frame = '  File "/a.py", line 3, in <module>\n    f()'
     trace = f"Traceback (most recent call last):\n{frame}\nValueError: 3"
     pods[1] = pod("c", "Failed", "2", trace)
-    assert told("Failed", Core(*pods, logs=logs), monkeypatch)[0] == "ValueError: 3 (a.py, line 3, in <module>: f())"
+    assert (
+        told("Failed", Core(*pods, logs=logs), monkeypatch)[0]
+        == "ValueError: 3 (a.py, line 3, in <module>: f())"
+    )
     pods[1]["status"]["containerStatuses"][0]["state"]["terminated"]["reason"] = "OOMKilled"
     line = told("Failed", Core(*pods), monkeypatch)[0]
     assert line.startswith("the driver was killed for memory")

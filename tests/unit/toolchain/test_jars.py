@@ -84,7 +84,7 @@ def test_s3_is_pinned_whole_and_has_nothing_that_spark_has_itself() -> None:
     s3 = jars.pinned("s3")
     assert len(s3.digest) == 64
     assert {"software.amazon.awssdk:bundle", "io.netty:*"} <= set(s3.leave_out)
-    with pytest.raises(ToolchainError, match="no jars named nope; known: s3, hdfs"):
+    with pytest.raises(ToolchainError, match="no jars named nope; known: s3, delta, hdfs"):
         jars.pinned("nope")
 
 

@@ -1,0 +1,27 @@
+"""The examples' own words: the settings that stand on top of each."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+def applications_of(example: Path, made: Path) -> dict[str, Any]:
+    """The setting `applications` in an example's docstring: what is indented below the line on it.
+
+    made: where the archives are that its commands make; theirs is the checkout.
+    """
+    words = ast.get_docstring(ast.parse(example.read_text())) or ""
+    _, found, after = words.partition("The setting `tinderbox:applications` that runs it:\n\n")
+    assert found, f"{example.name} has no settings"
+    block = re.match(r"(?: {4}.*\n|\n)+", after + "\n")
+    assert block, f"{example.name} has no settings"
+    applications = yaml.safe_load(block[0])
+    for given in applications.values():
+        if "archives" in given:
+            given["archives"] = [f"{made}/{archive}" for archive in given["archives"]]
+    return applications
