@@ -10,8 +10,8 @@ The setting `tinderbox:applications` that runs it:
       args: [1000000, 2500000000]
       archives: [packages.tar.gz#packages]
 
-Any packages in any number may be in it, up to 700 KiB; a larger one lies below /srv/shared, and is
-called file:///srv/shared/packages.tar.gz#packages. Packages with compiled parts must be those of the
+Any packages may be in it, together of up to 700 KiB; a larger archive lies below /srv/shared, as
+file:///srv/shared/packages.tar.gz#packages. Packages with compiled parts must be those of the
 image's Python (docs/spark/data.md).
 """
 

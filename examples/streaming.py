@@ -35,7 +35,7 @@ def start(spark: SparkSession, folder: str) -> StreamingQuery:
     def write(words: DataFrame, batch: int) -> None:
         counts = words.groupBy("date", "word").count()
         rows = counts.coalesce(1).write.mode("overwrite").partitionBy("date")
-        rows.csv(f"{folder}/counts/batch={batch}", header=True)
+        rows.csv(f"{folder}/counts/batch={batch}", header=True, escape='"')
 
     # Not the day of the count: a batch that comes again must be what it was.
     day = F.to_date("_metadata.file_modification_time").alias("date")

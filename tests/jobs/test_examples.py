@@ -3,7 +3,6 @@ as the settings on top of them say."""
 
 from __future__ import annotations
 
-import csv
 import os
 import runpy
 import subprocess
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from tests.examples import rows
 from toolchain import jars
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -50,16 +50,6 @@ def bring(folder: Path, name: str, text: str) -> None:
     draft.rename(draft.with_name(name))
 
 
-def rows(folder: Path) -> Counter[str]:
-    """The counts in all CSV files below a folder, for whoever knows nothing of Spark."""
-    found: Counter[str] = Counter()
-    for file in folder.rglob("part-*.csv"):
-        with file.open(newline="") as lines:
-            for row in csv.DictReader(lines):
-                found[row["word"]] += int(row["count"])
-    return found
-
-
 def test_words_that_arrive_are_counted_once_whatever_is_killed_and_reported_by_their_day(
     spark: SparkSession, run: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -72,7 +62,7 @@ def test_words_that_arrive_are_counted_once_whatever_is_killed_and_reported_by_t
 
     bring(tmp_path, "a.txt", "one two two\n\n  three \n")
     count()
-    bring(tmp_path, "b.txt", "two four\n")
+    bring(tmp_path, "b.txt", 'two four say,"so\\"\n')
     count()
     # As a driver leaves it that is killed when it has written a batch, and not yet said so.
     for file in (tmp_path / "checkpoint" / "commits").glob("*1*"):
@@ -81,13 +71,13 @@ def test_words_that_arrive_are_counted_once_whatever_is_killed_and_reported_by_t
         "word,count\nfour,7\n"
     )
     count()
-    expected = Counter(one=1, two=3, three=1, four=1)
+    expected = Counter({"one": 1, "two": 3, "three": 1, "four": 1, 'say,"so\\"': 1})
     assert rows(tmp_path / "counts") == expected
     assert {path.name for path in tmp_path.glob("counts/*/*=*")} == {"date=2026-11-21"}
 
     for _ in range(2):
         said = run("nightly.py", tmp_path, "2026-11-21")
-        assert said == "2026-11-21: 4 different words, most often: two four one\n"
+        assert said == "2026-11-21: 5 different words, most often: two four one\n"
         assert rows(tmp_path / "reports" / "2026-11-21") == expected
     yesterday = spark.sql("SELECT date_sub(current_date(), 1)").head()
     assert yesterday is not None
