@@ -3,9 +3,4 @@
 `python -m console VERB`: a verb is a file in `verbs/`.
 """
 
-import sys
-
-from submission import programs
-
-# What pods have beside their Python programs, the console has, too: usage.py, cluster_driver.py.
-sys.path.append(str(programs.FOLDER))
+import submission as submission  # with it come the programs of pods: usage.py, cluster_driver.py

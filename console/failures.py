@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import why
 from kubernetes import client
-from kubernetes.client.exceptions import ApiException
 
 from console.cluster import connect_spark, said_in_one_line
 from console.stack import ConsoleError, Stack
 from console.volume import NAMESPACE, on_volume
-from submission.conf import DRIVER_CONTAINER, JOB_LABEL
+from submission.facts import facts
 
 
 @dataclass(frozen=True)
@@ -52,59 +51,6 @@ def keep(api: client.ApiClient, run: str, code: int | None, found: why.Cause, at
     about = {"run": run, "application": None, "at": round(at, 3), "executors": []}
     record = {**about, **told, "code": code, **found}
     on_volume(api, "keep_why.sh", known.folder if known else run, json.dumps(record))
-
-
-def facts(api: client.ApiClient, namespace: str, job: str) -> dict[str, Any]:
-    """What Kubernetes knows of a Job's run, as why.cause takes it: of its last attempt.
-
-    What one may not see is left out.
-    """
-    core: Any = client.CoreV1Api(api)
-    batch: Any = client.BatchV1Api(api)
-
-    def ask(call: Callable[..., Any], *arguments: str, **more: str) -> Any:
-        try:
-            return api.sanitize_for_serialization(call(*arguments, **more))
-        except ApiException as error:
-            if error.status in (403, 404):
-                return {}
-            raise
-
-    all_ = ask(core.list_namespaced_pod, namespace).get("items") or []
-    pods = attempt(job, all_)
-    about = f"involvedObject.name={job},type=Warning"
-    events = ask(core.list_namespaced_event, namespace, field_selector=about).get("items") or []
-    found: dict[str, Any] = {"pods": pods, "events": events}
-    found["job"] = ask(batch.read_namespaced_job, job, namespace)
-    return found | end_of(pods)
-
-
-def attempt(job: str, pods: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of a namespace's pods those of a Job's last attempt, its own first, and Spark's workers."""
-
-    def begun(pod: dict[str, Any]) -> str:
-        return pod["metadata"].get("creationTimestamp") or ""
-
-    tries = sorted((pod for pod in pods if _labels(pod).get(JOB_LABEL) == job), key=begun)
-    if not tries:
-        return []
-    made = f"{tries[-1]['metadata']['name']}-"
-    others = [pod for pod in pods if pod["metadata"]["name"].startswith(made)]
-    workers = [p for p in pods if _labels(p).get("app.kubernetes.io/component") == "worker"]
-    return [tries[-1], *others, *workers]
-
-
-def _labels(pod: dict[str, Any]) -> dict[str, str]:
-    return pod["metadata"].get("labels") or {}
-
-
-def end_of(pods: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """{code, told} of the Job's pod, the first; nothing while it has not ended."""
-    for container in (pods[0]["status"].get("containerStatuses") or []) if pods else []:
-        ended = (container.get("state") or {}).get("terminated")
-        if container["name"] == DRIVER_CONTAINER and ended:
-            return {"code": ended["exitCode"], "told": ended.get("message") or ""}
-    return {}
 
 
 @dataclass(frozen=True)

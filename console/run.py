@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import urllib3
@@ -21,6 +21,7 @@ from console import failures
 from console.cluster import run_in_pod
 from console.stack import ConsoleError
 from console.waiting import Wait
+from submission import runs
 from submission.conf import DRIVER_CONTAINER, JOB_LABEL
 from submission.files import FILES_PATH
 from submission.manifests import DONE, RECEIVER, Manifests
@@ -32,6 +33,8 @@ _LOOK_EVERY = 1.0
 # Seconds until all of an application is gone; that the API may be away, as when the control plane
 # starts anew; and without a byte of the log, after which the connection may be gone.
 _GONE_WITHIN, _BACK_WITHIN, _QUIET_WITHIN = 60.0, 120.0, 60.0
+# Seconds that Kubernetes lets pass at most until it tries again.
+_TRIED_AGAIN_WITHIN = 600.0
 # Seconds until one file must be there.
 _UPLOADS_WITHIN = 600.0
 
@@ -74,23 +77,33 @@ class Run:
         """One line on stderr."""
         terminal.complain(f"{self._verb}: {terminal.shown(text)}")
 
-    def run(self, wait: float, *, keep: bool = False) -> int:
-        """All of it; the driver's exit code.
+    def run(self, wait: float, *, keep: bool = False, has_end: bool = True) -> int:
+        """All of it; the exit code of the driver, or of its last try.
 
-        wait: seconds that it may take until the driver runs. keep: the finished Job stays; whatever
-        ends this before the application ends takes it away.
+        wait: seconds that it may take until the driver runs. keep: the finished Job stays, and this
+        ends when Kubernetes says that it is finished; whatever ends this before takes it away.
+        has_end: False ends this once the driver runs.
         """
-        code: int | None = None
+        tried: list[str] = []
+        code, is_done = 0, False
         try:
             self.create()
             self.say(f"job {self.name} in namespace {self.namespace}")
-            code = self.follow(self.wait_for_pod(wait))
+            while pod := self.wait_for_pod(wait, tried):
+                if not has_end:
+                    self.say(f"it runs, and has no end: kubectl logs -f -n {self.namespace} {pod}")
+                    break
+                code = self.follow(pod)
+                tried.append(pod)
+                if not keep:
+                    break
+            is_done = True
             return code
         except (KeyboardInterrupt, BrokenPipeError, OutputError):
             self.say("the application is ended and taken away")
             raise
         finally:
-            if code is None or not keep:
+            if not (is_done and keep):
                 self.delete()
 
     def create(self) -> None:
@@ -114,19 +127,28 @@ class Run:
                 self.core.delete_namespaced_config_map(files["metadata"]["name"], self.namespace)
             raise
 
-    def wait_for_pod(self, seconds: float) -> str:
-        """The name of the Job's pod, once it runs or has run.
+    def wait_for_pod(self, seconds: float, tried: Sequence[str] = ()) -> str | None:
+        """The name of the Job's pod, once it runs or has run; None where there will be no other.
 
-        Raises ConsoleError with the reason, in Kubernetes' own words, where it does not start.
+        tried: the pods that have ended. Raises ConsoleError with the reason, in Kubernetes' own
+        words, where it does not start.
         """
+        seconds += _TRIED_AGAIN_WITHIN if tried else 0
         wait, uploaded = Wait("the driver's pod", seconds, self.say), False
         found = why.cause({})
         while True:
             pods = self.core.list_namespaced_pod(
                 self.namespace, label_selector=f"{JOB_LABEL}={self.name}"
             ).items
+            pods = [pod for pod in pods if pod.metadata.name not in tried]
             if pods and pods[0].status.phase != "Pending":
                 return pods[0].metadata.name
+            if tried and not pods:
+                if self._has_ended():
+                    return None
+                wait.tell()
+                time.sleep(_LOOK_EVERY)
+                continue
             if pods and not uploaded and _is_waiting_for_files(pods[0]):
                 self._upload(pods[0].metadata.name)
                 uploaded = True
@@ -141,6 +163,10 @@ class Run:
                     f"no driver after {seconds:.0f} s: {reason or 'no reason known'}"
                 )
             time.sleep(_LOOK_EVERY)
+
+    def _has_ended(self) -> bool:
+        job = self.batch.read_namespaced_job(self.name, self.namespace)
+        return runs.has_ended(self.api.sanitize_for_serialization(job))
 
     def _upload(self, pod: str) -> None:
         """Brings the files that are too large for a ConfigMap."""

@@ -2,3 +2,10 @@
 
 Plain data and functions; nothing here knows Pulumi, the components or the console.
 """
+
+import sys
+
+from submission import programs
+
+# What pods have beside their Python programs, those who run them have, too: why.py, usage.py.
+sys.path.append(str(programs.FOLDER))

@@ -62,7 +62,8 @@ class Application:
     output: a folder on the volume that the application makes; usage.json goes into it, too.
     retries: how often a failed driver is started again; not after exit code 2, wrong arguments. If
     not 0, one that Kubernetes took away for others' sake is started again without counting.
-    limit_minutes: after which a run is ended, with all its tries; None for no limit.
+    limit_minutes: after which a run is ended, with all its tries; None for no limit; 0 where it has
+    no end, so that nobody waits for one.
     user: who submitted it; None: the stack.
     start_within: seconds until the first executor runs, from when Kubernetes is asked for it.
     init_containers, volumes: more for the driver's pod, as manifests.
@@ -97,6 +98,11 @@ class Application:
         if suffix not in _LANGUAGES:
             raise ApplicationError(f"{self.app} is none of .py, .jar and .R, so not known to Spark")
         return _LANGUAGES[suffix]
+
+    @property
+    def is_endless(self) -> bool:
+        """True where it runs until somebody takes it away."""
+        return self.limit_minutes == 0
 
     @property
     def is_native(self) -> bool:

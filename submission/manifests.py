@@ -108,7 +108,7 @@ def manifests(resolved: Resolved, *, run: str | None = None, can_upload: bool = 
             "template": template,
         },
     }
-    if application.limit_minutes is not None:
+    if application.limit_minutes:
         job["spec"]["activeDeadlineSeconds"] = 60 * application.limit_minutes
     return Manifests(config, job, carried if is_large else {})
 

@@ -5,28 +5,32 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import urllib3
+import why
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from submission import cron
-from submission.conf import DRIVER_CONTAINER, JOB_LABEL
+from submission.conf import DRIVER_CONTAINER
+from submission.facts import WITHIN, facts
 from submission.manifests import Schedule
 
 JOB_MARK = {"pulumi.com/replaceUnready": "true"}
+ENDLESS_MARK = {"tinderbox/runs": "without-end", "pulumi.com/waitFor": "jsonpath={.status.ready}=1"}
 CRON_MARK = {"tinderbox/runs": "by-schedule"}
-"""The annotation of the Job or CronJob of each application of the stack's, and of nothing else.
+"""The annotations of the Job or CronJob of each application of the stack's, and of nothing else.
 
 That of Jobs makes Pulumi run a failed one again with the next update, not report it as it stands.
+Those of one without an end make it wait for the driver's start alone.
 """
-#: Lines of a log's end that are looked through for a result, and seconds that the API may take.
-_TAIL, _WITHIN = 50, (10, 30)
+#: Lines of a log's end that are looked through for a result.
+_TAIL = 50
 _USAGE = "usage: "
 _LOGGED = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d [A-Z]+ ")
 """What Spark does, by the chart's pattern, rather than what its program says."""
@@ -56,6 +60,11 @@ class Found:
         return Schedule(
             spec["schedule"], spec.get("timeZone", "UTC"), spec["successfulJobsHistoryLimit"]
         )
+
+    @property
+    def is_endless(self) -> bool:
+        """True where a run has no end of its own, and no limit."""
+        return _is_marked(self.owner, ENDLESS_MARK)
 
     @property
     def state(self) -> str:
@@ -113,15 +122,15 @@ def find(api: client.ApiClient, namespace: str) -> dict[str, Found]:
     batch: Any = client.BatchV1Api(api)
 
     def all_(what: Any) -> list[Any]:
-        made = api.sanitize_for_serialization(what(namespace, _request_timeout=_WITHIN))["items"]
+        made = api.sanitize_for_serialization(what(namespace, _request_timeout=WITHIN))["items"]
         return sorted(made, key=lambda one: one["metadata"]["creationTimestamp"])
 
     jobs = all_(batch.list_namespaced_job)
-    owners = [(cron, CRON_MARK) for cron in all_(batch.list_namespaced_cron_job)]
+    owners = [one for one in all_(batch.list_namespaced_cron_job) if _is_marked(one, CRON_MARK)]
+    owners += [job for job in jobs if _is_marked(job, JOB_MARK) or _is_marked(job, ENDLESS_MARK)]
     found = [
         Found(owner, [job for job in jobs if job is owner or _is_of(job, owner)])
-        for owner, mark in (*owners, *((job, JOB_MARK) for job in jobs))
-        if mark.items() <= owner["metadata"].get("annotations", {}).items()
+        for owner in owners
     ]
     return {one.name: one for one in found}
 
@@ -161,51 +170,34 @@ def again(found: Found) -> dict[str, Any]:
 def outcome(api: client.ApiClient, found: Found) -> tuple[str | None, dict[str, Any] | None]:
     """(result line, usage) of its last run, each None where it is not known.
 
-    The line is the last one that its driver said; of a failed run, why it failed.
+    The line is the last one that its driver said; of a failed run, what `make why` says.
     """
     if found.state not in ("succeeded", "failed"):
         return None, None
     run = found.runs[-1]
     namespace, name = run["metadata"]["namespace"], run["metadata"]["name"]
-    core: Any = client.CoreV1Api(api)
+    line, usage = None, None
     with suppress(ApiException, urllib3.exceptions.HTTPError):
-        pods = core.list_namespaced_pod(
-            namespace,
-            label_selector=f"{JOB_LABEL}={name}",
-            _request_timeout=_WITHIN,
-        ).items
-        tries = sorted(
-            pods, key=lambda one: (one.status.phase == "Succeeded", one.metadata.creation_timestamp)
-        )
-        if tries:
-            return _told(core, tries[-1], found.state == "failed")
-    return _why(run), None
-
-
-def _told(core: Any, pod: Any, has_failed: bool) -> tuple[str | None, dict[str, Any] | None]:
-    """The same of a run's pod."""
-    where = (pod.metadata.name, pod.metadata.namespace)
-    log = core.read_namespaced_pod_log(
-        *where,
-        container=DRIVER_CONTAINER,
-        tail_lines=_TAIL,
-        _preload_content=False,
-        _request_timeout=_WITHIN,
-    ).data.decode(errors="replace")
-    line, usage = read_log(log.splitlines())
-    if has_failed:
-        line = next(_messages(pod), None) or line
+        known = facts(api, namespace, name)
+        if found.state == "failed":
+            line = why.cause(known)["line"]
+        for pod in known["pods"][:1]:
+            said, usage = read_log(_log(api, namespace, pod["metadata"]["name"]))
+            line = line or said
     return line, usage
 
 
-def _messages(pod: Any) -> Iterator[str]:
-    """Why its driver failed, where that is one line (charts/spark/files/last_words.py)."""
-    for container in pod.status.container_statuses or ():
-        ended = container.state.terminated
-        if container.name == DRIVER_CONTAINER and ended and ended.message:
-            lines = ended.message.strip().splitlines()
-            if len(lines) == 1:
-                yield lines[0]
+def _log(api: client.ApiClient, namespace: str, pod: str) -> list[str]:
+    """The end of a driver's log."""
+    core: Any = client.CoreV1Api(api)
+    log = core.read_namespaced_pod_log(
+        *(pod, namespace),
+        container=DRIVER_CONTAINER,
+        tail_lines=_TAIL,
+        _preload_content=False,
+        _request_timeout=WITHIN,
+    ).data
+    return log.decode(errors="replace").splitlines()
 
 
 def read_log(lines: Sequence[str]) -> tuple[str | None, dict[str, Any] | None]:
@@ -220,17 +212,20 @@ def read_log(lines: Sequence[str]) -> tuple[str | None, dict[str, Any] | None]:
     return line, usage
 
 
-def _why(run: Mapping[str, Any]) -> str | None:
-    failed = _condition(run, "Failed")
-    return None if failed is None else failed.get("message")
-
-
 def _state(run: Mapping[str, Any]) -> str:
     if _condition(run, "Complete"):
         return "succeeded"
     if _condition(run, "Failed"):
         return "failed"
-    return "running" if run.get("status", {}).get("active") else "waiting"
+    # Between a pod's end and the Job's, or the next pod, there is none.
+    begun = ("active", "succeeded", "failed", "uncountedTerminatedPods")
+    status = run.get("status", {})
+    return "running" if any(status.get(key) for key in begun) else "waiting"
+
+
+def has_ended(run: Mapping[str, Any]) -> bool:
+    """Whether a Job has done all that it will, as Kubernetes' API has it."""
+    return _state(run) in ("succeeded", "failed")
 
 
 def _condition(run: Mapping[str, Any], type_: str) -> Mapping[str, Any] | None:
@@ -238,6 +233,10 @@ def _condition(run: Mapping[str, Any], type_: str) -> Mapping[str, Any] | None:
     return next(
         (one for one in conditions if (one["type"], one["status"]) == (type_, "True")), None
     )
+
+
+def _is_marked(owner: Mapping[str, Any], mark: Mapping[str, str]) -> bool:
+    return mark.items() <= owner["metadata"].get("annotations", {}).items()
 
 
 def _is_of(job: Mapping[str, Any], owner: Mapping[str, Any]) -> bool:

@@ -99,8 +99,9 @@ class ApplicationSettings(Group):
     retries: Annotated[int, whole(0, 100)] = Field(
         0, description="how often a failed driver is started again"
     )
-    limit_minutes: Annotated[int, whole(1, 100000, "minutes")] = Field(
-        60, description="after which a run is ended"
+    limit_minutes: Annotated[int, whole(0, 100000, "minutes")] = Field(
+        60,
+        description="after which a run is ended; 0 for [one without an end](docs/applications.md)",
     )
     keep: Annotated[int, whole(1, 100)] = Field(
         3, description="how many runs of a schedule stay that ended well, and how many that failed"

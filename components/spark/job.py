@@ -25,6 +25,8 @@ from submission.resolve import resolve
 from submission.room import require_room
 
 _LIMIT_MINUTES = 60
+_START_MINUTES = 10
+"""In which the driver of an application without an end must run."""
 _TO_TELL = 1
 """Minutes in which Kubernetes itself says that a Job has gone on for too long."""
 
@@ -54,7 +56,8 @@ class SparkApplicationArgs:
 class SparkApplicationJob(pulumi.ComponentResource):
     """An application that has run when the update is done; another one in its stead runs anew.
 
-    With a schedule it runs by that alone.
+    One without an end runs by then, and ends before another one begins in its stead. With a
+    schedule it runs by that alone.
 
     Outputs: metadata, of the Job, complete once it is known, or of the CronJob.
     """
@@ -93,16 +96,20 @@ class SparkApplicationJob(pulumi.ComponentResource):
                 opts=after,
             ).metadata
         else:
-            limit = args.application.limit_minutes
+            is_endless = args.application.is_endless
+            limit = _START_MINUTES if is_endless else args.application.limit_minutes
             minutes = _LIMIT_MINUTES if limit is None else limit + _TO_TELL
+            mark = runs.ENDLESS_MARK if is_endless else runs.JOB_MARK
             self.metadata = kubernetes.batch.v1.Job(
                 name,
-                metadata=made.job["metadata"] | {"annotations": runs.JOB_MARK},
+                metadata=made.job["metadata"] | {"annotations": mark},
                 spec=made.job["spec"],
                 opts=pulumi.ResourceOptions.merge(
                     inside,
                     pulumi.ResourceOptions(
                         depends_on=before,
+                        # Two at once would write to one place.
+                        delete_before_replace=is_endless or None,
                         custom_timeouts=pulumi.CustomTimeouts(create=f"{minutes}m"),
                         hooks=watched(name, args.cluster.kubeconfig, 60 * minutes),
                     ),

@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
             for former in one.runs:
                 if former is not one.owner:
                     made.forget(former["metadata"]["name"])
-        return made.run(options.wait, keep=True)
+        return made.run(options.wait, keep=True, has_end=not one.is_endless)
 
 
 VERB = Verb(
@@ -53,7 +53,8 @@ VERB = Verb(
 Runs one of the stack's applications once more, now, and ends as it ended.
 
 What it prints goes to stdout as it comes, what there is to say of it to stderr. Whatever ends this
-program before the application takes that run away; one that has ended stays as the last run.""",
+program before the application takes that run away; one that has ended stays as the last run. Of one
+without an end (limitMinutes: 0) it waits for the start alone.""",
     examples=("nightly", "--stack dev wordcount"),
     options=options,
     run=run,

@@ -28,6 +28,7 @@ from console.cluster import Cluster
 from console.stack import ROOT, ConsoleError
 from console.verbs import submit
 from submission.application import Application
+from submission.facts import facts
 from submission.manifests import manifests
 from submission.resolve import resolve
 from tests import place
@@ -164,6 +165,8 @@ def test_what_is_made(api, run, script):
         assert run("--keep", "--master", "kubernetes", script, "$(POD)") == 0
         (job,) = jobs_of(api).list_namespaced_job(NAMESPACE).items
         assert job.metadata.name.startswith("my-job-")
+        # That it is over Kubernetes has said, too.
+        assert "Complete" in {one.type for one in job.status.conditions}
         container = job.spec.template.spec.containers[0]
         assert container.args[-2:] == ["/opt/tinderbox/app/My_job.py", "$$(POD)"]
         owners = {
@@ -227,7 +230,7 @@ def test_the_controllers_own_words_of_a_time_limit_are_known(api, script):
     job = {**made.job, "metadata": {**made.job["metadata"], "name": "late"}, "spec": spec}
     jobs.create_namespaced_job(NAMESPACE, job)
     try:
-        within(60, lambda: why.cause(failures.facts(api, NAMESPACE, "late"))["cause"] == "limit")
+        within(60, lambda: why.cause(facts(api, NAMESPACE, "late"))["cause"] == "limit")
         (line,) = failures.of_stack(api, [NAMESPACE])
         assert line.startswith("late failed: ended at its time limit: Job was active longer than")
     finally:

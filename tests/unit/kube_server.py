@@ -19,13 +19,15 @@ class Kube:
 
     replies: what becomes of the replies for its log, in their order: {"bytes": after so many it
     breaks, "status": what is answered instead, "follows": it goes on until the pod has ended}; all
-    later ones are whole. away: how many looks at the pod get a 503. code, why: of its end.
+    later ones are whole. away: how many looks at the pod get a 503. code, why: of its end. pod: its
+    name.
     """
 
     def __init__(self) -> None:
         self.kubelet = Kubelet()
         self.replies: list[dict[str, Any]] = []
         self.away = 0
+        self.pod = "pod"
         self.code: int | None = None
         self.why = ""
         self.jobs: list[str] = []
@@ -66,7 +68,7 @@ class Kube:
         container = {"name": "driver", "state": state, **required}
         status = {"phase": "Running", "containerStatuses": [container]}
         labels = {"batch.kubernetes.io/job-name": (self.jobs or ["gone"])[0]}
-        return {"metadata": {"name": "pod", "labels": labels}, "status": status}
+        return {"metadata": {"name": self.pod, "labels": labels}, "status": status}
 
 
 @contextmanager

@@ -75,6 +75,7 @@ class Options:
     timeouts: dict[str, str]  # {"create": "10m", ...}
     is_looked_at: bool  # by hooks before it is created and updated
     before_create: bool  # is there a hook
+    goes_first: bool  # before what replaces it comes
     fixed_by: frozenset[str]  # names of the hooks before an update
     replaced_for: frozenset[str]  # inputs whose change makes it anew, whatever the provider says
     replacement_trigger: str
@@ -90,6 +91,7 @@ class Options:
             ignore_changes=frozenset(request.ignoreChanges),
             secret_outputs=frozenset(request.additionalSecretOutputs),
             before_create=bool(request.hooks.before_create),
+            goes_first=request.deleteBeforeReplace,
             is_looked_at=bool(request.hooks.before_create and request.hooks.before_update),
             timeouts={
                 verb: value

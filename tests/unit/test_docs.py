@@ -15,10 +15,12 @@ import yaml
 from components.settings import Settings, SettingsError
 from components.spark.places import spark_place
 from submission import measuring
+from tests.examples import applications_of
 from tests.unit.plan import EXISTING, MINIMAL, ROOT, plan, planned
 
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 # What `make` and `python -m` write into a checkout.
 MADE = {".venv", ".tinderbox", "inventory.json"}
 
@@ -175,6 +177,17 @@ def test_the_stacks_applications_are_taken_as_shown():
     said = str(caught.value).split("\n")
     for line, told in zip(said, refusals.splitlines(), strict=True):
         assert line.startswith(told.partition("…")[0])
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_an_examples_settings_are_taken_as_they_stand_on_top_of_it(example: Path, tmp_path: Path):
+    ((name, given),) = applications_of(example, tmp_path).items()
+    assert ROOT / given["app"] == example
+    (tmp_path / "packages.tar.gz").touch()  # which a command of the example's makes
+    made = plan({"applications": {name: given}})
+    kind = "CronJob" if "schedule" in given else "Job"
+    assert made.one(name, f"kubernetes:batch/v1:{kind}")
+    assert f"](../examples/{example.name})" in (ROOT / "docs" / "applications.md").read_text()
 
 
 @pytest.mark.parametrize("operator", ["apache", "kubeflow"])

@@ -103,7 +103,8 @@ def cause(facts: Facts) -> Cause:
             return found
     if not has_ended:
         return _cause("running", "it has not ended, or nobody saw its end")
-    return _cause("other", "it failed" if code is None else f"it ended with exit code {code}")
+    failed = (_failed_job(facts) or {}).get("message") or "it failed"
+    return _cause("other", failed if code is None else f"it ended with exit code {code}")
 
 
 def _cause(kind: str, line: str, more: Iterable[str] = ()) -> Cause:

@@ -328,7 +328,7 @@ TABLE: list[tuple[str, dict[str, Any], str]] = [
         "wordcount: x: hidden",
     ),
     ("other", {"code": 3, "log": '{"words": 3}\n'}, "it ended with exit code 3"),
-    ("other", {"job": failed_job("BackoffLimitExceeded", "x")}, "it failed"),
+    ("other", {"job": failed_job("BackoffLimitExceeded", "x")}, "x"),
     ("signal", {"code": -15, "log": "counted 1000\n"}, "ended by SIGTERM"),
     ("signal", {"code": 137, "pods": [ended(DRIVER, 137)]}, "ended by SIGKILL"),
 ]

@@ -66,6 +66,18 @@ def test_an_application_is_a_job_as_the_word_count_is():
     assert made.one("pi-app").inputs["data"].keys() == {"pi.py", "careful.py", "texts.py"}
 
 
+def test_one_without_an_end_is_waited_for_until_it_runs_and_goes_before_another_comes():
+    made = plan(of(stream={**PI, "limitMinutes": 0, "retries": 100}))
+    job, options = made.one("stream", JOB).inputs, made.options_of("stream", JOB)
+    assert "activeDeadlineSeconds" not in job["spec"] and job["spec"]["backoffLimit"] == 100
+    marks = job["metadata"]["annotations"]
+    assert marks["pulumi.com/waitFor"] == "jsonpath={.status.ready}=1"
+    # Pulumi would take one that runs for one that is not ready, and make another.
+    assert "pulumi.com/replaceUnready" not in marks
+    assert options.timeouts["create"] == "11m" and options.goes_first
+    assert not made.options_of("wordcount", JOB).goes_first
+
+
 def test_an_application_with_a_schedule_is_a_cron_job_of_its_name():
     given = {**PI, "schedule": "0 3 * * *", "timeZone": "Europe/Paris", "keep": 5}
     made = plan(of(nightly=given))
@@ -201,6 +213,7 @@ def test_all_that_is_wrong_is_said_at_once_before_anything_is_made(preview):
         lost={"app": "no.py", "pyFiles": ["no2.py", "spark_jobs/pi.py"], "namespace": "tem"},
         none={"timeZone": "Europe/Paris"},
         near={**PI, "scedule": "@daily", "driver": {"coers": 1}},
+        never={**PI, "limitMinutes": -1},
         large={**PI, "executor": {"memoryMiB": 9000}},
         quota={**PI, "namespace": "team", "master": "kubernetes", "executor": {"instances": 9}},
         place={**PI, "namespace": "team"},
@@ -226,6 +239,7 @@ def test_all_that_is_wrong_is_said_at_once_before_anything_is_made(preview):
         ".lost.app is 'no.py'; it must be what is here or a URL; no.py can't be read: No such",
         ".lost.pyFiles is 'no2.py, spark_jobs/pi.py'; it must be what is here or a URL; no2.py",
         ".lost.namespace is 'tem'; it must be one of the setting `namespaces` (did you mean team?)",
+        ".never.limitMinutes is -1; it must be a whole number of at least 0",
         ".none.app is None; it must be set",
         ".none.timeZone is 'Europe/Paris'; it must be left out without applications.none.schedule",
         ".large can't be run: an executor of 1 CPU and 9000 MiB fits on no worker",

@@ -147,6 +147,45 @@ def test_a_driver_outlives_an_api_that_is_away_for_a_while(here, kube, capfdbina
     assert not kube.jobs
 
 
+@pytest.fixture
+def stays(kube: Kube, url: str, monkeypatch: pytest.MonkeyPatch) -> run.Run:
+    """A run as `make run` has it. Its Job tells of a second try, and only later that it is over."""
+    monkeypatch.setattr(run, "_LOOK_EVERY", 0.0)
+    monkeypatch.setattr(cluster_driver, "LOOK_EVERY", 0.0)
+    looks = iter(["pod", "pod", "again", "again", None])
+    answer = kube.answer
+
+    def job(method: str, path: str, body: Any) -> tuple[int, Any]:
+        if method != "GET" or "/jobs/" not in path or kube.code is None:
+            return answer(method, path, body)
+        kube.pod, was = next(looks) or kube.pod, kube.pod
+        kube.code = kube.code if kube.pod == was else 0
+        is_over = {"type": "Complete", "status": "True"}
+        seen.append(kube.pod)
+        return 200, {"status": {"conditions": [is_over] if len(seen) == 5 else []}}
+
+    seen: list[str] = []
+    monkeypatch.setattr(kube, "answer", job)
+    monkeypatch.setattr(run.failures, "facts", lambda *_: {})
+    made = {"metadata": {"namespace": "apps"}, "spec": {"template": {}}}
+    api = client.ApiClient(client.Configuration(host=url))
+    return run.Run(api, "pi-1", run.Manifests(None, made), "run")
+
+
+def test_what_stays_has_ended_when_kubernetes_says_so_of_its_last_try(stays, kube, capfdbinary):
+    kube.end(3, "no")
+    assert stays.run(5, keep=True) == 0
+    assert capfdbinary.readouterr().out == 2 * kube.kubelet.text
+    assert kube.jobs == ["pi-1"] and not kube.deleted
+
+
+def test_of_what_has_no_end_the_start_is_all(stays, kube, capfd):
+    assert stays.run(5, keep=True, has_end=False) == 0
+    out, said = capfd.readouterr()
+    assert not out and "run: it runs, and has no end: kubectl logs -f -n apps pod" in said
+    assert kube.jobs == ["pi-1"] and not kube.deleted
+
+
 def test_a_job_that_can_not_be_taken_away_is_said(here, kube, capfdbinary, monkeypatch):
     def refused(method: str, path: str, body: Any) -> tuple[int, Any]:
         return (403, {"message": "no"}) if method == "DELETE" else answer(method, path, body)

@@ -15,6 +15,7 @@ from console import __main__, failures
 from console.stack import ConsoleError, Stack
 from console.verbs import logs, up
 from console.verbs import why as verb
+from submission.facts import attempt, end_of
 from submission.programs import FOLDER, script
 from toolchain import terminal
 
@@ -70,9 +71,9 @@ class Cluster:
         self.pods.append({"metadata": metadata, "spec": {}, "status": status})
 
     def facts(self, api: object, namespace: str, job: str) -> dict[str, Any]:
-        pods = failures.attempt(job, self.pods)
+        pods = attempt(job, self.pods)
         (known,) = [one for one in self.jobs if one["metadata"]["name"] == job]
-        return {"pods": pods, "events": [], "job": known} | failures.end_of(pods)
+        return {"pods": pods, "events": [], "job": known} | end_of(pods)
 
 
 @pytest.fixture
@@ -204,15 +205,18 @@ def test_an_update_that_fails_says_it_too(cluster, capfd, monkeypatch):
 
 def test_the_last_attempt_with_what_it_made_and_the_workers():
     def pod(name: str, began: str = "2", **labels: str) -> dict[str, Any]:
-        return {"metadata": {"name": name, "labels": labels, "creationTimestamp": began}}
+        metadata = {"name": name, "labels": labels, "creationTimestamp": began}
+        return {"metadata": metadata, "status": {}}
 
     job = {"batch.kubernetes.io/job-name": "pi"}
     worker = pod("w", **{"app.kubernetes.io/component": "worker"})
     first, last = pod("pi-a", "1", **job), pod("pi-b", "2", **job)
     pods = [last, pod("pi-b-exec-1"), pod("pi-a-exec-1"), pod("pi-bb"), worker, first]
-    names = [one["metadata"]["name"] for one in failures.attempt("pi", pods)]
+    names = [one["metadata"]["name"] for one in attempt("pi", pods)]
     assert names == ["pi-b", "pi-b-exec-1", "w"]
-    assert failures.attempt("other", pods) == []
+    assert attempt("other", pods) == []
+    first["status"] = {"phase": "Succeeded"}
+    assert attempt("pi", pods)[0] is first
 
 
 def test_a_volume_that_can_not_be_asked_is_no_reason_to_say_nothing(cluster, monkeypatch, capfd):

@@ -11,7 +11,7 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from submission import runs
-from submission.runs import CRON_MARK, JOB_MARK, Found, find, outcome, read_log
+from submission.runs import CRON_MARK, ENDLESS_MARK, JOB_MARK, Found, find, outcome, read_log
 
 NOW = datetime(2026, 11, 26, 12, 30, 20, tzinfo=UTC)
 
@@ -35,7 +35,8 @@ def job(
         "annotations": annotations | more.get("mark", {}),
         "ownerReferences": [{"uid": f"uid-{of}"} for of in more.get("of", ())],
     }
-    status = {"startTime": at(made), "conditions": conditions, "active": more.get("active", 0)}
+    status = {"startTime": at(made), "conditions": conditions, "active": 0}
+    status |= {key: value for key, value in more.items() if key not in ("mark", "of")}
     return {"metadata": metadata, "status": status, "spec": {}}
 
 
@@ -64,6 +65,11 @@ def cron(
         (job("a", "12:00", "Complete"), "succeeded"),
         (job("a", "12:00", "Failed"), "failed"),
         (job("a", "12:00", active=1), "running"),
+        # Its pod has ended, and Kubernetes has not said yet that it has, or there will be another.
+        (job("a", "12:00", uncountedTerminatedPods={"succeeded": ["uid"]}), "running"),
+        (job("a", "12:00", succeeded=1), "running"),
+        (job("a", "12:00", failed=1), "running"),
+        (job("a", "12:00", uncountedTerminatedPods={}), "waiting"),
         (job("a", "12:00"), "waiting"),
         ({"metadata": {}, "spec": {}}, "waiting"),
     ],
@@ -114,24 +120,25 @@ class Core:
     def __init__(self, *pods: Any, logs: dict[str, str] | None = None) -> None:
         self.pods, self.logs = pods, logs or {}
 
-    def list_namespaced_pod(self, namespace: str, label_selector: str, **_: Any) -> Any:
-        assert label_selector == "batch.kubernetes.io/job-name=a-1"
-        return SimpleNamespace(items=list(self.pods))
+    def list_namespaced_pod(self, namespace: str, **_: Any) -> Any:
+        return {"items": list(self.pods)}
+
+    def list_namespaced_event(self, namespace: str, **_: Any) -> Any:
+        return {"items": []}
 
     def read_namespaced_pod_log(self, name: str, namespace: str, container: str, **_: Any) -> Any:
-        assert container == "driver"
+        assert (namespace, container) == ("spark", "driver")
         if name not in self.logs:
             raise ApiException(status=404)
         return SimpleNamespace(data=self.logs[name].encode())
 
 
 def pod(name: str, phase: str, made: str, message: str | None = None) -> Any:
-    ended = SimpleNamespace(message=message)
-    state = SimpleNamespace(terminated=ended)
-    container = SimpleNamespace(name="driver", state=state)
-    metadata = SimpleNamespace(name=name, namespace="spark", creation_timestamp=made)
-    status = SimpleNamespace(phase=phase, container_statuses=[container])
-    return SimpleNamespace(metadata=metadata, status=status)
+    state = {"terminated": {"exitCode": int(phase == "Failed"), "message": message}}
+    labels = {"batch.kubernetes.io/job-name": "a-1"}
+    metadata = {"name": name, "labels": labels, "creationTimestamp": made}
+    status = {"phase": phase, "containerStatuses": [{"name": "driver", "state": state}]}
+    return {"metadata": metadata, "status": status}
 
 
 LOG = """\
@@ -144,8 +151,10 @@ usage: {"tasks": 3}
 
 
 def told(end: str, core: Core, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(runs.client, "CoreV1Api", lambda api: core)
     run = job("a-1", "12:00", end)
+    batch = SimpleNamespace(read_namespaced_job=lambda name, namespace, **_: run)
+    monkeypatch.setattr(runs.client, "CoreV1Api", lambda api: core)
+    monkeypatch.setattr(runs.client, "BatchV1Api", lambda api: batch)
     return outcome(client.ApiClient(), Found(run, [run]))
 
 
@@ -157,12 +166,21 @@ def test_the_line_and_the_usage_of_the_try_that_ended_well(monkeypatch) -> None:
     )
 
 
-def test_why_it_failed(monkeypatch) -> None:
+def test_why_it_failed_is_what_make_why_says(monkeypatch) -> None:
     pods = [pod("b", "Failed", "1", "first"), pod("c", "Failed", "2", "no such file\n")]
     logs = {"b": "", "c": LOG}
     assert told("Failed", Core(*pods, logs=logs), monkeypatch) == ("no such file", {"tasks": 3})
-    pods[1].status.container_statuses[0].state.terminated.message = "the log's\nend"
-    assert told("Failed", Core(*pods, logs=logs), monkeypatch)[0] == "Pi is roughly 3.14"
+    # Where no program left a line, Kubernetes has the log's end.
+    frame = '  File "/a.py", line 3, in <module>\n    f()'
+    trace = f"Traceback (most recent call last):\n{frame}\nValueError: 3"
+    pods[1] = pod("c", "Failed", "2", trace)
+    assert (
+        told("Failed", Core(*pods, logs=logs), monkeypatch)[0]
+        == "ValueError: 3 (a.py, line 3, in <module>: f())"
+    )
+    pods[1]["status"]["containerStatuses"][0]["state"]["terminated"]["reason"] = "OOMKilled"
+    line = told("Failed", Core(*pods), monkeypatch)[0]
+    assert line.startswith("the driver was killed for memory")
     assert told("Failed", Core(), monkeypatch) == ("why", None)
 
 
@@ -191,6 +209,7 @@ def test_which_are_the_stacks_own_and_which_runs_are_whose(monkeypatch) -> None:
         job("by-hand", "11:50", of=["count-2"]),
         job("a-1", "11:10", of=["a"]),
         job("submitted", "11:59"),
+        job("stream-1", "11:20", mark=ENDLESS_MARK),
     ]
     for one in jobs:
         one["metadata"]["labels"] = {"app": one["metadata"]["name"].partition("-")[0]}
@@ -199,4 +218,5 @@ def test_which_are_the_stacks_own_and_which_runs_are_whose(monkeypatch) -> None:
     monkeypatch.setattr(runs.client, "BatchV1Api", lambda api: SimpleNamespace(**made))
     found = find(client.ApiClient(), "spark")
     names = {name: [run["metadata"]["name"] for run in one.runs] for name, one in found.items()}
-    assert names == {"count": ["count-2", "by-hand"], "a": ["a-1"]}
+    assert names == {"count": ["count-2", "by-hand"], "a": ["a-1"], "stream": ["stream-1"]}
+    assert [name for name, one in found.items() if one.is_endless] == ["stream"]

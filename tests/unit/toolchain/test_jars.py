@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pyspark
 import pytest
 
 from toolchain import jars, paths
@@ -84,8 +85,15 @@ def test_s3_is_pinned_whole_and_has_nothing_that_spark_has_itself() -> None:
     s3 = jars.pinned("s3")
     assert len(s3.digest) == 64
     assert {"software.amazon.awssdk:bundle", "io.netty:*"} <= set(s3.leave_out)
-    with pytest.raises(ToolchainError, match="no jars named nope; known: s3, hdfs"):
+    with pytest.raises(ToolchainError, match="no jars named nope; known: s3, delta, hdfs"):
         jars.pinned("nope")
+
+
+def test_delta_is_that_of_spark() -> None:
+    delta = jars.pinned("delta")
+    release = ".".join(pyspark.__version__.split(".")[:2])
+    assert len(delta.digest) == 64
+    assert delta.packages[0].startswith(f"io.delta:delta-spark_{release}_2.13:")
 
 
 def test_hadoop_aws_has_the_version_of_sparks_hadoop() -> None:
