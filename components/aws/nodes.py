@@ -208,7 +208,7 @@ class KubeNodes(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         first, *workers = node_plans(args.settings)
         keys = dict.fromkeys(plan.key for plan in (first, *workers))
-        self._as_made = {key: _grows(name, key) for key in keys}
+        self._as_made = {key: _grows(name, key) for key in keys}  # a hook has its name once
 
         self.key_path = f".tinderbox/{pulumi.get_stack()}/id_ed25519"
         private_key, key_pair = self._create_key()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from components.settings.groups import Groups
 from submission.nodes import CAPACITY, GROUP, ON_DEMAND, SPOT, keep_off
@@ -46,11 +46,9 @@ class NodePlan:
 def node_plans(settings: Groups) -> tuple[NodePlan, ...]:
     """The control plane, then the workers: those of `nodes`, then group by group."""
     nodes = settings.nodes
-    size = {"type": nodes.type, "disk_gib": nodes.disk_gib, "price": nodes.price}
-    plans = [NodePlan("control-plane", "nodes", **size)]
-    plans += [
-        NodePlan(f"worker-{n}", "nodes", **size, spot=nodes.spot) for n in range(1, nodes.count)
-    ]
+    first = NodePlan("control-plane", "nodes", nodes.type, nodes.disk_gib, nodes.price)
+    plans = [first]
+    plans += [replace(first, name=f"worker-{n}", spot=nodes.spot) for n in range(1, nodes.count)]
     for name, group in settings.workers.items():
         type_ = group.type or nodes.type
         plans += [

@@ -28,14 +28,14 @@ def run(options: argparse.Namespace) -> None:
     settings = nodes.settings(Stack(options.stack))
     aws = settings["aws"]
     groups = (settings["nodes"], *settings.get("workers", {}).values())
-    own = {one.get("type") for one in groups if one}
+    own: set[str] = {one["type"] for one in groups if one and one.get("type")}
     if aws.get("endpoint") or not aws.get("region"):
         raise ConsoleError(
             f"stack {options.stack} is not at AWS, whose price list API is asked with credentials"
             " that may call pricing:GetProducts; STACK= names another one"
         )
     known = json.loads(PRICES.read_text())
-    types = {one for listed in known for one in listed["usd"]} | (own - {None})
+    types = {one for listed in known for one in listed["usd"]} | own
     client = nodes.aws_client({**aws, "region": _AT}, "pricing")
     asked = {one: usd for one in sorted(types) if (usd := ask(client, aws["region"], one))}
     if not asked:

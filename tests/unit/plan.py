@@ -381,12 +381,15 @@ def _plan(config: dict[str, Any] | None, preview: bool, recorder: Plan, also: st
     # What a run makes is young then, and looked through once: at its end.
     gc.disable()
     exported: dict[str, Any] = {}
+    hooked: set[str] = set()
 
     class Hook(pulumi.ResourceHook):
         """Pulumi's own, which besides can be called by a test."""
 
         def __init__(self, name: str, func: Any, opts: Any = None) -> None:
             super().__init__(name, func, opts)
+            assert name not in hooked, f"the engine takes no second hook {name}"
+            hooked.add(name)
             if opts is not None and opts.on_dry_run:
                 recorder.hooks[name] = func
 

@@ -18,7 +18,7 @@ from tests.unit.plan import MINIMAL, T3_MEDIUM, Plan, ask, changed, plan, planne
 INSTANCE = "aws:ec2/instance:Instance"
 RELEASE = "kubernetes:helm.sh/v3:Release"
 ARM = {"defaultVcpus": 8, "memorySize": 16384, "supportedArchitectures": ["arm64"]}
-BIG = {
+BIG: dict[str, Any] = {
     "count": 2,
     "type": "t3.2xlarge",
     "diskGiB": 50,
@@ -166,7 +166,8 @@ def test_spark_has_a_worker_on_each_node_that_takes_any_pod() -> None:
 def test_a_run_is_reckoned_at_the_mean_of_the_workers() -> None:
     def app(config: dict[str, Any]) -> dict[str, Any]:
         made = plan({**config, "namespaces": {"etl": {}}}, recorder=amazon())
-        found, other = (made.one(n, RELEASE).inputs["values"]["app"] for n in ("spark", "etl"))
+        releases = (made.one(name, RELEASE) for name in ("spark", "etl-spark"))
+        found, other = (release.inputs["values"]["app"] for release in releases)
         assert found.get("nodePrice") == other.get("nodePrice")
         return found
 

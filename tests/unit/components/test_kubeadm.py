@@ -171,8 +171,10 @@ def test_what_the_cluster_was_made_with_is_looked_at_before_an_update():
         if any(hook.startswith("tinderbox-test-") for hook in options.fixed_by)
     }
     nodes = ("control-plane", "worker-1", "worker-2")
+    hooks = {f"tinderbox-test-{hook}" for hook in ("nodes", "look", "away")}
     assert guarded == {
-        **dict.fromkeys(nodes, {f"tinderbox-test-{hook}" for hook in ("nodes", "look", "away")}),
+        **dict.fromkeys(nodes, hooks),
+        "control-plane": hooks | {"tinderbox-test-control-plane-architecture"},
         "control-plane-init": {"tinderbox-test-cluster"},
         "control-plane-upgrade": {"tinderbox-test-control-plane-upgrade"},
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import re
 from pathlib import Path
@@ -27,6 +28,7 @@ from console.stack import ROOT, ConsoleError, Stack, groups
 from console.verbs import rehearse
 from localcloud import checks, cloud, releases, status
 from localcloud.errors import CloudError
+from tests.unit.plan import MINIMAL
 from toolchain import terminal
 
 LOCAL = Stack("local", env={"PATH": ""}).settings()
@@ -87,6 +89,11 @@ def test_a_change_is_played_as_far_as_it_can_be(key, was, wanted, before, after)
 @pytest.mark.parametrize("key", RULES)
 def test_each_rule_is_of_a_key_that_there_is_and_gives_what_it_takes(key: str) -> None:
     assert key in keys() or key in {name.partition(".")[0] for name in keys()}
+    if key == "workers":  # each of its keys is a group
+        sizes = [{"count": count} for count in (7, 7, 99, 7)]
+        for one in itertools.chain.from_iterable(map(RULES[key], sizes, sizes[1:])):
+            assert Settings.parse({**MINIMAL, "workers": {"big": one}}).workers["big"].count <= 2
+        return
     for both in ((700, 700), (700, 9999), (9999, 700)):
         for value in RULES[key](*both):
             assert value is None or kind_of(keys()[key]).take(value) == value
