@@ -146,7 +146,8 @@ class Up:
         }
 
     def _kubelet(self, node: str) -> str:
-        return self.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/healthz", check=False)
+        asked = ("get", "--raw", f"/api/v1/nodes/{node}/proxy/healthz", "--request-timeout=10s")
+        return self.kubectl(*asked, check=False)
 
     def changes(self) -> dict[str, str]:
         """What an update would do, by the resource's name."""
