@@ -125,8 +125,8 @@ def test_a_worker_is_cut_from_the_others(up: Up, slow: Slow):
     fault = Fault("a worker cut from all others during an application, then healed")
     with unplugged(lost):
         wait_for("the loss", lambda: lost["hostName"] not in up.ready(), seconds=120)
-        assert f"{lost['name']}" in up.make("status", fails=True)
-    well_again(up, fault, "`make status` names the node that is not Ready, and ends with 1", slow)
+        assert "NotReady" in up.make("status")
+    well_again(up, fault, "`make status` names the node that is NotReady", slow)
 
 
 def test_the_control_plane_is_cut_from_the_others(up: Up, slow: Slow):
