@@ -27,7 +27,7 @@ from localcloud.errors import CloudError
 from localcloud.host import debian
 from localcloud.host.shell import run, wait_until
 from localcloud.machines import rootfs
-from toolchain import paths
+from toolchain import paths, terminal
 from toolchain.locks import lock
 
 HERE = Path(__file__).parent
@@ -52,6 +52,7 @@ def main() -> int:
     parser.add_argument("suite", nargs="?", default=rootfs.SUITE, help="trixie, bookworm")
     parser.add_argument("steps", nargs="*", default=STEPS, help=f"of {' '.join(STEPS)}")
     options = parser.parse_args()
+    terminal.as_ctrl_c()  # whatever ends this, the machine and its disk go
     logs = paths.SCRATCH / "vm" / options.suite
     shutil.rmtree(logs, ignore_errors=True)
     logs.mkdir(parents=True)
