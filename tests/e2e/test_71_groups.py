@@ -40,7 +40,7 @@ def test_a_group_takes_what_tolerates_it_grows_changes_and_goes(
     before, counted = up.outputs()["nodes"], up.outputs()["wordCount"]
 
     # No image of that kind is in the region.
-    up.configure({"workers": {"side": {"type": "t4g.medium"}}})
+    up.configure({"workers": {"side": {"type": "t4g.medium", "price": 0.05}}})
     refused = up.pulumi("preview", fails=True)
     assert "tinderbox:workers.side.type is 't4g.medium (arm64)'; it must be of another" in refused
     up.configure({"workers": {"side": SIDE}})

@@ -269,7 +269,8 @@ def _ask_hooks(before: Plan, after: Plan, updated: Iterable[tuple[str, str]]) ->
         for name in sorted(after.options[key].fixed_by & after.hooks.keys()):
             if not key[0].startswith("kubernetes:"):  # those look into a cluster
                 outputs = before.outputs[key]
-                ask(after.hooks[name], old[key].inputs, new[key].inputs, new[key].secrets, outputs)
+                given = (old[key].inputs, new[key].inputs, new[key].secrets, outputs)
+                ask(after.hooks[name], *given, key[1])
 
 
 def _restarted(

@@ -442,19 +442,23 @@ def ask(
     new: Mapping[str, Any] | None,
     secrets: Collection[str] = (),
     outputs: Mapping[str, Any] | None = None,
+    name: str = "name",
 ) -> None:
-    """Calls a hook before an update as the SDK does: what is secret are outputs to it."""
+    """Calls a hook before an update as the SDK does: what is secret are outputs to it.
+
+    name: of the resource.
+    """
 
     def given(inputs: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         return inputs and {
-            name: pulumi.Output.secret(value) if name in secrets else value
-            for name, value in inputs.items()
+            key: pulumi.Output.secret(value) if key in secrets else value
+            for key, value in inputs.items()
         }
 
     async def call() -> None:
         answer = hook(
             pulumi.ResourceHookArgs(
-                *("urn", "id", "name", "type"),
+                *("urn", "id", name, "type"),
                 new_inputs=given(new),
                 old_inputs=given(old),
                 old_outputs=outputs,

@@ -102,6 +102,17 @@ def test_without_a_price_there_is_no_cost_but_node_hours() -> None:
     assert cost["nodeHours"] > 0
 
 
+def test_where_nodes_differ_the_log_says_how_many_cores_one_has() -> None:
+    """The stack's own setting, and not the node on which the driver happens to be."""
+    mean = [["spark.tinderbox.nodePrice", "0.3"], ["spark.tinderbox.nodeCores", "6"]]
+    events = [{**e, "Spark Properties": mean} if "Spark Properties" in e else e for e in EVENTS]
+    found, other = (usage.summarize(events, cores)["cost"] for cores in (2, 8))
+    assert found == other and found["nodeCores"] == 6
+    plain = usage.summarize(EVENTS, 6)["cost"]
+    assert found["nodeHours"] == plain["nodeHours"]
+    assert found["usd"] == pytest.approx(3 * plain["usd"])
+
+
 @pytest.mark.parametrize("events", [[], EVENTS[1:]])
 def test_a_log_without_a_beginning(events: list[dict[str, Any]]) -> None:
     with pytest.raises(usage.UsageError, match="no beginning"):

@@ -56,6 +56,7 @@ def test_every_default():
             "spot": False,
             "price": None,
         },
+        "workers": {},
         "cluster": {
             "version": "1.36.4",
             "containerd_version": "2.4.2",
@@ -201,7 +202,7 @@ def test_an_unknown_object_is_named():
     assert refused(node={"count": 3}) == (
         "tinderbox:node is not a setting (did you mean nodes?); known here:"
         " applications, aws, cluster, mirror, namespaces, network, nodes, opex, s3, spark, storage,"
-        " wordCount"
+        " wordCount, workers"
     )
 
 

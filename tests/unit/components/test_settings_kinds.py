@@ -181,7 +181,11 @@ def test_a_value_that_is_refused_with_what_would_be_right(key, value, right):
 NEVER = [[], ["a"], {"a": 1}, "", "\r\n", "a\nb\0", "\ud800", "x\x1b[2Jy\\"]
 
 #: But those that take several values, by the first of their words.
-SEVERAL: dict[str, list[Any]] = {"a list of": [[], ["a"]], "properties": [{"a": 1}]}
+SEVERAL: dict[str, list[Any]] = {
+    "a list of": [[], ["a"]],
+    "properties": [{"a": 1}],
+    "labels": [{"a": 1}],
+}
 
 
 @pytest.mark.parametrize("key", keys())

@@ -15,6 +15,7 @@ from components.settings import (
     SparkSettings,
 )
 from components.spark.release import spark_place, spark_values
+from submission.nodes import ON_DEMAND_FIRST
 from tests.unit.plan import EXISTING, MINIMAL, ROOT, plan, planned
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
@@ -65,6 +66,7 @@ def test_connect_has_a_token_that_stays_in_a_secret_only(config):
         "enabled": True,
         "existingSecret": secret.inputs["metadata"]["name"],
         "idleMinutes": 5,
+        "affinity": ON_DEMAND_FIRST,  # it is a driver
     }
     token = secret.inputs["data"]["secret"]
     assert len(base64.b64decode(token)) >= 40
