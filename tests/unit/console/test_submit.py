@@ -165,6 +165,6 @@ def test_the_time_that_an_upload_takes_is_not_waited_away(monkeypatch, tmp_path)
     made = manifests(resolve(application, PLACE), can_upload=True)
     job = run.Run(client.ApiClient(), "pi-1", made)
     job.core = Core(waiting, {"phase": "Pending"}, {"phase": "Running"})
-    monkeypatch.setattr(run.failures, "facts", lambda *_: {})
+    monkeypatch.setattr(run, "facts", lambda *_: {})
     monkeypatch.setattr(job, "_upload", lambda pod: now.__setitem__(0, now[0] + 1000))
     assert job.wait_for_pod(300) == "pod"

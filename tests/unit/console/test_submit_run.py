@@ -166,7 +166,7 @@ def stays(kube: Kube, url: str, monkeypatch: pytest.MonkeyPatch) -> run.Run:
 
     seen: list[str] = []
     monkeypatch.setattr(kube, "answer", job)
-    monkeypatch.setattr(run.failures, "facts", lambda *_: {})
+    monkeypatch.setattr(run, "facts", lambda *_: {})
     made = {"metadata": {"namespace": "apps"}, "spec": {"template": {}}}
     api = client.ApiClient(client.Configuration(host=url))
     return run.Run(api, "pi-1", run.Manifests(None, made), "run")
