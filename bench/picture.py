@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import median
 
-from matplotlib.figure import Figure
-
 from bench.words import Measured
 
 
 def draw(measured: Measured, path: Path) -> None:
     """Bars of the median seconds, the fastest first, with each round as a dot."""
+    from matplotlib.figure import Figure  # half a second, and the page alone needs it
+
     names = sorted(measured.seconds, key=lambda name: median(measured.seconds[name]))
     figure = Figure(figsize=(8, 0.5 * len(names) + 1.2), layout="constrained")
     axes = figure.subplots()

@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 import boto3
 import pytest
 from moto import mock_aws
-from moto.ec2.models import amis
 
 from localcloud.api.strict import Refusal, refusal
 from tests.aws_api import IMAGE
@@ -27,7 +26,7 @@ def ec2(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         monkeypatch.setenv(name, "test")
     # moto's own images are thousands, which each of its backends would read and list.
     monkeypatch.setenv("MOTO_AMIS_PATH", "")
-    monkeypatch.setattr(amis, "AMIS", [IMAGE])
+    monkeypatch.setattr("moto.ec2.models.amis.AMIS", [IMAGE])
     with mock_aws():
         yield boto3.client("ec2", region_name=REGION)
 
