@@ -15,6 +15,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+from console.cluster import is_ready
 from console.stack import ROOT
 from localcloud.api.client import ec2_client
 from localcloud.daemons import record
@@ -124,7 +125,7 @@ def test_a_worker_is_cut_from_the_others(up: Up, slow: Slow):
     lost = nodes(up)[-1]
     fault = Fault("a worker cut from all others during an application, then healed")
     with unplugged(lost):
-        wait_for("the loss", lambda: lost["hostName"] not in up.ready(), seconds=120)
+        wait_for("the loss", lambda: not is_ready(up.get("node", lost["hostName"])), seconds=120)
         assert "NotReady" in up.make("status")
     well_again(up, fault, "`make status` names the node that is NotReady", slow)
 
@@ -146,7 +147,10 @@ def test_the_shared_volume_is_full_in_the_middle_of_a_count(up: Up):
         assert up.ssh(node, make).returncode == 0
     try:
         assert up.ssh(nodes(up)[0], f"seq 400000 | sudo tee {words} >/dev/null").returncode == 0
-        count = ("submit", "APP=spark_jobs/wordcount.py", f"ARGS={words} {place}/out")
+        # Pods that were there before don't see what is mounted later.
+        native = "OPTIONS=--master kubernetes --num-executors 1 --executor-memory 512m"
+        app = "APP=spark_jobs/wordcount.py"
+        count = ("submit", app, native, f"ARGS={words} {place}/out")
         assert "No space left on device" in up.make(*count, fails=True)
     finally:
         for node in nodes(up):
