@@ -16,13 +16,15 @@ from localcloud.daemons import record
 SIGNALS = (signal.SIGKILL, signal.SIGINT)
 
 
-def cut_off(command: Sequence[str], points: Sequence[str]) -> list[str]:
+def cut_off(
+    command: Sequence[str], points: Sequence[str], signals: Sequence[signal.Signals] = SIGNALS
+) -> list[str]:
     """Calls it again and again, each time cut off where a line of a point (a pattern) comes.
 
     A point that an earlier call has passed by is left out. What was cut off, in order, as
     "SIGKILL at PATTERN"; the last call is cut off, too.
     """
-    left = [(point, number) for point in points for number in SIGNALS]
+    left = [(point, number) for point in points for number in signals]
     done = []
     while left:
         at = _call(command, left)
