@@ -21,8 +21,8 @@ from typing import Any
 from unittest import mock
 
 import pulumi
-from pulumi.runtime import mocks, rpc, settings
-from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime import mocks, resource, rpc, settings
+from pulumi.runtime.proto import resource_pb2, source_pb2
 from pulumi.runtime.stack import run_pulumi_func
 
 from components.settings import packages
@@ -411,6 +411,8 @@ def _plan(config: dict[str, Any] | None, preview: bool, recorder: Plan, also: st
             mock.patch.object(job, "_look", recorder.look),
             mock.patch.object(pulumi, "export", exported.__setitem__),
             mock.patch.object(pulumi, "ResourceHook", Hook),
+            # For an engine that shows where a resource is made; a tenth of the time.
+            mock.patch.object(resource, "_get_stack_trace", source_pb2.StackTrace),
         ):
             loop.run_until_complete(run())
     except Exception:
