@@ -36,7 +36,6 @@ os.environ["GOGC"] = "400"
 
 #: Files that take longest, so that none of them is what all wait for at the end.
 LONGEST = (
-    "charts/test_operations.py",
     "charts/test_daemons.py",
     "engine/test_aws_part.py",
     "jobs/test_processes.py",

@@ -1,6 +1,6 @@
 """Spark in operation: pages, metrics, what fails and goes on, executors that come with the load.
 
-What needs no Kubernetes is tested on loopback daemons (tests/charts/test_operations.py).
+What needs no Kubernetes is tested on loopback daemons (tests/charts/test_daemons.py).
 """
 
 from __future__ import annotations
