@@ -30,7 +30,9 @@ def _nodes(up: Up) -> list[dict[str, Any]]:
 
 
 def _taints(node: dict[str, Any]) -> set[str]:
-    found = node["spec"].get("taints", [])
+    """But for those of Kubernetes' own, which may stay for a moment after a node is Ready."""
+    own = "node.kubernetes.io/"
+    found = [one for one in node["spec"].get("taints", []) if not one["key"].startswith(own)]
     return {f"{one['key']}={one.get('value', '')}:{one['effect']}" for one in found}
 
 
