@@ -3,15 +3,16 @@ as the settings on top of them say."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import runpy
 import subprocess
 import sys
 import tarfile
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
@@ -50,27 +51,60 @@ def bring(folder: Path, name: str, text: str) -> None:
     draft.rename(draft.with_name(name))
 
 
+#: Counts what there is for each line that comes; the function for a batch is called by the JVM.
+COUNTER = """
+import runpy, sys
+from pyspark.sql import SparkSession
+start = runpy.run_path(sys.argv[1])["start"]
+spark = SparkSession.builder.getOrCreate()
+for _ in sys.stdin:
+    query = start(spark, sys.argv[2])
+    query.processAllAvailable()
+    query.stop()
+    print("counted", flush=True)
+"""
+
+
+@contextlib.contextmanager
+def counter(folder: Path) -> Generator[Callable[[], None]]:
+    """A process that counts when it is told to, as a stream's driver does."""
+    given = f"--conf spark.ui.enabled=false --conf spark.sql.session.timeZone={ZONE} pyspark-shell"
+    command = [sys.executable, "-c", COUNTER, EXAMPLES / "streaming.py", folder]
+    env = {**os.environ, "PYSPARK_SUBMIT_ARGS": f"--master local[1] {given}"}
+    with subprocess.Popen(
+        command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as made:
+        limit = threading.Timer(240, made.kill)
+        limit.start()
+
+        def count() -> None:
+            assert made.stdin and made.stdout
+            made.stdin.write("\n")
+            made.stdin.flush()
+            assert made.stdout.readline() == "counted\n"
+
+        try:
+            yield count
+        finally:
+            limit.cancel()
+            made.communicate()
+
+
 def test_words_that_arrive_are_counted_once_whatever_is_killed_and_reported_by_their_day(
     spark: SparkSession, run: Callable[..., str], tmp_path: Path
 ) -> None:
-    start: Any = runpy.run_path(str(EXAMPLES / "streaming.py"))["start"]
-
-    def count() -> None:
-        query = start(spark, str(tmp_path))
-        query.processAllAvailable()
-        query.stop()
-
-    bring(tmp_path, "a.txt", "one two two\n\n  three \n")
-    count()
-    bring(tmp_path, "b.txt", 'two four say,"so\\"\n')
-    count()
-    # As a driver leaves it that is killed when it has written a batch, and not yet said so.
-    for file in (tmp_path / "checkpoint" / "commits").glob("*1*"):
-        file.unlink()
-    (tmp_path / "counts" / "batch=1" / "date=2026-11-21" / "part-half.csv").write_text(
-        "word,count\nfour,7\n"
-    )
-    count()
+    with counter(tmp_path) as count:
+        bring(tmp_path, "a.txt", "one two two\n\n  three \n")
+        count()
+        bring(tmp_path, "b.txt", 'two four say,"so\\"\n')
+        count()
+        # As a driver leaves it that is killed when it has written a batch, and not yet said so.
+        for file in (tmp_path / "checkpoint" / "commits").glob("*1*"):
+            file.unlink()
+        (tmp_path / "counts" / "batch=1" / "date=2026-11-21" / "part-half.csv").write_text(
+            "word,count\nfour,7\n"
+        )
+        count()
     expected = Counter({"one": 1, "two": 3, "three": 1, "four": 1, 'say,"so\\"': 1})
     assert rows(tmp_path / "counts") == expected
     assert {path.name for path in tmp_path.glob("counts/*/*=*")} == {"date=2026-11-21"}
