@@ -42,7 +42,7 @@ CLIENT = Path(__file__).with_name("client.py")
 URL = r"(http://127\.0\.0\.1:\d+/)lab\?token=(\w+)"
 # Seconds, in place of minutes.
 IDLE = {
-    "spark.dynamicAllocation.executorIdleTimeout": "2s",
+    "spark.dynamicAllocation.executorIdleTimeout": "10s",
     "spark.connect.session.manager.defaultSessionTimeout": "20s",
     "spark.connect.session.manager.maintenanceInterval": "1s",
 }
