@@ -142,7 +142,9 @@ def test_the_shared_volume_is_full_in_the_middle_of_a_count(up: Up):
     """Here it has no end of its own: a small file system lies on a folder of it, on every node."""
     place, words = "/srv/shared/full", "/srv/shared/words"
     fault = Fault("the shared volume full in the middle of a count")
-    make = f"sudo mkdir -p -m 0777 {place} && sudo mount -t tmpfs -o size=1m,mode=0777 tmpfs {place}"
+    make = (
+        f"sudo mkdir -p -m 0777 {place} && sudo mount -t tmpfs -o size=1m,mode=0777 tmpfs {place}"
+    )
     for node in nodes(up):
         assert up.ssh(node, make).returncode == 0
     try:
