@@ -213,10 +213,8 @@ def one_more(up: Up) -> str:
 def test_a_mirror_that_is_slow(up: Up, settings_are_kept: None):
     name = one_more(up)
     fault = Fault("the mirror of packages and images slow: 15 s without an answer")
-    with frozen("packages"), frozen("registry"), during(up, f"{name}-packages creating"):
+    with during(up, f"{name}-packages creating"), frozen("packages"), frozen("registry"):
         time.sleep(15)
-        for daemon in ("packages", "registry"):
-            tell(daemon, signal.SIGCONT)
     well_again(up, fault, "`make up` shows the step that it is at, and ends right")
 
 
