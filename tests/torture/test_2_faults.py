@@ -83,7 +83,7 @@ def test_nodes_are_rebooted_in_turn(up: Up, slow: Slow):
     for node in reversed(nodes(up)):
         reboot(up, [node])
         wait_for("the node", lambda: runs(up), seconds=420)
-    well_again(up, fault, "`make status` names the node; its pods come again elsewhere", slow)
+    well_again(up, fault, "its pods are away, and start again with it", slow)
 
 
 def test_all_nodes_are_rebooted_at_once(up: Up, slow: Slow):
