@@ -52,7 +52,7 @@ def wait_for(what: str, condition: Callable[[], Any], seconds: float = 60) -> An
 
 def fetch(url: str) -> str:
     """A page's text."""
-    with urllib.request.urlopen(url, timeout=20) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return answer.read().decode()
 
 
