@@ -17,7 +17,7 @@ from typing import NamedTuple, TypedDict
 import pulumi
 import pulumi_command as command
 
-from components.cluster.backup import BACKUP, create_backup_key, keep
+from components.cluster.backup import BACKUP, create_backup_key, keep, program
 from components.cluster.cluster import Cluster, kubernetes_provider
 from components.cluster.steps import read_script, run_step, same_trigger, value_of
 from components.cluster.upgrade import Upgrade, UpgradeArgs
@@ -260,7 +260,7 @@ class KubeadmBootstrap(pulumi.ComponentResource):
                 f"{worker.name}-notice",
                 worker,
                 "notice.sh",
-                {"NOTICE": read_script("spot-notice.sh"), "NODE_NAME": worker.host_name},
+                {"NOTICE": program("spot-notice.sh"), "NODE_NAME": worker.host_name},
                 opts=self._after([join]),
             )
         return run_step(

@@ -103,8 +103,9 @@ def test_the_report_shows_words_and_time(up: Up):
     assert "words," in up.printed and "different" in up.printed
     run = json.loads((ROOT / ".tinderbox" / "local" / "last-run.json").read_text())
     assert run["wordCount"] == up.outputs()["wordCount"]
-    names = [phase["name"] for phase in run["phases"]]
-    assert {"local cloud", "instances", "Kubernetes (kubeadm)", "Spark", "word count"} <= set(names)
+    # Of the call that ended it: those before were killed (test_05_killed.py).
+    names = {phase["name"] for phase in run["phases"]}
+    assert {"local cloud", "Spark", "word count"} <= names
 
 
 def test_metrics_server_trusts_kubelets_by_their_certificates(up: Up):

@@ -19,6 +19,9 @@ Environment=KUBECONFIG=/etc/kubernetes/kubelet.conf PATIENCE=$PATIENCE
 ExecStart=$program $NODE_NAME
 Restart=on-failure
 RestartSec=5
+# The end of curl's patience, and of its token, is none of a failure, but a reason to ask anew.
+SuccessExitStatus=22
+RestartForceExitStatus=22
 
 [Install]
 WantedBy=multi-user.target

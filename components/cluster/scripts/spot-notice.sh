@@ -7,11 +7,13 @@ set -euo pipefail
 node=$1
 metadata=http://169.254.169.254/latest
 
-# ask WHAT: what the instance metadata service (version 2) tells; fails where it tells nothing.
-ask() {
+# ask_until_told: EC2's notice, once there is one. It looks every 5 seconds, as AWS says one should, and fails
+# before its token ends after six hours; systemd starts it again.
+ask_until_told() {
   local token
-  token=$(curl -sf --max-time 2 -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 60" "$metadata/api/token") || return 1
-  curl -sf --max-time 2 -H "X-aws-ec2-metadata-token: $token" "$metadata/meta-data/$1"
+  token=$(curl -sf --max-time 5 -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 21600" "$metadata/api/token")
+  curl -sf --retry 5000 --retry-all-errors --retry-delay 5 --retry-max-time 21000 --max-time 5 \
+    -H "X-aws-ec2-metadata-token: $token" "$metadata/meta-data/spot/instance-action"
 }
 
 # pods: "NAMESPACE NAME" of each pod here that another node can take and that is not on its way already.
@@ -30,17 +32,19 @@ evict() {
     kubectl create --raw "/api/v1/namespaces/$1/pods/$2/eviction" -f - >/dev/null 2>&1
 }
 
-# As often as AWS says one should look.
-until notice=$(ask spot/instance-action); do sleep 5; done
-echo "EC2 takes this machine away: $notice"
-kubectl cordon "$node"
-end=$((SECONDS + 110 * ${PATIENCE:-1}))
-while ((SECONDS < end)); do
-  left=$(pods)
-  [[ -n $left ]] || break
+# all_are_gone: whether no pod is left here; asks those that are to go. What a budget keeps is asked again.
+all_are_gone() {
+  local left namespace name
+  left=$(pods) || return 1
+  [[ -n $left ]] || return 0
   while read -r namespace name; do
-    evict "$namespace" "$name" || echo "$namespace/$name stays: its budget has no room yet"
+    evict "$namespace" "$name" || true
   done <<<"$left"
-  sleep 1
-done
-echo "all pods were told to go"
+  return 1
+}
+
+notice=$(ask_until_told)
+say "EC2 takes this machine away: $notice"
+kubectl cordon "$node"
+wait_for 110 "budgets to let all pods go" all_are_gone
+say "all pods were told to go"

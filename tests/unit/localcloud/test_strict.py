@@ -12,7 +12,7 @@ from moto import mock_aws
 
 from localcloud.api.strict import Refusal, refusal
 from tests.aws_api import IMAGE
-from tests.unit.localcloud.test_api import Moto, api, request
+from tests.unit.localcloud.test_api import NOTICES, Moto, api, request
 
 __all__ = ["api"]  # the fixture
 
@@ -121,7 +121,7 @@ def test_a_one_time_spot_instance_does_not_stop(ec2: Any) -> None:
 def test_what_is_refused_never_reaches_moto_and_is_answered_as_ec2_does(api) -> None:
     moto, changes = Moto(), api.Changes("")
     body = urlencode({"Action": "CreateVpc", "CidrBlock": "<10>"}).encode()
-    status, answer = request(api.Api(moto, changes), body)
+    status, answer = request(api.Api(moto, changes, NOTICES), body)
     assert status == "400 Bad Request"
     assert b"<Code>InvalidParameterValue</Code>" in answer and b"&lt;10&gt;" in answer
     assert moto.bodies == [] and changes.wait(-1)["changes"] == 0
