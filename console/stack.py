@@ -335,7 +335,8 @@ class Stack:
             program = Path(f"/proc/{pid}/exe")  # of one that is killed it leads nowhere
             if not program.exists() or program.readlink().name != "pulumi":
                 lock.unlink(missing_ok=True)
-                print(f"state: process {pid} held it and was killed; it is free", flush=True)
+                # Not among what a verb shows.
+                terminal.complain(f"state: process {pid} held it and was killed; it is free")
         for attributes in files.rglob("*.attrs"):
             if attributes.stat().st_size == 0:
                 attributes.unlink()
