@@ -17,6 +17,9 @@ CAPACITY, SPOT, ON_DEMAND = f"{DOMAIN}/capacity-type", "spot", "on-demand"
 KEEPS_OFF = ("NoSchedule", "NoExecute")
 """Effects of taints that no pod comes to a node against; another one only advises."""
 
+# A node that has just come has it for a moment more than it is Ready; one that is lost has others, too.
+_COMING = "node.kubernetes.io/not-ready"
+
 # Kubelets may not register with others of Kubernetes' own, and the rest is the stack's to set.
 _TAKEN = ("kubernetes.io", "k8s.io", DOMAIN)
 
@@ -75,3 +78,13 @@ def is_tolerated(text: str, tolerations: Iterable[Mapping[str, Any]]) -> bool:
         and (one.get("operator") == "Exists" or one.get("value", "") == wanted["value"])
         for one in tolerations
     )
+
+
+def may_come(taints: Iterable[tuple[str, str]], tolerations: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a node that lives may take a pod. taints: (key, effect) of each that is on it.
+
+    Which toleration is for which taint of a key, the scheduler knows best.
+    """
+    tolerated = {_COMING, *(one.get("key") for one in tolerations)}
+    kept_off = {key for key, effect in taints if effect in KEEPS_OFF}
+    return None in tolerated or kept_off <= tolerated

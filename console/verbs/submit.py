@@ -26,15 +26,13 @@ from submission.errors import ApplicationError
 from submission.files import read_files
 from submission.manifests import manifests
 from submission.names import toleration
-from submission.nodes import KEEPS_OFF
+from submission.nodes import may_come
 from submission.place import STANDALONE, Place
 from submission.quota import require_quota
 from submission.resolve import resolve
 from submission.room import require_room
 from submission.sizes import Allocatable, requested
 from submission.units import mebibytes, whole
-
-# Taints with these effects keep pods off a node.
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -235,12 +233,10 @@ def nodes(api: client.ApiClient, application: Application) -> list[Allocatable] 
         return None
     found = []
     for node in known:
-        keeps_off = [taint for taint in node.spec.taints or [] if taint.effect in KEEPS_OFF]
-        # Which toleration is for which taint, the scheduler knows best.
-        tolerates = application.executor.tolerations
-        if any(taint.key not in {item.get("key") for item in tolerates} for taint in keeps_off):
-            continue
-        found.append(Allocatable(requested(node.status.allocatable), node.metadata.labels or {}))
+        taints = [(taint.key, taint.effect) for taint in node.spec.taints or []]
+        if may_come(taints, application.executor.tolerations):
+            has = requested(node.status.allocatable)
+            found.append(Allocatable(has, node.metadata.labels or {}))
     return found
 
 
