@@ -17,7 +17,7 @@ CAPACITY, SPOT, ON_DEMAND = f"{DOMAIN}/capacity-type", "spot", "on-demand"
 KEEPS_OFF = ("NoSchedule", "NoExecute")
 """Effects of taints that no pod comes to a node against; another one only advises."""
 
-# A node that has just come has it for a moment more than it is Ready; one that is lost has others, too.
+# A node that has just come has it for a moment when it is Ready; one that is lost has others, too.
 _COMING = "node.kubernetes.io/not-ready"
 
 # Kubelets may not register with others of Kubernetes' own, and the rest is the stack's to set.
