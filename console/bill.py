@@ -15,7 +15,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from components.settings import NodesSettings
 from console.stack import ConsoleError
 
 IDLE = "(idle)"
@@ -239,6 +238,8 @@ def own_price(settings: Mapping[str, Any], role: str, type_: str) -> float | Non
     known, group = settings["nodes"], _group(settings, role)
     price = known.get("price")
     if group:
+        from components.settings import NodesSettings  # with it comes Pulumi, which few need here
+
         is_same = type_ == known.get("type", NodesSettings.model_fields["type"].default)
         price = group.get("price", price if is_same else None)
     return None if price is None else float(price)

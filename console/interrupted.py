@@ -11,7 +11,6 @@ from typing import Any
 
 from console import leftovers, nodes
 from console.stack import Stack
-from console.verb import agree
 
 Inputs = Mapping[str, Any]
 
@@ -21,7 +20,6 @@ def settle(stack: Stack) -> None:
 
     On AWS it asks before. Raises ConsoleError where it must not, or something stays.
     """
-    stack.free()
     state = stack.state()
     resources = state["deployment"].get("resources", [])
     pending = state["deployment"].pop("pending_operations", None) or []
@@ -35,9 +33,7 @@ def settle(stack: Stack) -> None:
         return
     aws = nodes.settings(stack)["aws"]
     account = leftovers.Account(aws, stack)
-    found = leftovers.show(account, resources)
-    if found and not stack.is_local:
-        agree("Take it away?", f"make sweep STACK={stack.name} YES=1")
+    found = leftovers.agreed(account, resources, yes=stack.is_local)
     # Before anything goes: it fails where an update is going on, whose operations these would be.
     stack.import_state(state)
     account.remove(found)

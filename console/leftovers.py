@@ -5,6 +5,7 @@ An update that is killed may have asked AWS for something that Pulumi never hear
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from console import nodes
 from console.nodes import aws_errors
 from console.stack import ConsoleError, Stack
 from console.tables import table
+from console.verb import agree
 from console.waiting import Wait
 from patience import factor
 
@@ -53,8 +55,7 @@ class Account:
 
     def __init__(self, aws: dict[str, Any], stack: Stack) -> None:
         self._ec2, self._efs = (nodes.aws_client(aws, service) for service in ("ec2", "efs"))
-        self._stack = stack
-        self.tag = f"{_TAG}={stack.short_name}"
+        self.stack = stack
 
     def leftovers(self, known: Collection[str]) -> list[Leftover]:
         """All with the stack's tag whose id is not known, in the order in which they can go."""
@@ -63,16 +64,16 @@ class Account:
             for kind, key in KINDS.items():
                 for found in self._list(kind):
                     tags = {tag["Key"]: tag["Value"] for tag in found.get("Tags", [])}
-                    if tags.get(_TAG) == self._stack.short_name and found[key] not in known:
+                    if tags.get(_TAG) == self.stack.short_name and found[key] not in known:
                         made.append(Leftover(kind, found[key], tags.get("Name", ""), found))
         return made
 
     def _list(self, kind: str) -> list[dict[str, Any]]:
         if kind == "Instances":  # those that are terminated are listed for an hour
-            return list(nodes.states(self._ec2, self._stack).values())
+            return list(nodes.states(self._ec2, self.stack).values())
         if kind == "FileSystems":
             return _all(self._efs, "describe_file_systems", kind)
-        filters = [{"Name": f"tag:{_TAG}", "Values": [self._stack.short_name]}]
+        filters = [{"Name": f"tag:{_TAG}", "Values": [self.stack.short_name]}]
         if kind == "Volumes":  # one that is used goes with its instance
             filters.append({"Name": "status", "Values": ["available"]})
         return _all(self._ec2, f"describe_{xform_name(kind)}", kind, Filters=filters)
@@ -97,7 +98,7 @@ class Account:
         match one.kind:
             case "Instances":
                 ec2.terminate_instances(InstanceIds=[one.id])
-                _until(lambda: one.id not in nodes.states(ec2, self._stack), f"{one.id} to end")
+                _until(lambda: one.id not in nodes.states(ec2, self.stack), f"{one.id} to end")
             case "Addresses":
                 ec2.release_address(AllocationId=one.id)
             case "FileSystems":
@@ -158,12 +159,19 @@ def _until(is_so: Callable[[], bool], what: str) -> None:
         time.sleep(1)
 
 
-def show(account: Account, resources: Sequence[dict[str, Any]]) -> list[Leftover]:
-    """What is left over, shown. resources: all that the state has."""
+def agreed(account: Account, resources: Sequence[dict[str, Any]], *, yes: bool) -> list[Leftover]:
+    """What is left over, shown, and agreed to unless `yes`. resources: all that the state has."""
     found = account.leftovers(known_ids(resources))
     if found:
         rows = [(one.kind, one.id, one.name) for one in found]
         print(f"{table(('Kind', 'Id', 'Name'), rows)}\n")
-        print(f"All of it carries {account.tag} and is not in the state of this backend: it goes,")
-        print("unless another backend has such a stack, or an update is going on.", flush=True)
+        print(
+            f"All of it carries {_TAG}={account.stack.short_name} and is not in the state of this"
+        )
+        print(
+            "backend: it goes, unless another backend has such a stack, or an update is going on."
+        )
+        sys.stdout.flush()
+        if not yes:
+            agree("Take it away?", f"make sweep STACK={account.stack.name} YES=1")
     return found

@@ -185,7 +185,6 @@ class Stack:
         """Whether the backend knows the stack."""
         if self.is_local and not (self._folder / "passphrase").exists():
             return False
-        self.free()
         qualified = ["--fully-qualify-stack-names"] if "/" in self.name else []
         listed = self.pulumi("stack", "ls", "--json", *qualified, capture=True)
         # All of them are of this project, so the organization and the name tell them apart.
@@ -283,7 +282,6 @@ class Stack:
 
     def change(self, verb: str, *arguments: str, more: Mapping[str, str] | None = None) -> None:
         """The one way to all that compares the state with what there is or ought to be."""
-        self.free()
         self._adopt()
         self.pulumi(verb, *arguments, own=True, more=more)
 
@@ -321,7 +319,7 @@ class Stack:
             file.write_text(json.dumps(state), "utf-8")
             self.pulumi("stack", "import", "-s", self.name, "--file", str(file), capture=True)
 
-    def free(self) -> None:
+    def _free(self) -> None:
         """Of a local stack: puts right what a process that was killed left of the backend's files.
 
         Its locks go, and an empty file of attributes, which the backend writes in two steps: it
@@ -370,6 +368,7 @@ class Stack:
 
         Raises ConsoleError when it fails; it has said why by then.
         """
+        self._free()
         command = ["pulumi", "--non-interactive", *arguments]
         if own:
             command += ["--stack", self.name, "--config-file", str(self.config_file)]

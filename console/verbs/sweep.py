@@ -6,7 +6,7 @@ import argparse
 
 from console import leftovers, nodes
 from console.stack import Stack
-from console.verb import Verb, agree
+from console.verb import Verb
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -20,12 +20,10 @@ def run(options: argparse.Namespace) -> None:
     stack.require_own()
     resources = nodes.resources(stack)
     account = leftovers.Account(nodes.settings(stack)["aws"], stack)
-    found = leftovers.show(account, resources)
+    found = leftovers.agreed(account, resources, yes=options.yes)
     if not found:
         print(f"AWS has nothing of stack {stack.name} that its state does not have.")
         return
-    if not options.yes:
-        agree("Take it away?", f"make sweep STACK={stack.name} YES=1")
     account.remove(found)
 
 

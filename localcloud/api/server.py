@@ -46,6 +46,8 @@ from localcloud.api.strict import refusal  # noqa: E402
 SERVICES = ("ec2", "efs", "iam", "sts")
 #: How long a request for changes waits for one, in seconds.
 PATIENCE = 20
+#: moto's models are not made for threads, and a request takes milliseconds.
+ONE_AT_A_TIME = threading.Lock()
 #: Actions that change nothing begin with these.
 READING = ("Describe", "Get", "List", "Lookup")
 
@@ -77,24 +79,28 @@ class PublicAddresses:
         )
 
 
+def backends() -> list[Any]:
+    """moto's EC2 of every account and region."""
+    return [backend for account in ec2.ec2_backends.values() for backend in account.values()]
+
+
 def addresses_in_use() -> set[str]:
-    """The public addresses of all interfaces and Elastic IPs, in every account and region."""
-    backends = [backend for account in ec2.ec2_backends.values() for backend in account.values()]
-    interfaces = [eni.public_ip for backend in backends for eni in backend.enis.values()]
-    elastic = [address.public_ip for backend in backends for address in backend.addresses]
+    """The public addresses of all interfaces and Elastic IPs."""
+    interfaces = [eni.public_ip for backend in backends() for eni in backend.enis.values()]
+    elastic = [address.public_ip for backend in backends() for address in backend.addresses]
     return {address for address in interfaces + elastic if address}
 
 
 def running() -> list[Any]:
-    """All instances that run, in every account and region."""
-    backends = [backend for account in ec2.ec2_backends.values() for backend in account.values()]
-    found = [one for backend in backends for one in backend.all_instances()]
+    """All instances that run; ONE_AT_A_TIME is held."""
+    found = [one for backend in backends() for one in backend.all_instances()]
     return [one for one in found if one.state == "running"]
 
 
 def instance_at(address: str) -> str | None:
     """The id of the instance that runs with this private address."""
-    return next((one.id for one in running() if one.private_ip == address), None)
+    with ONE_AT_A_TIME:
+        return next((one.id for one in running() if one.private_ip == address), None)
 
 
 def internal_name(address: str, dns_type: str = "internal") -> str:
@@ -141,8 +147,6 @@ class Api:
         self._moto = moto
         self._changes = changes
         self._notices = notices
-        # moto's models are not made for threads, and a request takes milliseconds.
-        self._one_at_a_time = threading.Lock()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if "HTTP_ORIGIN" in environ:
@@ -156,7 +160,9 @@ class Api:
         if environ["PATH_INFO"] == "/tinderbox/interrupt" and environ["REQUEST_METHOD"] == "POST":
             asked = parse_qs(environ["QUERY_STRING"])
             id_, seconds = asked["instance"][0], int(asked["seconds"][0])
-            if not any(one.id == id_ and one.lifecycle == "spot" for one in running()):
+            with ONE_AT_A_TIME:
+                is_spot = any(one.id == id_ and one.lifecycle == "spot" for one in running())
+            if not is_spot:
                 start_response("400 Bad Request", [("Content-Type", "text/plain")])
                 return [f"{id_} is no spot instance that runs\n".encode()]
             self._notices.give(id_, seconds)
@@ -167,7 +173,7 @@ class Api:
         parameters = {
             name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()
         }
-        with self._one_at_a_time:
+        with ONE_AT_A_TIME:
             if refused := refusal(parameters):
                 start_response("400 Bad Request", [("Content-Type", "text/xml;charset=UTF-8")])
                 return [refused.xml]
@@ -231,10 +237,11 @@ def main(cloud: str) -> None:
         moto.app_instances[service] = create_backend_app(service)
 
     def terminate(instance_id: str) -> None:
-        for one in running():
-            if one.id == instance_id:
-                one.ec2_backend.terminate_instances([instance_id])
-                changes.add()
+        with ONE_AT_A_TIME:
+            for one in running():
+                if one.id == instance_id:
+                    one.ec2_backend.terminate_instances([instance_id])
+        changes.add()
 
     notices = Notices(terminate)
     metadata.serve(Metadata(instance_at, notices))

@@ -378,7 +378,7 @@ UNHEARD_OF = {
 
 def test_what_a_killed_update_was_making_is_made_once(aws_engine, aws_part, monkeypatch, capsys):
     """AWS has made it; Pulumi only wrote down that it was about to, with all that needs it."""
-    monkeypatch.setattr(interrupted, "agree", lambda *_: None)
+    monkeypatch.setattr(leftovers, "agree", lambda *_: None)
     before = _workers(aws_part)
     file, checkpoint = aws_engine.checkpoint()
     latest = checkpoint["checkpoint"]["latest"]

@@ -344,7 +344,7 @@ def test_a_lock_goes_with_the_process_that_was_killed_and_no_other(
         for name, content in (("local.json", "{}"), ("local.json.attrs", "")):
             (stacks / name).write_text(content)
         os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
-        Stack("local").free()
+        Stack("local").outputs()
         left = {str(file.relative_to(locks)) for file in locks.rglob("*.json")}
         runs.communicate(b"\n")
     assert left == {"local/runs.json", "other/gone.json"}
