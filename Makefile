@@ -128,9 +128,9 @@ logs: ## the log of an application's driver, also when its pods are gone (RUN=)
 lint: tools ## ruff, types, shellcheck, actionlint, helm lint
 	@./toolchain/lint.sh
 
-# A file of tests goes to one process, the longest first (tests/conftest.py); one process more than
-# there are cores, since some only wait.
-parallel = --dist=loadfile --no-loadscope-reorder --numprocesses=$$(($$(nproc) + 1)) --maxprocesses=5
+# A file of tests goes to one process, the longest first (tests/conftest.py); more processes than
+# there are cores, since many only wait for others.
+parallel = --dist=loadfile --no-loadscope-reorder --numprocesses=5
 test: tools ## lint, and all tests that need no cloud
 	@$(python) -m tests.jvm
 	@$(python) -m pytest $(parallel) --durations=10 tests/charts tests/jobs tests/engine tests/unit

@@ -8,12 +8,16 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from tests import jvm
+from toolchain import paths
 from toolchain.env import enter
 
 # A shell starts what runs in the background with SIGINT ignored, nohup with SIGHUP, and children
@@ -31,6 +35,8 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     later = ["sh", "-c", 'cat; sleep 3; rm -rf "$0"', tempfile.tempdir]
     _remover = subprocess.Popen(later, stdin=subprocess.PIPE, start_new_session=True)
 jvm.use(os.environ)
+# What pytest makes of the tests' asserts stays for the next run.
+sys.dont_write_bytecode, sys.pycache_prefix = False, str(paths.SCRATCH / "compiled")
 # Programs of Go live for seconds as well, and have memory enough.
 os.environ["GOGC"] = "400"
 
@@ -48,6 +54,22 @@ LONGEST = (
     "unit/components/test_wordcount.py",
     "unit/test_lint.py",
 )
+
+#: Those that share one Spark session, whose start costs more than they do.
+SESSION = ("jobs/test_wordcount.py", "jobs/test_pi.py", "jobs/test_patterns.py")
+
+
+class ByFile(LoadFileScheduling):
+    """A file's tests run in one process, and all that use the session."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "the session" if file.endswith(SESSION) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    """Of tests that several processes run."""
+    return ByFile(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -398,6 +398,8 @@ def _plan(config: dict[str, Any] | None, preview: bool, recorder: Plan, also: st
         exec(compile(main.read_text() + also, main, "exec"), {"__name__": "__main__"})
 
     async def run() -> None:
+        # Else each hook that is told of before the first one's server runs starts one of its own.
+        await settings._get_callbacks()
         await run_pulumi_func(program)
         for name, value in exported.items():
             recorder.exported[name] = await pulumi.Output.from_input(value).future(True)
