@@ -32,7 +32,7 @@ console = $(python) -m console
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help tools up destroy sweep preview rehearse stop start backup restore status ui connect notebook opex opex-forward outputs settings usage bill prices why logs submit apps run image jars lint test e2e e2e-long torture bench vm
+.PHONY: help tools up destroy sweep preview rehearse stop start backup restore status ui connect notebook opex opex-forward outputs settings usage bill prices why logs submit apps run image jars lint test e2e e2e-long conformance torture bench vm
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -143,6 +143,9 @@ e2e: tools ## the whole chain on the local cloud, and nothing left of it (root)
 
 e2e-long: tools ## what takes too long for each change: other releases, groups, failures, Spark Connect (root)
 	@$(python) -m pytest $(long)
+
+conformance: tools ## Kubernetes' own tests on the local stack that is up; writes docs/conformance.md (root)
+	@$(python) -m tests.conformance
 
 torture: tools ## faults made to happen on the local cloud; writes docs/faults.md (root)
 	@rm -f .tinderbox/faults.seen.json
