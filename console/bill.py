@@ -213,10 +213,13 @@ def up_to_now(noted: Sequence[Node], there: Iterable[Node], now: float) -> list[
     return found
 
 
-def listed(region: str, type_: str) -> float | None:
-    """The price of the list in the repository: USD an hour, on demand; None where it has none."""
+def listed(region: str, type_: str, key: str = "usd") -> float | None:
+    """The price of the list in the repository, USD an hour; None where it has none.
+
+    key: "usd" for one on demand; "spot", which is there where `make prices` has asked for it.
+    """
     known = json.loads(PRICES.read_text())
-    return next((one["usd"].get(type_) for one in known if one["region"] == region), None)
+    return next((one.get(key, {}).get(type_) for one in known if one["region"] == region), None)
 
 
 #: What of a node its price hangs on: region, type, whether it is spot, role.
@@ -233,10 +236,15 @@ def _group(settings: Mapping[str, Any], role: str) -> Mapping[str, Any]:
     return settings.get("workers", {}).get(role) or {}
 
 
-def own_price(settings: Mapping[str, Any], role: str, type_: str) -> float | None:
-    """USD an hour of a node as the settings (nodes, workers) say it; None where they don't."""
+def own_price(
+    settings: Mapping[str, Any], role: str, type_: str, *, is_spot: bool = False
+) -> float | None:
+    """USD an hour of a node as the settings (nodes, workers) say it; None where they don't.
+
+    What they say of nodes on demand says nothing of spot ones.
+    """
     known, group = settings["nodes"], _group(settings, role)
-    price = known.get("price")
+    price = known.get("spotPrice" if is_spot else "price")
     if group:
         from components.settings import NodesSettings  # with it comes Pulumi, which few need here
 
@@ -245,27 +253,43 @@ def own_price(settings: Mapping[str, Any], role: str, type_: str) -> float | Non
     return None if price is None else float(price)
 
 
+def price_of(settings: Mapping[str, Any], node: Priced) -> tuple[float | None, str]:
+    """USD an hour of such a node, by the settings, else by the list; and what to say of it, or "".
+
+    Where nothing is known of a spot node's, it is the price on demand: no spot node costs more.
+    """
+    region, type_, is_spot, role = node
+    usd = own_price(settings, role, type_, is_spot=is_spot)
+    if usd is None and is_spot:
+        usd = listed(region, type_, "spot")
+    if usd is not None:
+        return usd, ""
+    usd = own_price(settings, role, type_)
+    usd = listed(region, type_) if usd is None else usd
+    is_bound = is_spot and usd is not None
+    where = "nodes.spotPrice" if role == "worker" else f"workers.{role}.price"
+    bound = (
+        f"spot nodes ({type_}) at the price on demand, which is their upper bound: {where} or"
+        " `make prices` tells theirs"
+    )
+    return usd, bound if is_bound else ""
+
+
 def prices(
-    nodes: Iterable[Node], settings: Mapping[str, Any], spot: float | None
+    nodes: Iterable[Node], settings: Mapping[str, Any]
 ) -> tuple[dict[Priced, float], list[str]]:
     """USD an hour; and what there is to say of it.
 
-    settings: nodes and workers, which go before the list. spot: of a spot node, but for those whose
-    group has a price. Raises ConsoleError with the types whose price is not known.
+    settings: nodes and workers, which go before the list. Raises ConsoleError with the types whose
+    price is not known.
     """
     found: dict[Priced, float] = {}
     notes, missing = [], []
     for key in sorted({priced(node) for node in nodes}):
-        region, type_, is_spot, role = key
-        usd = own_price(settings, role, type_)
-        usd = listed(region, type_) if usd is None else usd
-        is_told = "price" in _group(settings, role)
-        if is_spot and spot is not None and not is_told:
-            usd = spot
-        elif is_spot and usd is not None and not is_told:
-            notes.append(f"spot nodes ({type_}) at the price on demand: --spot-price says another")
+        usd, note = price_of(settings, key)
+        notes += [note] if note else []
         if usd is None:
-            missing.append(f"no price of {type_ or 'a node'} in {region or 'no region'} is known")
+            missing.append(f"no price of {key[1] or 'a node'} in {key[0] or 'no region'} is known")
         else:
             found[key] = usd
     if missing:

@@ -15,6 +15,7 @@ from console.stack import PROJECT, ConsoleError, Stack, read_settings
 from console.waiting import Wait
 from patience import factor
 
+_GROUPS = ("aws", "network", "nodes", "workers", "spark")
 _TYPE = "aws:ec2/instance:Instance"
 _CONTROL_PLANE = "-control-plane"
 _STOPPED = ("stopping", "stopped")
@@ -70,8 +71,8 @@ def _role(stack: Stack, name: str) -> str:
 
 
 def settings(stack: Stack) -> dict[str, dict[str, Any]]:
-    """Its configuration's `aws`, `nodes`, `workers`; Pulumi is asked where a secret is in them."""
-    names = {name: f"tinderbox:{name}" for name in ("aws", "nodes", "workers")}
+    """What its configuration has in _GROUPS; Pulumi is asked where a secret is in them."""
+    names = {name: f"tinderbox:{name}" for name in _GROUPS}
     written = read_settings(stack.config_file)["config"]
     found = {name: written.get(key) or {} for name, key in names.items()}
     if not any(isinstance(value, dict) for group in found.values() for value in group.values()):

@@ -132,13 +132,16 @@ class Stack:
 
     So the checkout stays as it is in git, and state never outlives the machines that it is about.
     name: as Pulumi takes it, NAME, ORGANIZATION/NAME or ORGANIZATION/PROJECT/NAME. env: the whole
-    environment of each call. of_cloud: it is on the local cloud, as `local` always is. Raises
-    ConsoleError for a name that is none.
+    environment of each call. of_cloud: it is on the local cloud, as `local` always is. config:
+    another configuration file than its own. agreed: nobody is asked. Raises ConsoleError for a name
+    that is none.
     """
 
     name: str
     env: dict[str, str] = field(default_factory=dict)
     of_cloud: bool = False
+    config: Path | None = None
+    agreed: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -169,6 +172,8 @@ class Stack:
     @property
     def config_file(self) -> Path:
         """The stack's configuration: the repo's file, or the local cloud's copy of it."""
+        if self.config is not None:
+            return self.config
         return self._folder / self.shipped_file.name if self.is_local else self.shipped_file
 
     @property
@@ -279,6 +284,7 @@ class Stack:
         """Takes everything away; asks first where it is not the local cloud."""
         self.change("destroy", *self._agreed, "--parallel", _PARALLEL)
         self._adopted.unlink(missing_ok=True)
+        shutil.rmtree(self.mark("grown"), ignore_errors=True)
 
     def change(self, verb: str, *arguments: str, more: Mapping[str, str] | None = None) -> None:
         """The one way to all that compares the state with what there is or ought to be."""
@@ -287,13 +293,17 @@ class Stack:
 
     @property
     def _agreed(self) -> Sequence[str]:
-        return ("--yes", "--skip-preview") if self.is_local else ()
+        return ("--yes", "--skip-preview") if self.is_local or self.agreed else ()
 
     @property
     def _adopted(self) -> Path:
-        """Is there where the state needs no look; of the local stack it goes as the state does."""
+        """Is there where the state needs no look."""
+        return self.mark("adopted")
+
+    def mark(self, what: str) -> Path:
+        """Where something is kept of the stack; of the local one it goes as the state does."""
         folder = self._folder if self.is_local else self.folder
-        return folder / f"{self.name.replace('/', '.')}.adopted"
+        return folder / f"{self.name.replace('/', '.')}.{what}"
 
     def _adopt(self) -> None:
         """Completes a state of the stand-in's (console/states.py), once. It stays encrypted."""

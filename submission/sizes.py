@@ -39,6 +39,14 @@ class Amount:
         devices = {name: each * count for name, each in self.devices}
         return Amount(round(self.cores * count, 3), self.memory_mib * count, _counts(devices))
 
+    def times_in(self, other: Amount) -> int:
+        """How often the other has all of it; it must not be nothing."""
+        has = dict(other.devices)
+        each = [(self.cores, other.cores), (self.memory_mib, other.memory_mib)]
+        each += [(count, has.get(name, 0)) for name, count in self.devices]
+        # Cores are thousandths: of sums of them a little may be lacking.
+        return max(0, min(int(have / asked + 1e-6) for asked, have in each if asked))
+
     def __str__(self) -> str:
         more = "".join(f" and {count} {name}" for name, count in self.devices)
         return f"{self.cores:g} CPU and {self.memory_mib:.0f} MiB{more}"
@@ -118,6 +126,10 @@ class Allocatable:
 
     has: Amount
     labels: Mapping[str, str] = field(default_factory=dict)
+
+    def holds(self, pod: Pod) -> int:
+        """How many of the pods have room there."""
+        return pod.amount.times_in(self.has) if pod.selector.items() <= self.labels.items() else 0
 
     def suits(self, pod: Pod) -> bool:
         """True where the pod may be there, were all else gone."""

@@ -141,7 +141,7 @@ def attend(
     try:
         process = started = subprocess.Popen(
             command,
-            stdout=None if direct else subprocess.PIPE,
+            stdout=stdout if direct else subprocess.PIPE,
             stderr=None if stderr.isatty() else subprocess.PIPE,
             start_new_session=True,
             cwd=cwd,

@@ -106,6 +106,16 @@ class NodesSettings(Group):
         " After AWS took one back: `pulumi up --refresh`",
     )
     price: Price | None = Field(None, description="of one node, for the cost analytics")
+    spot_price: Price | None = Field(
+        None,
+        description="of one worker that is bought as a spot instance; without it `nodes.price`, and"
+        " in bills first what `make prices` was told",
+    )
+    grow_to: Annotated[int, whole(2, 250)] | None = Field(
+        None,
+        description="how many nodes `make submit` with `--grow` may make of them"
+        " ([how](docs/groups.md#more-for-one-application)); without it none",
+    )
 
     @property
     def chosen_image(self) -> str | None:
@@ -132,6 +142,9 @@ class WorkersSettings(Group):
     )
     price: Price | None = Field(
         None, description="of one of them; without it `nodes.price` where the type is `nodes.type`"
+    )
+    grow_to: Annotated[int, whole(1, 249)] | None = Field(
+        None, description="as `nodes.growTo`, of this group"
     )
 
 

@@ -74,6 +74,16 @@ def _require_price(settings: Groups) -> None:
         raise SettingsError(f"{unknown.key}.price", None, wanted)
 
 
+def _require_growth(settings: Groups) -> None:
+    for key, group in (
+        ("nodes", settings.nodes),
+        *((f"workers.{name}", group) for name, group in settings.workers.items()),
+    ):
+        if group.grow_to is not None and group.grow_to < group.count:
+            wanted = f"at least {key}.count, {group.count}"
+            raise SettingsError(f"{key}.growTo", group.grow_to, wanted)
+
+
 def _require_chart(settings: Groups) -> None:
     chart = settings.opex.chart
     remote = re.fullmatch(r"(oci|https?)://[!-~]+", chart)
@@ -175,6 +185,7 @@ ACROSS = (
     Check(_require_whole_aws_key, "aws.accessKey", "aws.secretKey"),
     Check(_require_whole_s3_key, "s3.accessKey", "s3.secretKey"),
     Check(_require_price, "nodes.price", "workers", "opex.engine", "opex.costModel"),
+    Check(_require_growth, "nodes", "workers"),
     Check(_require_chart, "opex.chart", "opex.engine"),
     Check(_require_input, "wordCount.input"),
     Check(_require_s3_region, "s3", "wordCount.input", "wordCount.output"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from components.settings.aws import NodesSettings
 from components.settings.groups import Groups
 from submission.nodes import CAPACITY, GROUP, ON_DEMAND, SPOT, keep_off
 
@@ -48,7 +49,8 @@ def node_plans(settings: Groups) -> tuple[NodePlan, ...]:
     nodes = settings.nodes
     first = NodePlan("control-plane", "nodes", nodes.type, nodes.disk_gib, nodes.price)
     plans = [first]
-    plans += [replace(first, name=f"worker-{n}", spot=nodes.spot) for n in range(1, nodes.count)]
+    worker = replace(first, spot=nodes.spot, price=_price(nodes, is_spot=nodes.spot))
+    plans += [replace(worker, name=f"worker-{n}") for n in range(1, nodes.count)]
     for name, group in settings.workers.items():
         type_ = group.type or nodes.type
         plans += [
@@ -57,7 +59,7 @@ def node_plans(settings: Groups) -> tuple[NodePlan, ...]:
                 f"workers.{name}",
                 type_,
                 group.disk_gib or nodes.disk_gib,
-                group.price or (nodes.price if type_ == nodes.type else None),
+                group.price or (_price(nodes, is_spot=group.spot) if type_ == nodes.type else None),
                 group.spot,
                 group.labels,
                 group.taints,
@@ -65,6 +67,11 @@ def node_plans(settings: Groups) -> tuple[NodePlan, ...]:
             for n in range(1, group.count + 1)
         ]
     return tuple(plans)
+
+
+def _price(nodes: NodesSettings, *, is_spot: bool) -> float | None:
+    """Of a node of `nodes.type`; that of one on demand is at least the bound of a spot one's."""
+    return (nodes.spot_price if is_spot else None) or nodes.price
 
 
 def taking(plans: Sequence[NodePlan]) -> Sequence[NodePlan]:

@@ -43,7 +43,6 @@ def options(parser: argparse.ArgumentParser) -> None:
         metavar="WHAT",
         help="namespace, name, user or label:NAME",
     )
-    parser.add_argument("--spot-price", type=float, metavar="USD", help="an hour of a spot node")
 
 
 def _day(text: str) -> date | None:
@@ -79,7 +78,7 @@ def run(options: argparse.Namespace) -> None:
     there = bills.up_to_now(noted, live(cluster, spot), now)
     if not any(node.since < until and node.until > since for node in there):
         raise ConsoleError(f"no node is known from {first} to {last}")
-    known, notes = bills.prices(there, settings, options.spot_price)
+    known, notes = bills.prices(there, settings)
     found = bills.bill(
         *(used, there, lambda node: known[bills.priced(node)], since, until),
         bills.named_by(options.by),

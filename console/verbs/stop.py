@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> None:
 
 def costs(mine: Sequence[Instance], kept: Sequence[Instance], settings: Mapping[str, Any]) -> str:
     """What an hour cost with all nodes, and costs with those that are kept, stopped."""
-    prices = [own_price(settings, one.role, one.type) for one in mine]
+    prices = [_price(settings, one) for one in mine]
     per_gib = DISK_GIB_MONTH / HOURS_A_MONTH
     disks, disks_now = (sum(one.disk_gib for one in some) * per_gib for some in (mine, kept))
     file_system = EFS_GIB_MONTH / HOURS_A_MONTH
@@ -66,6 +66,12 @@ def costs(mine: Sequence[Instance], kept: Sequence[Instance], settings: Mapping[
         f" {disks_now:.4f}, the Elastic IP {ADDRESS_HOUR:.4f}, the shared file system"
         f" {file_system:.4f} for each GiB on it (one is counted; list prices of eu-central-1)."
     )
+
+
+def _price(settings: Mapping[str, Any], one: Instance) -> float | None:
+    """Of a spot one of no price of its own, its upper bound."""
+    own = own_price(settings, one.role, one.type, is_spot=one.spot)
+    return own_price(settings, one.role, one.type) if own is None else own
 
 
 VERB = Verb(

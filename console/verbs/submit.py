@@ -16,10 +16,13 @@ from typing import Any
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
+from console import grow
+from console import nodes as own_nodes
 from console.cluster import connect_spark, said_in_one_line
 from console.run import Run
 from console.stack import ConsoleError, Stack
 from console.verb import Verb, words
+from submission import growth
 from submission.application import CLIENT, CLUSTER, DRIVER, Application, SparkPodSpec, literally
 from submission.check import check
 from submission.errors import ApplicationError
@@ -81,6 +84,12 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wait", type=int, default=300, help="seconds that it may take until the driver runs"
     )
+    parser.add_argument(
+        "--grow",
+        action="store_true",
+        help="as long as it runs the stack has the nodes that its executors need (nodes.growTo)",
+    )
+    parser.add_argument("--yes", action="store_true", help="with --grow: don't ask")
     parser.add_argument("--keep", action="store_true", help="leave the finished Job to look at")
     parser.add_argument(
         "app", metavar="APP", help="a file here, local://, http(s)://, s3a:// or hdfs://"
@@ -197,7 +206,42 @@ def submit(options: argparse.Namespace) -> int:
     application = describe(options)
     # Before the stack is asked, which takes seconds.
     read_files(application)
-    api, place = connect(Stack(options.stack), options.namespace)
+    stack = Stack(options.stack)
+    grow.settle(stack, yes=options.yes)
+    if options.grow:
+        more = planned(application, stack, options.namespace)
+        if more is not None:
+            with grow.grown(stack, more, yes=options.yes):
+                return submit_as_it_is(application, stack, options)
+    return submit_as_it_is(application, stack, options)
+
+
+def planned(application: Application, stack: Stack, namespace: str | None) -> grow.Growth | None:
+    """By how much the stack is to grow for it, said; None where there is room."""
+    own = own_nodes.settings(stack)
+    api, place = connect(stack, namespace)
+    resolved = resolve(application, place)
+    require_quota(resolved)
+    rooms = growth.rooms(
+        listed(api, "list_node"),
+        listed(api, "list_pod_for_all_namespaces"),
+        application.executor.tolerations,
+        one_worker_each=own["spark"].get("workers") is None,
+    )
+    found = grow.plan(resolved, rooms, own)
+    grow.say(found.note if found else "its executors have room: no node more is needed")
+    return found if found and found.more else None
+
+
+def listed(api: client.ApiClient, call: str) -> list[dict[str, Any]]:
+    """All that a call of the API lists, as JSON has it."""
+    core: Any = client.CoreV1Api(api)
+    return api.sanitize_for_serialization(getattr(core, call)().items)
+
+
+def submit_as_it_is(application: Application, stack: Stack, options: argparse.Namespace) -> int:
+    """Runs it on the nodes that there are."""
+    api, place = connect(stack, options.namespace)
     resolved = resolve(dataclasses.replace(application, user=user(api, application)), place)
     require_quota(resolved)
     require_room(resolved, nodes(api, application))

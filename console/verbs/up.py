@@ -7,7 +7,7 @@ import json
 import time
 from contextlib import suppress
 
-from console import failures, interrupted, nodes, report, timings
+from console import failures, grow, interrupted, nodes, report, timings
 from console.cluster import require_answer, said_in_one_line
 from console.stack import ROOT, ConsoleError, Stack, find_input
 from console.verb import Verb
@@ -45,6 +45,8 @@ def up(stack: Stack, input_: str | None, *, refresh: bool = False) -> None:
     started = time.time()
     encoding, shared = stack.encoding, not stack.is_local
     text = find_input(input_, shared=shared, encoding=encoding) if input_ else None
+    if grow.is_left(stack):
+        print("a `make submit --grow` was killed: the nodes are again what the settings say")
     if stack.is_local:
         from localcloud import cloud
 
@@ -69,6 +71,7 @@ def up(stack: Stack, input_: str | None, *, refresh: bool = False) -> None:
         print("\nThe control plane is another one: what is newer than its snapshot comes now\n")
         stack.refresh()
         stack.up(events)
+    grow.forget(stack)
     result = stack.outputs()["wordCount"]
     phases = timings.phases(timings.read_events(events), origin=started)
     if stack.is_local:

@@ -1,9 +1,16 @@
-"""A group of workers beside the others comes, takes what tolerates it, grows, changes and goes."""
+"""A group of workers beside the others comes, takes what tolerates it, grows, changes and goes.
+
+And a stack that grows for one application.
+"""
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import sys
 from typing import Any
 
+from console.stack import ROOT
 from localcloud.api.client import interrupt
 from localcloud.host import cgroups
 from tests.e2e.conftest import Up
@@ -139,3 +146,57 @@ def test_a_spot_node_empties_itself_on_notice_and_an_application_goes_on(
     up.stack.pulumi("up", "--yes", "--skip-preview", "--refresh", own=True)
     assert up.outputs()["nodes"][-1]["instanceId"] != node["instanceId"]
     assert up.ready() == up.hosts()
+
+
+def _growing() -> list[str]:
+    """The command of docs/groups.md, for the local stack."""
+    lines = (ROOT / "docs" / "groups.md").read_text().splitlines()
+    (line,) = [line for line in lines if line.strip().startswith("make") and "--grow" in line]
+    return [word for word in shlex.split(line)[1:] if word != "STACK=dev"]
+
+
+def test_a_stack_grows_for_an_application_and_is_what_it_was(
+    up: Up, settings_are_kept: None
+) -> None:
+    before, written = up.outputs()["nodes"], up.stack.shipped_file.read_text()
+    assert "--grow: nodes.growTo is not set, so no node may come" in up.make(
+        *_growing(), fails=True
+    )
+    up.configure({"nodes": {"growTo": 4}})
+    printed = up.make(*_growing())
+    assert "submit: 3 executors of 1.01 CPU and 1568 MiB need 1 more of nodes: t3.med" in printed
+    assert "Pi is roughly 3.1" in printed
+    assert up.outputs()["nodes"] == before and up.ready() == up.hosts()
+    assert up.stack.shipped_file.read_text() == written
+
+    # More than the limit: what has room runs. Then it is killed, with the stack grown.
+    words = ["--master", "kubernetes", "--num-executors", "9", "--keep", "--grow"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "console", "submit", *words, "tests/apps/placed.py", "9", "60"],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_for("three executors", lambda: len(_executors(up)) == 3, 300)
+        grown = up.outputs()["nodes"]
+        assert grown[:-1] == before
+        assert grown[-1]["hostName"] in _executors(up)
+        assert "is grown for a `make submit` that runs" in up.make("up", fails=True)
+    finally:
+        process.kill()
+        said = process.communicate()[1]
+    assert "need more than 4, which is nodes.growTo: with 1 more, 3 run at once" in said
+    assert up.outputs()["nodes"] == grown
+    up.kubectl("delete", "jobs", "-n", "spark", "-l", "app=placed")
+    printed = up.make("submit", "ARGS=1000")
+    assert "submit: a `make submit --grow` was killed: the stack's nodes go back" in printed
+    assert "Pi is roughly 3" in printed
+    assert up.outputs()["nodes"] == before and up.ready() == up.hosts()
+    assert up.changes() == {}
+
+
+def _executors(up: Up) -> set[str]:
+    """The nodes of those that run."""
+    found = pods(up, "spark", "spark-role=executor")
+    return {pod["spec"]["nodeName"] for pod in found if pod["status"]["phase"] == "Running"}

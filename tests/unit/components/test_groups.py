@@ -70,6 +70,27 @@ def test_groups_come_after_it_and_take_from_it_what_they_do_not_say() -> None:
     assert other[-1].price is None
 
 
+def test_spot_nodes_have_their_own_price() -> None:
+    spot = {"spot": True, "price": 0.1, "spotPrice": 0.03}
+    groups = {"same": {"spot": True}, "own": {"spot": True, "price": 0.02}, "other": {}}
+    found = plans(nodes={"count": 2, **spot}, workers=groups)
+    assert [one.price for one in found] == [0.1, 0.03, 0.03, 0.02, 0.1]
+    assert [one.price for one in plans(nodes={**spot, "spot": False})] == [0.1] * 3
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"nodes": {"count": 4, "growTo": 3}}, "nodes.growTo is 3; it must be at least nodes.coun"),
+        ({"nodes": {"growTo": 1}}, "nodes.growTo is 1; it must be a whole number of at least 2"),
+        ({"workers": {"b": {"count": 2, "growTo": 1}}}, "workers.b.growTo is 1; it must be at lea"),
+    ],
+)
+def test_what_grows_does_not_begin_above_its_limit(config, said) -> None:
+    with pytest.raises(SettingsError, match=said):
+        settings(**config)
+
+
 def test_a_node_says_how_it_is_bought_and_of_which_group_it_is() -> None:
     _, worker, big, _ = plans(nodes=NODES, workers={"big": BIG})
     assert worker.own_labels == {"tinderbox.internal/capacity-type": "on-demand"}

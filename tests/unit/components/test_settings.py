@@ -55,6 +55,8 @@ def test_every_default():
             "disk_gib": 20,
             "spot": False,
             "price": None,
+            "spot_price": None,
+            "grow_to": None,
         },
         "workers": {},
         "cluster": {

@@ -157,26 +157,45 @@ def test_by_whom(by: str, expected: list[str]) -> None:
         bill.named_by("label:")
 
 
-def test_prices_of_the_list_of_the_setting_and_of_spot() -> None:
+def test_prices_of_the_list_of_the_setting_and_of_spot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     there = [node(0, 1), node(0, 1, is_spot=True)]
     nothing: dict[str, Any] = {"nodes": {}}
-    assert bill.prices(there, nothing, None)[0] == {
-        ("us-east-1", "t3.medium", False, "worker"): 0.0416,
-        ("us-east-1", "t3.medium", True, "worker"): 0.0416,
-    }
-    assert "--spot-price" in bill.prices(there, nothing, None)[1][0]
-    found, notes = bill.prices(there, {"nodes": {"price": 0.05}}, 0.015)
-    assert (sorted(found.values()), notes) == ([0.015, 0.05], [])
+    on_demand, spot = (("us-east-1", "t3.medium", one, "worker") for one in (False, True))
+    assert bill.prices(there, nothing)[0] == {on_demand: 0.0416, spot: 0.0416}
+    (note,) = bill.prices(there, nothing)[1]
+    assert note == (
+        "spot nodes (t3.medium) at the price on demand, which is their upper bound: nodes.spotPrice"
+        " or `make prices` tells theirs"
+    )
+    # The price of nodes on demand is none of spot ones, but it is their bound.
+    found, notes = bill.prices(there, {"nodes": {"price": "0.05"}})
+    assert (found, len(notes)) == ({on_demand: 0.05, spot: 0.05}, 1)
+    given = {"nodes": {"price": 0.05, "spotPrice": "0.015"}}
+    assert bill.prices(there, given) == ({on_demand: 0.05, spot: 0.015}, [])
+    listed = [{"region": "us-east-1", "usd": {"t3.medium": 0.0416}, "spot": {"t3.medium": 0.0125}}]
+    file = tmp_path / "prices.json"
+    file.write_text(json.dumps(listed))
+    monkeypatch.setattr(bill, "PRICES", file)
+    assert bill.prices(there, nothing) == ({on_demand: 0.0416, spot: 0.0125}, [])
+    assert bill.prices(there, {"nodes": {"price": 0.05}})[0] == {on_demand: 0.05, spot: 0.0125}
+    assert bill.prices(there, given)[0][spot] == 0.015
     with pytest.raises(
         ConsoleError, match="no price of x9.huge in us-east-1 is known: the setting"
     ):
-        bill.prices([*there, node(0, 1, type="x9.huge")], nothing, None)
+        bill.prices([*there, node(0, 1, type="x9.huge")], nothing)
 
 
 def test_a_group_has_its_own_price() -> None:
     settings = {
-        "nodes": {"price": 0.05},
-        "workers": {"big": {"price": "0.2", "spot": True}, "same": None, "list": {"type": "t3.l"}},
+        "nodes": {"price": 0.05, "spotPrice": 0.015},
+        "workers": {
+            "big": {"price": "0.2", "spot": True},
+            "same": None,
+            "list": {"type": "t3.l"},
+            "spot": {"spot": True},
+        },
     }
     there = [
         node(0, 1, role="control-plane"),
@@ -184,11 +203,16 @@ def test_a_group_has_its_own_price() -> None:
         node(0, 1, role="same"),
         node(0, 1, role="list", type="t3.large"),
         node(0, 1, role="gone", type="t3.xlarge"),
+        node(0, 1, role="spot", is_spot=True),
+        node(0, 1, role="spot", type="t3.large", is_spot=True),
     ]
-    found, notes = bill.prices(there, settings, 0.015)
+    found, notes = bill.prices(there, settings)
     # What a spot node of the group costs is said by its price.
-    assert [found[bill.priced(one)] for one in there] == [0.05, 0.2, 0.05, 0.0832, 0.05]
-    assert notes == []
+    assert [found[bill.priced(one)] for one in there] == [
+        *(0.05, 0.2, 0.05, 0.0832, 0.05, 0.015, 0.0832)
+    ]
+    (note,) = notes
+    assert note.startswith("spot nodes (t3.large)") and "workers.spot.price or" in note
 
 
 def test_the_list_of_prices_says_of_when_and_whence_it_is() -> None:

@@ -196,6 +196,16 @@ def test_the_prices_are_the_readmes() -> None:
     assert whole and f"and cost {whole[1]}" in stop.costs(three, three, priced)
 
 
+def test_spot_nodes_have_their_own_price() -> None:
+    two = [Instance("n", "u", "i", spot, 20, "t3.medium", "worker") for spot in (False, True)]
+    # Two disks, two addresses, the file system.
+    rest = 40 * stop.DISK_GIB_MONTH / 730 + 2 * stop.ADDRESS_HOUR + stop.EFS_GIB_MONTH / 730
+    priced = {"nodes": {"price": 0.048}, "workers": {}}
+    assert f"and cost {rest + 0.096:.4f}." in stop.costs(two, two, priced)
+    priced["nodes"]["spotPrice"] = 0.01
+    assert f"and cost {rest + 0.058:.4f}." in stop.costs(two, two, priced)
+
+
 # ---- a stack that is stopped
 
 

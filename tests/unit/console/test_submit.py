@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,6 +119,9 @@ def test_a_stack_without_spark_says_what_makes_it(monkeypatch, capsys):
 
         def exists(self) -> bool:
             return self.there
+
+        def mark(self, what: str) -> Path:
+            return Path("/nonexistent")
 
         def outputs(self, *, secrets: bool) -> dict:
             return {"kubeconfig": "x"}
