@@ -37,6 +37,10 @@ _KERNELS_SHARE, _EVICTED_AT_MIB = 0.075, 100
 _BESIDE_MIB = 512 + 384
 _MOST_NODES = 100
 """Up to here the least number of nodes is looked for."""
+_TAKE_NO_WORK = (
+    ", of which the control plane takes no work",
+    ", of which the control planes take no work",
+)
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def require_fit(settings: Settings, machines: Mapping[str, Machine]) -> None:
         count,
         f"{more}, or nodes.type a larger one: the stack's pods ask for {asked} together"
         f" ({', '.join(map(str, pods))}), and {settings.nodes.type} has {has} on each node"
-        + ("" if plans[0] in taking(plans) else ", of which the control plane takes no work"),
+        + ("" if plans[0] in taking(plans) else _TAKE_NO_WORK[settings.nodes.control_planes > 1]),
     )
 
 
@@ -160,18 +164,19 @@ def _as_far_as_known(resolved: Resolved, nodes: Sequence[Allocatable]) -> Resolv
 
 def _fits(settings: Settings, machines: Mapping[str, Machine]) -> bool:
     """Whether the scheduler finds a place for each pod: the largest first, on the first node."""
-    first, *workers = node_plans(settings)
-    plans = [first, *(plan for plan in workers if plan.takes_any)]
+    plans = [plan for plan in node_plans(settings) if plan.is_control_plane or plan.takes_any]
     nodes = [room_of(machines[plan.type]) - addons.FLANNEL_REQUESTS for plan in plans]
     pods = [pods for pods in _placed(settings) if pods.what not in _ON_EACH_NODE]
-    nodes[0] -= kubeadm.STATIC_PODS_REQUEST
-    if not NOTHING.is_in(nodes[0]):
-        return False
+    first = settings.nodes.control_planes
+    for place in range(first):
+        nodes[place] -= kubeadm.STATIC_PODS_REQUEST
+        if not NOTHING.is_in(nodes[place]):
+            return False
     asked = sum((item.all for item in pods), NOTHING)
     if not asked.is_in(sum(nodes, NOTHING)):
         return False  # however many there are
     for item in sorted(pods, key=lambda item: item.each.memory_mib, reverse=True):
-        least = 1 if item.on_workers and len(nodes) > 1 else 0
+        least = first if item.on_workers and len(nodes) > first else 0
         for _ in range(item.count):
             place = next((i for i in range(least, len(nodes)) if item.each.is_in(nodes[i])), None)
             if place is None:
@@ -189,7 +194,7 @@ def _placed(settings: Settings) -> list[_Pods]:
     workers = len(taking(plans))
     return [
         _Pods(_ON_EACH_NODE[0], addons.FLANNEL_REQUESTS, len(plans)),
-        _Pods(_ON_EACH_NODE[1], kubeadm.STATIC_PODS_REQUEST),
+        _Pods(_ON_EACH_NODE[1], kubeadm.STATIC_PODS_REQUEST, settings.nodes.control_planes),
         _Pods("CoreDNS", kubeadm.COREDNS_REQUESTS, kubeadm.COREDNS_PODS, on_workers=False),
         _Pods("metrics-server", addons.METRICS_SERVER_REQUESTS),
         *_of_spark(settings, workers),

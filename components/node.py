@@ -1,9 +1,10 @@
-"""Node and Machine: what the rest of the program knows of a node, whoever made it."""
+"""Node, Machine, Balancer: what the rest of the program knows of them, whoever made them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import pulumi
 import pulumi_command as command
@@ -53,3 +54,17 @@ class Node:
             "privateIp": self.private_ip,
             "publicIp": self.address,
         }
+
+
+class Balancer(Protocol):
+    """What stands before several control planes.
+
+    address: where the operator reaches the API. inside: its name for nodes.
+    """
+
+    address: pulumi.Output[str]
+    inside: pulumi.Output[str]
+
+    def lead_to(self, node: Node, after: Sequence[pulumi.Resource]) -> list[pulumi.Resource]:
+        """The node is one of those that answer, once these resources are there."""
+        ...

@@ -7,6 +7,7 @@ from typing import Any
 
 import pulumi
 
+from components.aws.balancer import ApiBalancer, BalancerArgs
 from components.aws.file_system import FileSystemArgs, SharedFileSystem
 from components.aws.inventory import write_inventory
 from components.aws.network import NetworkArgs, NetworkStack
@@ -31,15 +32,20 @@ class OwnCluster:
 
 def create_cluster(name: str, settings: Settings) -> OwnCluster:
     """From an AWS account to nodes that take pods. Raises SettingsError for what can't fit."""
-    provider = aws_provider(settings.aws)
+    has_peers = settings.nodes.control_planes > 1
+    provider = aws_provider(settings.aws, balances=has_peers)
     on_aws = pulumi.ResourceOptions(providers=[provider])
     machines = find_machines(settings, provider)
     require_fit(settings, machines.by_type)
-    network = NetworkStack(name, NetworkArgs(settings.network, machines.zone), on_aws)
+    network = NetworkStack(name, NetworkArgs(settings.network, machines.zone, has_peers), on_aws)
     shared = SharedFileSystem(name, FileSystemArgs(network), on_aws)
     made = KubeNodes(name, NodesArgs(network, machines.by_type, settings), on_aws)
+    balancer = ApiBalancer(name, BalancerArgs(network), on_aws) if has_peers else None
     bootstrap = KubeadmBootstrap(
-        name, KubeadmArgs(made.control_plane, made.workers, shared.dns_name, settings)
+        name,
+        KubeadmArgs(
+            made.control_plane, made.workers, shared.dns_name, settings, made.peers, balancer
+        ),
     )
     addons = ClusterAddons(name, AddonsArgs(bootstrap.cluster, settings))
     return OwnCluster(

@@ -103,10 +103,10 @@ def _that_may_grow(settings: Mapping[str, Any]) -> dict[str, Any]:
             " nodes.growTo N says how many there may be (of a group, workers.NAME.growTo)"
         )
     plans = node_plans(known)
-    if taking(plans) == plans[:1]:
+    if all(plan.is_control_plane for plan in taking(plans)):
         raise ConsoleError(
-            "--grow: nodes.count is 1, and a second node would take the work from the first:"
-            " it must be 2 or more"
+            f"--grow: nodes.count is {known.nodes.count}, and a further node would take the work"
+            f" from the control plane: it must be {known.nodes.control_planes + 1} or more"
         )
     return found
 

@@ -4,8 +4,8 @@
                    |
 VPC ── route table ── public subnet ── security groups ── nodes, shared file system
 
-Nodes and the file system are in one group, the control plane in a second one besides: it alone is
-reached from outside, and workers through it.
+Nodes and the file system are in one group, control planes in a second one besides: they alone are
+reached from outside, and workers through the first.
 """
 
 from __future__ import annotations
@@ -41,9 +41,13 @@ class Opening:
     reason: str
 
 
-def openings(operator_cidr: str) -> list[Opening]:
-    """Every way into a node; what is not here is closed."""
+def openings(operator_cidr: str, *, has_peers: bool = False) -> list[Opening]:
+    """Every way into a node; what is not here is closed. has_peers: of several control planes."""
     operator, first, all_ = operator_cidr, Group.CONTROL_PLANE, Group.NODES
+    etcd = [
+        Opening("etcd-clients", "tcp", 2379, first, first, "etcd, for a control plane that joins"),
+        Opening("etcd-peers", "tcp", 2380, first, first, "etcd between control planes"),
+    ]
     return [
         Opening("operator-ssh", "tcp", 22, operator, first, "SSH for the operator"),
         Opening("operator-api", "tcp", 6443, operator, first, "Kubernetes API for the operator"),
@@ -54,6 +58,7 @@ def openings(operator_cidr: str) -> list[Opening]:
         ),
         Opening("nodes-vxlan", "udp", 8472, all_, all_, "flannel: the traffic between pods"),
         Opening("nodes-nfs", "tcp", 2049, all_, all_, "the shared file system"),
+        *(etcd if has_peers else []),
     ]
 
 
@@ -75,10 +80,14 @@ class NetworkOutputs(TypedDict):
 
 @dataclass
 class NetworkArgs:
-    """The settings that count here, and the availability zone of the subnet."""
+    """The settings that count here, and the availability zone of the subnet.
+
+    has_peers: there are several control planes.
+    """
 
     settings: NetworkSettings
     zone: str
+    has_peers: bool = False
 
 
 class NetworkStack(pulumi.ComponentResource):
@@ -198,7 +207,7 @@ class NetworkStack(pulumi.ComponentResource):
         operator_cidr = args.settings.operator_cidr
         assert operator_cidr is not None, "Settings asks for it wherever a network is made"
         rules: list[pulumi.CustomResource] = []
-        for opening in openings(operator_cidr):
+        for opening in openings(operator_cidr, has_peers=args.has_peers):
             of_group = isinstance(opening.source, Group)
             rules.append(
                 aws.vpc.SecurityGroupIngressRule(

@@ -1,7 +1,7 @@
 """KubeNodes: the key pair and the EC2 instances, one record a node.
 
-The first node is the control plane and has an Elastic IP, so that its address outlives a stop; the
-others are workers, reached through it by private addresses, which stay as well. All run Debian 13.
+The first node is a control plane and has an Elastic IP, so that its address outlives a stop; the
+others are reached through it by private addresses, which stay as well. All run Debian 13.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ class NodesArgs:
 class KubeNodes(pulumi.ComponentResource):
     """The machines of one cluster, and the key that opens them.
 
-    Outputs: nodes (control plane first), key_name, key_path (a copy of the private key, 0600,
+    Outputs: nodes (control planes first), key_name, key_path (a copy of the private key, 0600,
     for people).
     """
 
@@ -206,16 +206,19 @@ class KubeNodes(pulumi.ComponentResource):
         self._name = name
         self._args = args
         self._child = pulumi.ResourceOptions(parent=self)
-        first, *workers = node_plans(args.settings)
-        keys = dict.fromkeys(plan.key for plan in (first, *workers))
+        first, *others = node_plans(args.settings)
+        keys = dict.fromkeys(plan.key for plan in (first, *others))
         self._as_made = {key: _grows(name, key) for key in keys}  # a hook has its name once
 
         self.key_path = f".tinderbox/{pulumi.get_stack()}/id_ed25519"
         private_key, key_pair = self._create_key()
         self._key_pair, self._private_key = key_pair, private_key
         self.key_name = key_pair.key_name
-        self.nodes = [self._create_control_plane(first, workers)]
-        self.nodes += [self._create_worker(plan) for plan in workers]
+        self.nodes = [self._create_control_plane(first, others)]
+        self.nodes += [
+            self._create_peer(plan) if plan.is_control_plane else self._create_worker(plan)
+            for plan in others
+        ]
         outputs: NodesOutputs = {
             "nodes": [node.record() for node in self.nodes],
             "keyName": self.key_name,
@@ -228,9 +231,14 @@ class KubeNodes(pulumi.ComponentResource):
         return self.nodes[0]
 
     @property
+    def peers(self) -> list[Node]:
+        """The control planes but for the first."""
+        return [node for node in self.nodes[1:] if node.plan.is_control_plane]
+
+    @property
     def workers(self) -> list[Node]:
-        """All nodes but the control plane."""
-        return self.nodes[1:]
+        """All nodes that are no control plane."""
+        return [node for node in self.nodes if not node.plan.is_control_plane]
 
     def _create_key(self) -> tuple[pulumi.Output[str], aws.ec2.KeyPair]:
         """Made once, kept as a secret in the state, so that a teammate's update has it as well."""
@@ -265,10 +273,10 @@ class KubeNodes(pulumi.ComponentResource):
     def _full_name(self, plan: NodePlan) -> str:
         """A worker of another architecture is another worker: a disk can't be taken over."""
         architecture = self._args.machines[plan.type].architecture
-        is_usual = architecture == _USUAL or plan.name == "control-plane"
+        is_usual = architecture == _USUAL or plan.is_control_plane
         return f"{self._name}-{plan.name}" + ("" if is_usual else f"-{architecture}")
 
-    def _create_control_plane(self, plan: NodePlan, workers: Sequence[NodePlan]) -> Node:
+    def _create_control_plane(self, plan: NodePlan, others: Sequence[NodePlan]) -> Node:
         name = self._full_name(plan)
         address = aws.ec2.Eip(
             f"{name}-address", domain="vpc", tags={"Name": name}, opts=self._child
@@ -279,16 +287,15 @@ class KubeNodes(pulumi.ComponentResource):
             Entrance(address.public_ip, LOGIN_USER, self._private_key),
             {
                 self._full_name(one): (one.key, self._args.machines[one.type].zones)
-                for one in (plan, *workers)
+                for one in (plan, *others)
             },
         )
         stays = fixed(f"{name}-architecture", {"nodes.type": _architecture})
+        self._of_control_planes = pulumi.ResourceOptions.merge(
+            stays, pulumi.ResourceOptions(ignore_changes=["ami", "instanceMarketOptions"])
+        )
         instance = self._create_instance(
-            plan,
-            [self._args.network.control_plane_group_id],
-            pulumi.ResourceOptions.merge(
-                stays, pulumi.ResourceOptions(ignore_changes=["ami", "instanceMarketOptions"])
-            ),
+            plan, [self._args.network.control_plane_group_id], self._of_control_planes
         )
         if self._args.settings.nodes.image is not None:
             instance.ami.apply(functools.partial(self._tell_of_image, plan))
@@ -302,6 +309,15 @@ class KubeNodes(pulumi.ComponentResource):
         reachable = pulumi.Output.all(address.public_ip, association.id).apply(lambda all_: all_[0])
         connection = command.remote.ConnectionArgs(host=reachable, **self._login())
         return self._node(plan, "control plane", instance, reachable, connection)
+
+    def _create_peer(self, plan: NodePlan) -> Node:
+        """A control plane besides the first, through which it is reached as a worker is."""
+        instance = self._create_instance(
+            plan, [self._args.network.control_plane_group_id], self._of_control_planes
+        )
+        return self._node(
+            plan, "control plane", instance, instance.public_ip, self._through(instance)
+        )
 
     def _create_worker(self, plan: NodePlan) -> Node:
         if plan.key != "nodes":  # of the others the hooks say it (roll.py)
@@ -317,14 +333,17 @@ class KubeNodes(pulumi.ComponentResource):
                 replace_on_changes=["instanceType"] if plan.spot else [],
             ),
         )
-        connection = command.remote.ConnectionArgs(
+        return self._node(plan, "worker", instance, instance.public_ip, self._through(instance))
+
+    def _through(self, instance: aws.ec2.Instance) -> command.remote.ConnectionArgs:
+        """The way to it, through the first control plane."""
+        return command.remote.ConnectionArgs(
             host=instance.private_ip,
             proxy=command.remote.ProxyConnectionArgs(
                 host=self.control_plane.address, **self._login()
             ),
             **self._login(),
         )
-        return self._node(plan, "worker", instance, instance.public_ip, connection)
 
     def _login(self) -> dict[str, Any]:
         """What every connection has, to the control plane and from there."""

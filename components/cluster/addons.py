@@ -88,17 +88,19 @@ class ClusterAddons(pulumi.ComponentResource):
         cluster = self._args.cluster
         if cluster.control_plane is None:
             return []
+        others = (*cluster.peers, *cluster.workers)
+        names = [node.host_name for node in (cluster.control_plane, *others)]
         return [
             run_step(
                 f"{cluster.name}-nodes-ready",
                 cluster.control_plane,
                 "nodes_ready.sh",
                 {
-                    "NODES": pulumi.Output.all(
-                        *(node.host_name for node in (cluster.control_plane, *cluster.workers))
-                    ).apply(lambda names: " ".join(f"node/{name}" for name in names))
+                    "NODES": pulumi.Output.all(*names).apply(
+                        lambda known: " ".join(f"node/{name}" for name in known)
+                    )
                 },
-                triggers=[worker.instance_id for worker in cluster.workers],
+                triggers=[node.instance_id for node in others],
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[flannel, *cluster.members]),
             )
         ]

@@ -44,15 +44,20 @@ def keep(
     key: pulumi.Input[str],
     settings: ClusterSettings,
     opts: pulumi.ResourceOptions,
+    *,
+    has_peers: bool = False,
 ) -> command.remote.Command:
-    """The control plane's timers, and the programs that `make backup` and `make restore` call."""
+    """A control plane's timers, and the programs that `make backup` and `make restore` call.
+
+    has_peers: one of several.
+    """
     return run_step(
         f"{node.name}-keeper",
         node,
         "keeper.sh",
         {
             "SNAPSHOT": program(BACKUP, "snapshot.sh"),
-            "RESTORE": program(BACKUP, "restore.sh"),
+            "RESTORE": program(BACKUP, "etcd_lib.sh", "restore.sh"),
             "CERTIFICATES": program("certificates.sh"),
             "NODES": program("nodes.sh"),
             "BACKUP_KEY": key,
@@ -60,6 +65,7 @@ def keep(
             "SNAPSHOTS_KEPT": settings.backup_keep,
             "SNAPSHOT_DAYS": settings.backup_days,
             "CERTIFICATE_DAYS": settings.certificate_days,
+            **({"LEADS": program(BACKUP, "etcd_lib.sh", "leads.sh")} if has_peers else {}),
         },
         opts=opts,
     )

@@ -17,7 +17,8 @@ from components.settings.node_plan import taking
 class Cluster:
     """A cluster to put things into.
 
-    control_plane: the node, where the stack made the cluster; None for one that exists.
+    control_plane: the node, where the stack made the cluster; None for one that exists. peers: the
+    control planes besides.
     storage_ready: what to wait for before /srv/shared on the control plane is used.
     workers, members: the worker nodes, and what to wait for until they have joined.
     """
@@ -29,13 +30,15 @@ class Cluster:
     storage_ready: tuple[pulumi.Resource, ...] = ()
     workers: tuple[Node, ...] = ()
     members: tuple[pulumi.Resource, ...] = ()
+    peers: tuple[Node, ...] = ()
 
     @property
     def worker_count(self) -> int | None:
         """How many nodes take any pod; None where that is not the stack's to say."""
         if self.control_plane is None:
             return None
-        return len(taking([node.plan for node in (self.control_plane, *self.workers)]))
+        nodes = (self.control_plane, *self.peers, *self.workers)
+        return len(taking([node.plan for node in nodes]))
 
     def options(
         self,

@@ -5,6 +5,12 @@
           └ disk     └ storage ───┘   └ upgrade ─ invite (there, too) ─ join ─ member (there, too)
 
 Of upgrades upgrade.py tells. Nothing sleeps: each step waits for what it needs, with a limit.
+
+Of several control planes the first is what the one is. The others come after it, one by one; each
+has the same steps, of which `init` finds a cluster that lives and joins it:
+
+    first: upgrade ─ balancer ─ second: init ─ keeper ─ member (on the first) ┬ balancer
+                                                                              └ third: init ─ …
 """
 
 from __future__ import annotations
@@ -12,7 +18,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import pulumi
 import pulumi_command as command
@@ -22,7 +28,7 @@ from components.cluster.cluster import Cluster, kubernetes_provider
 from components.cluster.steps import read_script, run_step, same_trigger, value_of
 from components.cluster.upgrade import Upgrade, UpgradeArgs
 from components.engine.fixed import fixed
-from components.node import Node
+from components.node import Balancer, Node
 from components.settings import Settings
 from components.settings.node_plan import taking
 from submission.nodes import taint
@@ -32,7 +38,7 @@ from submission.sizes import Amount
 _KUBERNETES_PACKAGES = "https://pkgs.k8s.io"
 _DOCKER_PACKAGES = "https://download.docker.com"
 
-# A name rather than an address, so that more control planes can stand behind it one day.
+# A name rather than an address: what it leads to depends on who asks, and on how many there are.
 _ENDPOINT_NAME = "control-plane.tinderbox.internal"
 
 # What kubeadm's own pods request: API server, controller manager, scheduler and etcd on the control
@@ -60,12 +66,17 @@ class KubeadmOutputs(TypedDict):
 
 @dataclass
 class KubeadmArgs:
-    """The nodes, what they mount at /srv/shared (an NFS server's name), and the settings."""
+    """The nodes, what they mount at /srv/shared (an NFS server's name), and the settings.
+
+    peers: control planes besides the first. balancer: what stands before them all; None before one.
+    """
 
     control_plane: Node
     workers: Sequence[Node]
     file_system: pulumi.Input[str]
     settings: Settings
+    peers: Sequence[Node] = ()
+    balancer: Balancer | None = None
 
 
 class KubeadmBootstrap(pulumi.ComponentResource):
@@ -87,7 +98,10 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             {
                 "cluster.podCidr": value_of("POD_CIDR"),
                 "cluster.serviceCidr": value_of("SERVICE_CIDR"),
+                "nodes.controlPlanes": _control_planes,
             },
+            # Names and addresses of more are not known before they are made.
+            asked={"nodes.controlPlanes": 1 + len(args.peers)},
         )
 
         mirror = args.settings.mirror
@@ -101,18 +115,25 @@ class KubeadmBootstrap(pulumi.ComponentResource):
         ready = self._ready(control_plane)
         release = upgrade.release(ready)
         prepared = {control_plane.name: self._prepare(control_plane, ready, release)}
-        for worker in args.workers:
-            prepared[worker.name] = self._prepare(worker, self._ready(worker), release)
+        for other in (*args.peers, *args.workers):
+            prepared[other.name] = self._prepare(other, self._ready(other), release)
         self._backup_key = create_backup_key(name, pulumi.ResourceOptions(parent=self))
         init = self._init(control_plane, after=prepared[control_plane.name])
-        keeper = keep(control_plane, self._backup_key, args.settings.cluster, self._after([init]))
+        keeper = self._keep(control_plane, init)
         self._approve_serving_certificates(control_plane, after=[init])
         upgraded = upgrade.control_plane(release, after=[keeper])  # it makes a snapshot
+        answers: list[pulumi.Resource] = [upgraded]
+        if args.balancer is not None:
+            answers += args.balancer.lead_to(control_plane, answers)
+        peers: list[pulumi.Resource] = []
+        for peer in args.peers:
+            before = [*answers, *prepared[peer.name], *peers[-1:]]
+            peers.append(self._join_peer(peer, after=before))
         members = [
-            self._join(worker, after_init=upgraded, after=prepared[worker.name])
+            self._join(worker, after_init=answers, after=prepared[worker.name])
             for worker in args.workers
         ]
-        kubeconfig = self._read_kubeconfig(control_plane, after=[upgraded])
+        kubeconfig = self._read_kubeconfig(control_plane, after=answers)
         self.cluster = Cluster(
             name=name,
             kubeconfig=kubeconfig,
@@ -120,7 +141,10 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             control_plane=control_plane,
             storage_ready=(prepared[control_plane.name].storage,),
             workers=tuple(args.workers),
-            members=tuple(upgrade.workers(args.workers, upgraded, members)),
+            members=tuple(
+                upgrade.others([*args.peers, *args.workers], upgraded, [*peers, *members])
+            ),
+            peers=tuple(args.peers),
         )
         outputs: KubeadmOutputs = {
             "kubeconfig": kubeconfig,
@@ -184,12 +208,27 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             labels[f"node-role.kubernetes.io/{node.plan.group}"] = ""
         return pulumi.Output.concat(_pairs(labels, " "), " topology.kubernetes.io/zone=", node.zone)
 
+    def _known_peers(self) -> dict[str, pulumi.Input[object]]:
+        """For steps that have to know all control planes; nothing where there is one."""
+        if self._args.balancer is None:
+            return {}
+        known = [
+            pulumi.Output.concat(node.host_name, "=", node.private_ip)
+            for node in (self._args.control_plane, *self._args.peers)
+        ]
+        return {"CONTROL_PLANES": pulumi.Output.all(*known).apply(" ".join)}
+
+    def _public(self, node: Node) -> pulumi.Output[str]:
+        """Where the operator reaches the API."""
+        return node.address if self._args.balancer is None else self._args.balancer.address
+
     def _init(self, node: Node, after: Sequence[pulumi.Resource]) -> command.remote.Command:
-        plans = [one.plan for one in (node, *self._args.workers)]
+        args = self._args
+        plans = [one.plan for one in (args.control_plane, *args.peers, *args.workers)]
         return run_step(
             f"{node.name}-init",
             node,
-            ["kubelet_lib.sh", BACKUP, "init.sh"],
+            ["kubelet_lib.sh", BACKUP, "etcd_lib.sh", "peers_lib.sh", "init.sh"],
             {
                 **self._identity(node),
                 "BACKUP_KEY": self._backup_key,
@@ -197,11 +236,16 @@ class KubeadmBootstrap(pulumi.ComponentResource):
                 "NODE_LABELS": self._labels(node),
                 "POD_CIDR": self._args.settings.cluster.pod_cidr,
                 "SERVICE_CIDR": self._args.settings.cluster.service_cidr,
-                "PUBLIC_IP": node.address,
+                "PUBLIC_IP": self._public(node),
                 "TAKES_WORK": str(node.plan in taking(plans)).lower(),
+                **self._known_peers(),
             },
             opts=pulumi.ResourceOptions.merge(self._as_made, self._after(after)),
         )
+
+    def _keep(self, node: Node, init: pulumi.Resource) -> command.remote.Command:
+        settings, has_peers = self._args.settings.cluster, self._args.balancer is not None
+        return keep(node, self._backup_key, settings, self._after([init]), has_peers=has_peers)
 
     def _approve_serving_certificates(
         self, node: Node, after: Sequence[pulumi.Resource]
@@ -214,18 +258,44 @@ class KubeadmBootstrap(pulumi.ComponentResource):
                 "APPROVER": read_script("approve-serving-certificates.sh"),
                 "NODE_NAME": node.host_name,
                 "NODE_IP": node.private_ip,
+                **self._known_peers(),
             },
             opts=self._after(after),
         )
 
+    def _join_peer(self, peer: Node, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        """Another control plane joins; leaves, as a member of etcd too, when it is taken away."""
+        args = self._args
+        assert args.balancer is not None, "there is one before several control planes"
+        init = self._init(peer, after)
+        keeper = self._keep(peer, init)
+        member = run_step(
+            f"{peer.name}-member",
+            args.control_plane,
+            ["drain_lib.sh", BACKUP, "etcd_lib.sh", "peer.sh"],
+            {"PEER": peer.host_name, "PEER_IP": peer.private_ip, "INSTANCE": peer.instance_id},
+            undoes=True,
+            triggers=[peer.instance_id],
+            opts=pulumi.ResourceOptions.merge(
+                self._after([keeper]),
+                pulumi.ResourceOptions.merge(
+                    pulumi.ResourceOptions(deleted_with=args.control_plane.instance),
+                    same_trigger(0),
+                ),
+            ),
+        )
+        # Before it leaves nobody is led there any more.
+        args.balancer.lead_to(peer, after=[member])
+        return member
+
     def _join(
         self,
         worker: Node,
-        after_init: command.remote.Command,
+        after_init: Sequence[pulumi.Resource],
         after: Sequence[pulumi.Resource],
     ) -> command.remote.Command:
         """The worker joins with a token of its own; leaves, drained, when it is taken away."""
-        control_plane = self._args.control_plane
+        control_plane, balancer = self._args.control_plane, self._args.balancer
         # Within Kubernetes the worker goes with the cluster; draining it would only take time.
         with_cluster = pulumi.ResourceOptions(deleted_with=control_plane.instance)
         invitation = run_step(
@@ -235,7 +305,7 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             {"WORKER": worker.host_name, "WORKER_IP": worker.private_ip},
             triggers=[worker.instance_id],
             secret_output=True,
-            opts=self._after([after_init]),
+            opts=self._after(after_init),
         )
         token = pulumi.Output.secret(invitation.stdout)
         join = run_step(
@@ -244,8 +314,8 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             ["kubelet_lib.sh", "join.sh"],
             {
                 **self._identity(worker),
-                "ENDPOINT_IP": control_plane.private_ip,
-                "CONTROL_PLANE": control_plane.instance_id,
+                "ENDPOINT_IP": control_plane.private_ip if balancer is None else balancer.inside,
+                "CONTROL_PLANE": control_plane.instance_id if balancer is None else balancer.inside,
                 "JOIN": token,
                 # From its first moment: what comes later may be after the first pods.
                 "LABELS": _pairs(worker.plan.own_labels, ","),
@@ -292,7 +362,7 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             "kubeconfig.sh",
             {
                 "ENDPOINT_NAME": _ENDPOINT_NAME,
-                "PUBLIC_IP": node.address,
+                "PUBLIC_IP": self._public(node),
                 "OPERATOR": self._args.settings.cluster.operator,
             },
             secret_output=True,
@@ -303,3 +373,11 @@ class KubeadmBootstrap(pulumi.ComponentResource):
 
 def _pairs(labels: Mapping[str, str], between: str) -> str:
     return between.join(f"{key}={value}" for key, value in labels.items())
+
+
+def _control_planes(inputs: Mapping[str, Any]) -> int | None:
+    """How many the step of the first one was told of."""
+    if not isinstance(inputs.get("stdin"), str):
+        return None
+    told = value_of("CONTROL_PLANES")(inputs)
+    return 1 if told is None else len(str(told).split())

@@ -3,6 +3,8 @@
     control plane: release ─ (packages of every node)
     control plane: upgrade ─ (joins) ─ worker 1: drain ─ upgrade ─ return ─ worker 2: drain ─ …
 
+Control planes besides the first come as workers do, before them.
+
 Each step does nothing where the node is right, so they are steps of every update; what one leaves
 undone, the next update goes on with.
 """
@@ -101,19 +103,19 @@ class Upgrade:
                     refuse_leap(now, wanted)
                 pulumi.log.info(f"{part} {now} becomes {wanted}, one node after the other")
 
-    def workers(
+    def others(
         self,
-        workers: Sequence[Node],
+        others: Sequence[Node],
         control_plane: command.remote.Command,
         members: Sequence[pulumi.Resource],
     ) -> list[pulumi.Resource]:
-        """Brings the workers to the control plane's release, one after the other.
+        """Brings these nodes to the control plane's release, one after the other.
 
         Returns what to wait for until the last one is back.
         """
         node, release = self._args.control_plane, control_plane.stdout.apply(str.strip)
         before: list[pulumi.Resource] = list(members)
-        for worker in workers:
+        for worker in others:
             known = {
                 "WORKER": worker.host_name,
                 "NODE_NAME": node.host_name,

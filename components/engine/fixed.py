@@ -15,17 +15,23 @@ Find = Callable[[Mapping[str, Any]], object]
 
 
 def fixed(
-    name: str, settings: Mapping[str, Find], *, grows: Collection[str] = ()
+    name: str,
+    settings: Mapping[str, Find],
+    *,
+    grows: Collection[str] = (),
+    asked: Mapping[str, object] | None = None,
 ) -> pulumi.ResourceOptions:
     """For resources that hold these settings (key -> where): no update changes them.
 
-    name: of the hook, once in a program. grows: those that may become more, but not less.
+    name: of the hook, once in a program. grows: those that may become more, but not less. asked:
+    what is wanted now, of those that the new inputs may not say in a preview.
     """
+    said = asked or {}
 
     async def refuse(update: pulumi.ResourceHookArgs) -> None:
         old, new = [await _known(inputs or {}) for inputs in (update.old_inputs, update.new_inputs)]
         for key, find in settings.items():
-            was, wanted = _plain(find(old)), _plain(find(new))
+            was, wanted = _plain(find(old)), _plain(said.get(key, find(new)))
             if None in (was, wanted) or was == wanted:
                 continue
             says = f"{key} is {was} in this cluster, and {wanted} is asked for"

@@ -11,6 +11,7 @@ from pydantic import Field
 from components.settings.group import Group
 from components.settings.kinds import (
     LABELS,
+    MAJORITY,
     SECRET,
     SWITCH,
     TAINTS,
@@ -79,10 +80,16 @@ class NetworkSettings(Group):
 
 
 class NodesSettings(Group):
-    """The machines; the first node is the control plane, with a count of 1 it takes work too."""
+    """The machines; the first nodes are control planes, and without others they take work too."""
 
     # The smallest network that is taken has addresses for 250.
-    count: Annotated[int, whole(1, 250)] = Field(3, description="the first is the control plane")
+    count: Annotated[int, whole(1, 250)] = Field(
+        3, description="of all; the first is the control plane, or so many as `nodes.controlPlanes`"
+    )
+    control_planes: Annotated[int, MAJORITY] = Field(
+        1,
+        description="with 3 or 5 any one may be lost ([how](docs/ha.md)), and there are more bills",
+    )
     type: InstanceType = Field(
         "t3.medium",
         description="of x86_64 or arm64, at least 2 vCPU and 2 GiB; another one goes through the"

@@ -139,6 +139,13 @@ def _require_connect(settings: Groups) -> None:
         raise SettingsError("spark.connect", spark.connect, wanted)
 
 
+def _require_enough_nodes(settings: Groups) -> None:
+    nodes = settings.nodes
+    if nodes.count < nodes.control_planes:
+        wanted = f"at least {nodes.control_planes}, since nodes.controlPlanes are among them"
+        raise SettingsError("nodes.count", nodes.count, wanted)
+
+
 def _require_region(settings: Groups) -> None:
     _require_set("aws.region", settings.aws.region)
 
@@ -195,6 +202,7 @@ ACROSS = (
     Check(_require_connect, "spark.connect", "spark.image"),
     _of_own_cluster(_require_region, "aws.region"),
     _of_own_cluster(_require_operator, "network.operatorCidr"),
+    _of_own_cluster(_require_enough_nodes, "nodes.count", "nodes.controlPlanes"),
     *(
         _of_own_cluster(partial(_require_disjoint, *pair), *pair)
         for pair in itertools.combinations(_RANGES, 2)

@@ -97,6 +97,16 @@ def whole(least: int, most: int, unit: str = "") -> Kind:
     return Kind(f"{least} to {most} {unit}".strip(), take)
 
 
+def _take_majority(value: object) -> int:
+    count = whole(1, 5).take(value)
+    if count % 2 == 0:
+        raise Unfit(f"1, 3 or 5: of {count}, etcd can lose no more than of {count - 1}")
+    return count
+
+
+MAJORITY = Kind("1, 3 or 5", _take_majority)
+
+
 def number(least: float, most: float, unit: str) -> Kind:
     """A number within bounds."""
 

@@ -26,11 +26,12 @@ class NodePlan:
     spot: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[str, ...] = ()
+    is_control_plane: bool = False
 
     @property
     def takes_any(self) -> bool:
         """True for a worker from which no taint keeps pods off."""
-        return not keep_off(self.taints)
+        return not (self.is_control_plane or keep_off(self.taints))
 
     @property
     def group(self) -> str:
@@ -45,12 +46,15 @@ class NodePlan:
 
 
 def node_plans(settings: Groups) -> tuple[NodePlan, ...]:
-    """The control plane, then the workers: those of `nodes`, then group by group."""
+    """The control planes, then the workers: those of `nodes`, then group by group."""
     nodes = settings.nodes
-    first = NodePlan("control-plane", "nodes", nodes.type, nodes.disk_gib, nodes.price)
-    plans = [first]
-    worker = replace(first, spot=nodes.spot, price=_price(nodes, is_spot=nodes.spot))
-    plans += [replace(worker, name=f"worker-{n}") for n in range(1, nodes.count)]
+    node = NodePlan("", "nodes", nodes.type, nodes.disk_gib, nodes.price)
+    first = replace(node, name="control-plane", is_control_plane=True)
+    further = range(2, nodes.control_planes + 1)
+    plans = [first, *(replace(first, name=f"control-plane-{n}") for n in further)]
+    worker = replace(node, spot=nodes.spot, price=_price(nodes, is_spot=nodes.spot))
+    workers = range(1, nodes.count - nodes.control_planes + 1)
+    plans += [replace(worker, name=f"worker-{n}") for n in workers]
     for name, group in settings.workers.items():
         type_ = group.type or nodes.type
         plans += [
@@ -75,5 +79,6 @@ def _price(nodes: NodesSettings, *, is_spot: bool) -> float | None:
 
 
 def taking(plans: Sequence[NodePlan]) -> Sequence[NodePlan]:
-    """Those that any pod may come to: workers, or else the control plane."""
-    return [plan for plan in plans[1:] if plan.takes_any] or plans[:1]
+    """Those that any pod may come to: workers, or else the control planes."""
+    workers = [plan for plan in plans if plan.takes_any]
+    return workers or [plan for plan in plans if plan.is_control_plane]

@@ -14,10 +14,10 @@ from localcloud.errors import CloudError
 from localcloud.layout import API_ADDRESS, API_PORT, ENDPOINT, REGION
 
 
-def ec2_client() -> Any:
-    """EC2 at the local cloud, with the credentials that Pulumi.local.yaml has."""
+def aws_client(service: str) -> Any:
+    """A service of AWS's at the local cloud, with the credentials that Pulumi.local.yaml has."""
     return boto3.client(
-        "ec2",
+        service,
         endpoint_url=ENDPOINT,
         region_name=REGION,
         aws_access_key_id="localcloud",
@@ -25,6 +25,11 @@ def ec2_client() -> Any:
         # A proxy of the user's shell must not come between, and waiting hides a dead API.
         config=Config(proxies={}, retries={"total_max_attempts": 2}, connect_timeout=5),
     )
+
+
+def ec2_client() -> Any:
+    """EC2 there."""
+    return aws_client("ec2")
 
 
 def changes(after: int, seconds: float = 60) -> dict[str, Any]:

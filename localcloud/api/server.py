@@ -31,6 +31,7 @@ os.environ["MOTO_AMIS_PATH"] = str(AMIS)  # read when moto is imported
 from moto.ec2 import models as ec2  # noqa: E402
 from moto.ec2.exceptions import EC2ClientError  # noqa: E402
 from moto.ec2.models import elastic_ip_addresses, elastic_network_interfaces  # noqa: E402
+from moto.elbv2 import models as elbv2  # noqa: E402
 from moto.moto_server.werkzeug_app import (  # noqa: E402
     DomainDispatcherApplication,
     MotoRequestHandler,
@@ -41,9 +42,10 @@ from werkzeug.serving import make_server  # noqa: E402
 from localcloud.api import metadata  # noqa: E402
 from localcloud.api.metadata import Metadata, Notices  # noqa: E402
 from localcloud.api.strict import refusal  # noqa: E402
+from localcloud.api.wanted import interface_name  # noqa: E402
 
 #: Services that the program asks; their code is loaded before the first request.
-SERVICES = ("ec2", "efs", "iam", "sts")
+SERVICES = ("ec2", "efs", "elbv2", "iam", "sts")
 #: How long a request for changes waits for one, in seconds.
 PATIENCE = 20
 #: moto's models are not made for threads, and a request takes milliseconds.
@@ -205,13 +207,51 @@ def adapt(changes: Changes) -> None:
 
         return act_or_keep
 
-    interface = elastic_network_interfaces.NetworkInterface
+    def with_interfaces(make: Callable[..., Any]) -> Callable[..., Any]:
+        """A load balancer has an interface in each of its subnets; moto's has no address."""
+
+        def make_with_interfaces(backend: Any, *args: Any, **given: Any) -> Any:
+            made, network = make(backend, *args, **given), backend.ec2_backend
+            mappings = {one["SubnetId"]: one for one in given.get("subnet_mappings") or []}
+            for subnet in made.subnets:
+                eni = network.create_network_interface(
+                    subnet,
+                    subnet.get_available_subnet_ip(made),
+                    group_ids=made.security_groups,
+                    description=interface_name(made.arn),
+                )
+                if allocation := mappings.get(subnet.id, {}).get("AllocationId"):
+                    network.associate_address(eni=eni, allocation_id=allocation)
+            return made
+
+        return make_with_interfaces
+
+    def and_interfaces(remove: Callable[..., Any]) -> Callable[..., Any]:
+        """They go with it, and its Elastic IP is free."""
+
+        def remove_and_interfaces(backend: Any, arn: str) -> None:
+            network = backend.ec2_backend
+            for eni in [
+                one for one in network.enis.values() if one.description == interface_name(arn)
+            ]:
+                for address in network.addresses:
+                    if address.eni is eni:
+                        network.disassociate_address(association_id=address.association_id)
+                eni.subnet.del_subnet_ip(eni.private_ip_address)
+                network.delete_network_interface(eni.id)
+            remove(backend, arn)
+
+        return remove_and_interfaces
+
+    interface, balancers = elastic_network_interfaces.NetworkInterface, elbv2.ELBv2Backend
     for place, name, ours in (
         (elastic_network_interfaces, "random_public_ip", pool.take),
         (elastic_ip_addresses, "random_ip", pool.take),
         (elastic_network_interfaces, "generate_dns_from_ip", internal_name),
         (interface, "start", unless_elastic(interface.start)),
         (interface, "stop", unless_elastic(interface.stop)),
+        (balancers, "create_load_balancer", with_interfaces(balancers.create_load_balancer)),
+        (balancers, "delete_load_balancer", and_interfaces(balancers.delete_load_balancer)),
         (ec2.EC2Backend, "reboot_instances", counted(ec2.EC2Backend.reboot_instances)),
         (ec2.EC2Backend, "stop_instances", counted(ec2.EC2Backend.stop_instances)),
     ):

@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.api import wanted
-from localcloud.api.client import changes, ec2_client
-from localcloud.api.wanted import Instance
+from localcloud.api.client import aws_client, changes
+from localcloud.api.wanted import Balancer, Instance
 from localcloud.control.plan import Action, Do, address_conflicts, plan
 from localcloud.daemons import names, record
 from localcloud.host import network, rules
 from localcloud.machines import machine
+from localcloud.machines.balancer import Balancers
 from patience import factor
 
 #: How often to look for machines that died, in seconds.
@@ -74,7 +75,8 @@ class Reconciler:
 
     def __init__(self, cloud: str, rootfs: Path) -> None:
         self._rootfs = rootfs
-        self._client = ec2_client()
+        self._client, self._balances = aws_client("ec2"), aws_client("elbv2")
+        self._balancers = Balancers(log)
         self._wake = threading.Event()
         self._feed = Feed(cloud, self._wake)
         self._pool = ThreadPoolExecutor(WORKERS)
@@ -101,12 +103,12 @@ class Reconciler:
         """Read what should be and what is, and start closing the difference."""
         # First: a start fulfils those that came before it was known what the instance is now.
         reboots = dict(self._feed.reboots)
-        instances = wanted.read(self._client)
+        instances, balancers = wanted.read(self._client, self._balances)
         for id, holder in address_conflicts(instances).items():
             self._complain(f"{id} gets no machine: {holder} of another VPC has its address")
         conflicts = address_conflicts(instances)
         instances = tuple(one for one in instances if one.id not in conflicts)
-        self._apply_network(instances)
+        self._apply_network(instances, balancers)
         machines = machine.observe()
         with self._lock:
             busy = dict(self._busy)
@@ -123,15 +125,19 @@ class Reconciler:
         if not (instances or machines or busy):
             machine.clean({vpc["VpcId"] for vpc in self._client.describe_vpcs()["Vpcs"]})
 
-    def _apply_network(self, instances: tuple[Instance, ...]) -> None:
+    def _apply_network(
+        self, instances: tuple[Instance, ...], balancers: tuple[Balancer, ...]
+    ) -> None:
         """Router addresses, public addresses and names, where they differ from last time."""
-        text = rules.host_rules(instances)
+        interfaces = (*instances, *balancers)
+        text = rules.host_rules(interfaces)
         if text != self._host_rules:
-            network.set_router_addresses(instances)
+            network.set_router_addresses(interfaces)
             network.apply_host_rules(text)
             self._host_rules = text
-        if names.write_hosts(names.hosts(instances)):
+        if names.write_hosts(names.hosts(interfaces)):
             _reload_names()
+        self._balancers.apply(balancers)
 
     def _apply_machine_rules(self, instances: list[Instance]) -> None:
         for instance in instances:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from localcloud.api.wanted import Instance
+from localcloud.api.wanted import Balancer, Interface
 from localcloud.layout import HOST_ADDRESS, HOSTS
 
 
@@ -34,9 +34,20 @@ def command() -> list[str]:
     ]
 
 
-def hosts(instances: Iterable[Instance]) -> str:
-    """The text of HOSTS: each instance's address and its private DNS name."""
-    return "".join(f"{one.address} {one.dns_name}\n" for one in instances)
+def hosts(interfaces: Iterable[Interface]) -> str:
+    """The text of HOSTS: the address and DNS name of each instance and load balancer.
+
+    Of a load balancer that faces the internet its public address, as on AWS.
+    """
+    return "".join(
+        f"{one.public_address if is_public(one) else one.address} {one.dns_name}\n"
+        for one in interfaces
+    )
+
+
+def is_public(one: Interface) -> bool:
+    """Whether its name is one of public addresses."""
+    return isinstance(one, Balancer) and one.public_address is not None
 
 
 def write_hosts(text: str, place: Path = HOSTS) -> bool:

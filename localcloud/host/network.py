@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from localcloud.api.wanted import Instance
+from localcloud.api.wanted import Interface
 from localcloud.errors import CloudError
 from localcloud.host.shell import run, wait_until
 from localcloud.layout import (
@@ -50,7 +50,7 @@ def range_in_use() -> str | None:
     return foreign[0] if foreign else None
 
 
-def set_router_addresses(instances: Iterable[Instance]) -> None:
+def set_router_addresses(instances: Iterable[Interface]) -> None:
     """Hold each subnet's router address and each VPC's resolver address on the bridge."""
     wanted = {f"{HOST_ADDRESS}/{PUBLIC_NETWORK.partition('/')[2]}"}
     for instance in instances:
@@ -95,7 +95,7 @@ def namespace_path(instance_id: str) -> Path:
     return Path("/run/netns") / namespace(instance_id)
 
 
-def plug_in(instance: Instance, rules: str) -> None:
+def plug_in(instance: Interface, rules: str) -> None:
     """Make the machine's network namespace, guarded before it is connected to the bridge."""
     unplug(instance.id)
     name, cable = namespace(instance.id), _cable(instance.id)
@@ -134,6 +134,12 @@ def namespaces() -> set[str]:
     if not folder.is_dir():
         return set()
     return {file.name for file in folder.iterdir() if file.name.startswith(NETNS_PREFIX)}
+
+
+def plugged_in(prefix: str) -> set[str]:
+    """The ids with that prefix of all that has a network namespace."""
+    ids = {name.removeprefix(NETNS_PREFIX) for name in namespaces()}
+    return {id for id in ids if id.startswith(prefix)}
 
 
 def links() -> set[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Mapping
 
-from localcloud.api.wanted import Instance, Rule
+from localcloud.api.wanted import Interface, Rule
 from localcloud.layout import BRIDGE, HOST_ADDRESS, METADATA_ADDRESS, METADATA_PORT, TABLE
 
 
-def host_rules(instances: Iterable[Instance]) -> str:
+def host_rules(instances: Iterable[Interface]) -> str:
     """The host's table: public addresses 1:1, and machines kept to themselves.
 
     Machines reach the host's addresses on the bridge, machines of their own VPC, and public
@@ -67,7 +67,7 @@ table ip {TABLE} {{
 """
 
 
-def machine_rules(instance: Instance) -> str:
+def machine_rules(instance: Interface) -> str:
     """The table in a machine's own network namespace: its security groups, as EC2 applies them.
 
     It stands where packets enter and leave the machine, before its own address translation and

@@ -37,6 +37,11 @@ class Api:
         return self._client("efs")
 
     @property
+    def elbv2(self) -> Any:
+        """The client of Elastic Load Balancing."""
+        return self._client("elbv2")
+
+    @property
     def sts(self) -> Any:
         """The STS client."""
         return self._client("sts")

@@ -7,6 +7,7 @@ from typing import Any
 from standins.aws import functions
 from standins.aws.account import AwsAccount
 from standins.aws.addresses import Eip, EipAssociation
+from standins.aws.balancers import Listener, LoadBalancer, TargetGroup, TargetGroupAttachment
 from standins.aws.efs import FileSystem, MountTarget
 from standins.aws.instances import Instance
 from standins.aws.keys import KeyPair
@@ -16,7 +17,7 @@ from standins.aws.security import SecurityGroup, SecurityGroupEgressRule, Securi
 from standins.base import Call, Failure
 
 # Of `endpoints`, these services count; a stand-in has no business with others.
-_SERVICES = ("ec2", "efs", "sts")
+_SERVICES = ("ec2", "efs", "elbv2", "sts")
 
 
 class AwsProvider(AwsAccount):
@@ -50,6 +51,10 @@ class AwsProvider(AwsAccount):
         EipAssociation,
         FileSystem,
         MountTarget,
+        LoadBalancer,
+        TargetGroup,
+        TargetGroupAttachment,
+        Listener,
     )
 
     def __init__(self) -> None:

@@ -259,6 +259,10 @@ def _computed(type_: str, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         }
     if type_ == "aws:ec2/eip:Eip":
         return {"publicIp": "198.18.1.1"}
+    if type_ == "aws:lb/loadBalancer:LoadBalancer":
+        return {"arn": f"arn:{name}", "dnsName": f"{name}.elb.amazonaws.com"}
+    if type_ == "aws:lb/targetGroup:TargetGroup":
+        return {"arn": f"arn:{name}"}
     if type_ == "aws:efs/fileSystem:FileSystem":
         return {"dnsName": "fs-1.efs.eu-central-1.amazonaws.com"}
     if type_ == "command:local:Command" and name.endswith("-backup-key"):

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # On the control plane: runs approve-serving-certificates.sh as a service, with no more rights than it needs.
 # APPROVER: its text    NODE_NAME, NODE_IP: this node, which is a node to be approved too
+# CONTROL_PLANES: "NAME=ADDRESS ..." of all, where there are several
 set -euo pipefail
 
 export KUBECONFIG=/etc/kubernetes/admin.conf
@@ -9,7 +10,9 @@ service=approve-serving-certificates.service
 user=tinderbox:serving-certificate-approver
 credentials=/etc/kubernetes/approver.conf
 
-put "/etc/kubernetes/nodes/$NODE_NAME" <<<"$NODE_IP"
+for node in ${CONTROL_PLANES:-"$NODE_NAME=$NODE_IP"}; do
+  put "/etc/kubernetes/nodes/${node%%=*}" <<<"${node#*=}"
+done
 kubectl apply -f - >/dev/null <<END
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes this node the control plane.
+# Makes this node the control plane; of several each, the first one first (peers_lib.sh).
 # POD_CIDR, SERVICE_CIDR; its release is that of the kubeadm that is here
 # ENDPOINT_NAME: the API's name within the cluster     NODE_NAME, NODE_IP: this node
 # PUBLIC_IP: where the operator reaches the API        NODE_LABELS: "key=value ..."
@@ -57,6 +57,10 @@ forget_predecessors() {
   done
 }
 
+if [[ -e $done_mark ]] && is_left_behind; then
+  say "the other control planes go on without this one"
+  rm "$done_mark"
+fi
 if [[ ! -e $done_mark ]]; then
   start_over "an earlier attempt was interrupted"
   put /etc/kubernetes/tinderbox.yaml 0600 <<END
@@ -109,17 +113,32 @@ kind: KubeProxyConfiguration
 $(conntrack_settings)
 END
   patch_probes
-  brought_back=()
-  bring_back
-  say "kubeadm init"
-  kubeadm init --config /etc/kubernetes/tinderbox.yaml --skip-phases show-join-command "${brought_back[@]}"
-  ((!${#brought_back[@]})) || forget_predecessors
+  keys=$(mktemp -d) living=''
+  trap 'rm -rf "$keys"' EXIT
+  ! take_keys "$keys" || living=$(find_living "$keys/pki/ca.crt") || true
+  if [[ -n $living ]]; then
+    join_living "$living" "$keys"
+  elif is_first; then
+    brought_back=()
+    bring_back
+    say "kubeadm init"
+    kubeadm init --config /etc/kubernetes/tinderbox.yaml --skip-phases show-join-command "${brought_back[@]}"
+    ((!${#brought_back[@]})) || forget_predecessors
+  else
+    fail "no other control plane of this cluster is ready: there is none to join"
+  fi
   touch "$done_mark"
 else
   made_as_wanted /etc/kubernetes/tinderbox.yaml
 fi
 
 wait_for 120 "the API to answer" kubectl get --raw /readyz
+name_address
+if [[ -n $CONTROL_PLANES ]]; then
+  publish_keys
+  fetch_etcd_tools "$(sed -n 's/^ *image: //p' /etc/kubernetes/manifests/etcd.yaml)"
+  forget_gone 127.0.0.1
+fi
 # shellcheck disable=SC2086 # one argument for each label
 kubectl label node "$NODE_NAME" $NODE_LABELS --overwrite >/dev/null
 taint=node-role.kubernetes.io/control-plane:NoSchedule

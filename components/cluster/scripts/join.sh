@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes this node a worker.
-# ENDPOINT_NAME, ENDPOINT_IP: the API within the cluster    NODE_NAME, NODE_IP: this node
-# JOIN: "TOKEN CA_HASH" from invite.sh                      CONTROL_PLANE: its machine
+# ENDPOINT_NAME, ENDPOINT_IP: the API within the cluster, the latter perhaps a load balancer's name
+# NODE_NAME, NODE_IP: this node
+# JOIN: "TOKEN CA_HASH" from invite.sh                      CONTROL_PLANE: its machine, or the load balancer
 # LABELS: "key=value,..." and TAINTS: a JSON list, with which it becomes known; later ones are member.sh's
 set -euo pipefail
 

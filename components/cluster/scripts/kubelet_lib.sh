@@ -1,9 +1,14 @@
 # shellcheck shell=bash
 # What init.sh and join.sh both need: what they write into kubeadm's configuration, and a clean start.
 
-# map_name NAME ADDRESS: this node knows the name by /etc/hosts.
+# map_name NAME ADDRESS: this node knows the name by /etc/hosts. ADDRESS may be a name itself, of a load balancer.
 map_name() {
-  { grep -v " $1\$" /etc/hosts || true; echo "$2 $1"; } | put /etc/hosts
+  local address=$2
+  if [[ ! $address =~ ^[0-9.]+$ ]]; then
+    wait_for 300 "$address to have an address" getent ahostsv4 "$address"
+    address=$(getent ahostsv4 "$address" | sed -n '1s/ .*//p')
+  fi
+  { grep -v " $1\$" /etc/hosts || true; echo "$address $1"; } | put /etc/hosts
 }
 
 # start_over WHY: what an attempt or a reset that was interrupted, or another control plane, left would stop kubeadm.

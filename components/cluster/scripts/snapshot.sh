@@ -19,7 +19,7 @@ exec 9>/run/tinderbox/snapshot.lock
 flock 9
 # Not in memory, as /tmp may be.
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/snapshot.XXXXXX")
-draft=$SNAPSHOTS/.draft
+draft=$SNAPSHOTS/.draft-$(hostname)
 trap 'rm -rf "$work" "$draft"' EXIT
 
 # prune: removes what is kept no longer.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# On a worker that was drained: brings it to the control plane's release.
+# On a worker, or a control plane besides the first, that was drained: brings it to the first one's release.
 # RELEASE: "KUBERNETES CONTAINERD"    KUBERNETES_PACKAGES, DOCKER_PACKAGES: base URLs of the repositories
 set -euo pipefail
 
@@ -11,6 +11,8 @@ say "from Kubernetes $(installed kubelet) and containerd $(installed containerd.
 use_repositories "$kubernetes" "$containerd"
 offer "$kubernetes" "$containerd"
 install_held kubeadm
+options=()
+[[ ! -d /etc/kubernetes/patches ]] || options=(--patches /etc/kubernetes/patches)
 # shellcheck disable=SC2046 # one option or none
-kubeadm upgrade node $(ignored)
+kubeadm upgrade node "${options[@]}" $(ignored)
 renew_services "$kubernetes" "$containerd"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from socket import gethostname
 
 import pytest
 import yaml
@@ -23,6 +24,7 @@ KEYS += ["pki/sa.pub", "pki/etcd/ca.crt", "pki/etcd/ca.key"]
 # etcdctl's snapshot is one word, and etcdutl knows whether it is a sound one.
 ETCDCTL = """#!/bin/bash
 [[ ! -e $SANDBOX/etcd-is-away ]] || { echo 'context deadline exceeded' >&2; exit 1; }
+[[ $* != *"member list" ]] || { cat "$SANDBOX/members"; exit; }
 while [[ $1 != save ]]; do shift; done
 cp "$SANDBOX/etcd" "$2"
 """
@@ -51,6 +53,9 @@ class ControlPlane:
         self.sandbox, self._folder = sandbox, folder
         self.is_("etcd", "monday")
         self.is_("nodes", "node/worker-1\n")
+        self.is_(
+            "members", "1, started, cp-1, https://10.42.0.5:2380, https://10.42.0.5:2379, false\n"
+        )
         for name in KEYS:
             sandbox.file(f"/etc/kubernetes/{name}", name)
         make_ca(sandbox)
@@ -90,7 +95,7 @@ class ControlPlane:
 
     def restore(self, name: str) -> subprocess.CompletedProcess[str]:
         """Runs the program that brings one back."""
-        return self.sandbox.run(program("snapshot_lib.sh", "restore.sh"), name)
+        return self.sandbox.run(program("snapshot_lib.sh", "etcd_lib.sh", "restore.sh"), name)
 
     def names(self) -> list[str]:
         """What is in the folder of snapshots."""
@@ -147,7 +152,9 @@ def test_without_a_sound_one_nothing_is_written_and_the_last_one_stays(
 def test_an_interrupted_one_is_no_snapshot_and_goes(control_plane):
     control_plane.sandbox.fake("sync", "kill -TERM $PPID; sleep 5")
     assert control_plane.snapshot().returncode != 0
-    control_plane.sandbox.file(f"{FOLDER}/.draft", "half")  # of one that was killed outright
+    control_plane.sandbox.file(
+        f"{FOLDER}/.draft-{gethostname()}", "half"
+    )  # of one that was killed outright
     control_plane.sandbox.fake("sync")
     assert control_plane.snapshot().returncode == 0
     (name,) = control_plane.names()
@@ -388,6 +395,15 @@ def test_one_that_is_not_there_is_told_with_those_that_are(living, name):
     ran = living.restore(name)
     assert ran.returncode == 1
     assert ran.stderr.startswith(f"there is no snapshot {name}; there are: {living.names()[0]}")
+
+
+def test_several_control_planes_are_refused_before_anything_happens(living):
+    living.is_("members", "1, started, a, https://a:2380\n2, started, b, https://b:2380\n")
+    ran = living.restore(living.names()[0])
+    assert (ran.returncode, living.sandbox.calls("tinderbox-snapshot")) == (1, [])
+    assert (
+        "this cluster has 2 control planes, and a snapshot can be brought back to one" in ran.stderr
+    )
 
 
 def test_one_of_another_cluster_changes_nothing(living):

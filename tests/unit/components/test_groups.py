@@ -49,7 +49,7 @@ def amazon(**more: Any) -> Plan:
 
 def test_the_short_form_is_what_it_was() -> None:
     one, *workers = plans(nodes={"count": 3, "type": "t3.large", "spot": True, "price": 0.1})
-    assert one == NodePlan("control-plane", "nodes", "t3.large", 20, 0.1)
+    assert one == NodePlan("control-plane", "nodes", "t3.large", 20, 0.1, is_control_plane=True)
     assert workers == [
         NodePlan(f"worker-{n}", "nodes", "t3.large", 20, 0.1, spot=True) for n in (1, 2)
     ]

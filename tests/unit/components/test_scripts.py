@@ -380,7 +380,7 @@ INIT = {
     "BACKUP_KEY": "QkFDS1VQ",
     "CERTIFICATE_DAYS": "365",
 }
-INIT_SCRIPTS = ("kubelet_lib.sh", "snapshot_lib.sh", "init.sh")
+INIT_SCRIPTS = ("kubelet_lib.sh", "snapshot_lib.sh", "etcd_lib.sh", "peers_lib.sh", "init.sh")
 
 
 @pytest.fixture

@@ -50,6 +50,7 @@ def test_every_default():
         "network": {"cidr": "10.42.0.0/16", "zone": None, "operator_cidr": "198.18.0.1/32"},
         "nodes": {
             "count": 3,
+            "control_planes": 1,
             "type": "t3.medium",
             "image": None,
             "disk_gib": 20,

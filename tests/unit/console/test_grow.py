@@ -88,7 +88,7 @@ def test_a_group_grows_where_its_nodes_are_asked_for():
     [
         ({}, [room()], "nodes.growTo is not set, so no node may come: pulumi config set --path"),
         ({"growTo": 9}, [room("big")], "nodes: the application comes to none of its nodes"),
-        ({"growTo": 9, "count": 1}, [room()], "nodes.count is 1, and a second node would take"),
+        ({"growTo": 9, "count": 1}, [room()], "nodes.count is 1, and a further node would take"),
         ({"growTo": "many"}, [room()], "nodes or workers are not set right: `make preview` says"),
         ({"growTo": 3}, [room(free=0.5)], r"nodes.growTo is 3: with 0 more there is no room for"),
     ],

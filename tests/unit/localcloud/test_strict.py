@@ -26,7 +26,7 @@ def ec2(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         monkeypatch.setenv(name, "test")
     # moto's own images are thousands, which each of its backends would read and list.
     monkeypatch.setenv("MOTO_AMIS_PATH", "")
-    monkeypatch.setattr("moto.ec2.models.amis.AMIS", [IMAGE])
+    monkeypatch.setattr("moto.ec2.models.amis.AMIS", [dict(IMAGE)])
     with mock_aws():
         yield boto3.client("ec2", region_name=REGION)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from localcloud.api import wanted
-from localcloud.api.wanted import Rule
+from localcloud.api.wanted import Places, Rule
 
 
 def instance(number: int, groups: list[str], **more: Any) -> dict[str, Any]:
@@ -42,18 +42,18 @@ def permission(protocol: str, first: int, last: int, *ranges: str, groups: tuple
 
 def ingress_of(*permissions: dict[str, Any]) -> tuple[Rule, ...]:
     group = {"GroupId": "sg-1", "IpPermissions": list(permissions)}
-    (one,) = wanted.parse([instance(5, ["sg-1"])], SUBNETS, VPCS, [group])
+    (one,) = wanted.parse([instance(5, ["sg-1"])], Places(SUBNETS, VPCS, [group]))
     return one.ingress
 
 
 def test_an_instance_knows_its_router_and_its_resolver() -> None:
-    (one,) = wanted.parse([instance(5, [])], SUBNETS, VPCS, [])
+    (one,) = wanted.parse([instance(5, [])], Places(SUBNETS, VPCS, []))
     assert (one.router, one.prefix, one.resolver) == ("10.42.16.1", 20, "10.42.0.2")
 
 
 def test_the_name_is_the_tag_and_the_public_address_may_be_missing() -> None:
     tags = [{"Key": "other", "Value": "x"}, {"Key": "Name", "Value": "node-0"}]
-    (one,) = wanted.parse([instance(5, [], Tags=tags)], SUBNETS, VPCS, [])
+    (one,) = wanted.parse([instance(5, [], Tags=tags)], Places(SUBNETS, VPCS, []))
     assert (one.name, one.public_address) == ("node-0", None)
 
 
@@ -63,7 +63,8 @@ def test_a_group_that_a_rule_names_becomes_its_members_addresses() -> None:
         {"GroupId": "sg-2", "IpPermissions": []},
     ]
     found = wanted.parse(
-        [instance(7, ["sg-2"]), instance(5, ["sg-1"]), instance(6, ["sg-2"])], SUBNETS, VPCS, groups
+        [instance(7, ["sg-2"]), instance(5, ["sg-1"]), instance(6, ["sg-2"])],
+        Places(SUBNETS, VPCS, groups),
     )
     assert [one.address for one in found] == ["10.42.0.5", "10.42.0.6", "10.42.0.7"]  # oldest first
     assert found[0].ingress == (Rule("tcp", 6443, 6443, ("10.42.0.6", "10.42.0.7")),)
@@ -75,7 +76,7 @@ def test_rules_of_all_groups_of_an_instance_count_each_group_once() -> None:
         {"GroupId": "sg-1", "IpPermissions": [permission("tcp", 22, 22, "10.43.0.1/32")]},
         {"GroupId": "sg-2", "IpPermissions": [permission("udp", 53, 53, "10.0.0.0/8")]},
     ]
-    (one,) = wanted.parse([instance(5, ["sg-1", "sg-2", "sg-1"])], SUBNETS, VPCS, groups)
+    (one,) = wanted.parse([instance(5, ["sg-1", "sg-2", "sg-1"])], Places(SUBNETS, VPCS, groups))
     assert [rule.protocol for rule in one.ingress] == ["tcp", "udp"]
 
 

@@ -36,6 +36,10 @@ ADDRESS = "aws:ec2/eip:Eip"
 ADDRESS_OF = "aws:ec2/eipAssociation:EipAssociation"
 FILES = "aws:efs/fileSystem:FileSystem"
 MOUNT = "aws:efs/mountTarget:MountTarget"
+BALANCER = "aws:lb/loadBalancer:LoadBalancer"
+TARGETS = "aws:lb/targetGroup:TargetGroup"
+TARGET = "aws:lb/targetGroupAttachment:TargetGroupAttachment"
+LISTENER = "aws:lb/listener:Listener"
 TYPE = "aws:ec2/getInstanceType:getInstanceType"
 
 REGION = "eu-central-1"
@@ -101,7 +105,7 @@ def configuration(endpoint: str) -> dict[str, str]:
         "region": REGION,
         "accessKey": "x",
         "secretKey": "y",
-        "endpoints": json.dumps([{"ec2": endpoint, "efs": endpoint, "sts": endpoint}]),
+        "endpoints": json.dumps([dict.fromkeys(("ec2", "efs", "elbv2", "sts"), endpoint)]),
         "defaultTags": json.dumps({"tags": DEFAULTS}),
         "skipCredentialsValidation": "true",
     }
@@ -212,7 +216,46 @@ def everything(world: World) -> dict[str, Made]:
     world(ADDRESS_OF, allocationId=address.id, instanceId=instance.id)
     files = world(FILES, encrypted=True)
     world(MOUNT, fileSystemId=files.id, subnetId=subnet.id, securityGroups=[group.id])
+    balancer(world, instance, subnet, group)
     return {made.token: made for made in world.made}
+
+
+def balancer(world: World, instance: Made, subnet: Made, group: Made) -> tuple[Made, ...]:
+    """A load balancer with an address of its own, that leads to the instance."""
+    address = world(ADDRESS, domain="vpc")
+    made = world(
+        BALANCER,
+        namePrefix="api-",
+        loadBalancerType="network",
+        internal=False,
+        securityGroups=[group.id],
+        subnetMappings=[{"subnetId": subnet.id, "allocationId": address.id}],
+    )
+    targets = world(
+        TARGETS,
+        namePrefix="api-",
+        port=6443,
+        protocol="TCP",
+        targetType="instance",
+        vpcId=subnet.state["vpcId"],
+        preserveClientIp="false",
+        deregistrationDelay=5,
+        connectionTermination=True,
+        healthCheck={
+            "protocol": "HTTPS",
+            "path": "/readyz",
+            "interval": 5,
+            "timeout": 2,
+            "healthyThreshold": 2,
+            "unhealthyThreshold": 2,
+        },
+    )
+    target = world(TARGET, targetGroupArn=targets.id, targetId=instance.id, port=6443)
+    actions = [{"type": "forward", "targetGroupArn": targets.id}]
+    listener = world(
+        LISTENER, loadBalancerArn=made.id, port=6443, protocol="TCP", defaultActions=actions
+    )
+    return made, targets, target, listener
 
 
 def test_each_resource_lives_its_life(engine: Engine, ec2: Any) -> None:

@@ -1,0 +1,230 @@
+"""Several control planes: what a stack makes of them, and the scripts by which they join and go."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.unit.changes import Kind, effect
+from tests.unit.components.test_kubeadm import value
+from tests.unit.components.test_scripts import INIT, INIT_SCRIPTS, KUBEADM, make_ca
+from tests.unit.plan import Plan, planned
+from tests.unit.shell import Sandbox
+
+THREE = {"nodes": {"controlPlanes": 3, "count": 4}}
+PEERS = ("control-plane-2", "control-plane-3")
+BALANCER = "aws:lb/loadBalancer:LoadBalancer"
+TARGETS = "aws:lb/targetGroup:TargetGroup"
+TARGET = "aws:lb/targetGroupAttachment:TargetGroupAttachment"
+
+
+@pytest.fixture(scope="module")
+def three() -> Plan:
+    return planned(THREE)
+
+
+def test_one_control_plane_has_nothing_of_it():
+    plan = planned({})
+    assert not [made for made in plan.made if made.type.startswith("aws:lb/")]
+    assert "export CONTROL_PLANES" not in plan.one("control-plane-init").inputs["stdin"]
+    assert "etcd" not in " ".join(made.name for made in plan.made)
+    (provider,) = plan.of("pulumi:providers:aws")
+    assert "elbv2" not in str(provider.inputs)
+
+
+def test_those_that_are_counted_are_control_planes_first(three: Plan):
+    names = [made.name for made in three.of("aws:ec2/instance:Instance")]
+    assert names == [f"tinderbox-test-{name}" for name in ("control-plane", *PEERS, "worker-1")]
+
+
+@pytest.mark.parametrize(("count", "takes"), [(3, "true"), (4, "false")])
+def test_without_workers_all_of_them_take_work(count, takes):
+    plan = planned({"nodes": {"controlPlanes": 3, "count": count}})
+    for name in ("control-plane", *PEERS):
+        assert value(plan.one(f"{name}-init"), "TAKES_WORK") == takes
+
+
+@pytest.mark.parametrize(
+    ("nodes", "says"),
+    [
+        ({"controlPlanes": 2}, "it must be 1, 3 or 5: of 2, etcd can lose no more than of 1"),
+        ({"controlPlanes": 4, "count": 5}, "of 4, etcd can lose no more than of 3"),
+        ({"controlPlanes": 7, "count": 9}, "at most 5"),
+        ({"controlPlanes": 5}, "nodes.count is 3; it must be at least 5"),
+    ],
+)
+def test_what_can_not_be_is_refused_in_a_line(nodes, says):
+    with pytest.raises(Exception, match=".") as refused:
+        planned({"nodes": nodes})
+    assert says in str(refused.value).replace("'", "")
+
+
+def test_of_a_cluster_that_stands_the_number_stays():
+    for before, after, was, wanted in ({}, THREE, 1, 3), (THREE, {}, 3, 1):
+        found = effect(Kind("", before, {**after, "nodes": {"count": 4, **after.get("nodes", {})}}))
+        assert f"nodes.controlPlanes is {was} in this cluster, and {wanted} is" in found.refused
+
+
+def test_they_join_one_after_the_other_and_are_led_to_then(three: Plan):
+    assert {"control-plane-api-inside", "control-plane-upgrade"} <= three.waits_for(
+        "control-plane-2-init"
+    )
+    assert "control-plane-2-member" in three.waits_for("control-plane-3-init")
+    for name in PEERS:
+        for side in ("public", "inside"):
+            assert f"{name}-member" in three.waits_for(f"{name}-api-{side}")
+    for later in ("worker-1-invite", "control-plane-kubeconfig"):
+        assert "control-plane-api-public" in three.waits_for(later)
+
+
+def test_the_api_is_asked_by_addresses_that_outlive_them(three: Plan):
+    assert value(three.one("control-plane-kubeconfig"), "PUBLIC_IP") == "198.18.1.1"
+    assert value(three.one("worker-1-join"), "ENDPOINT_IP").endswith(".elb.amazonaws.com")
+    assert value(three.one("worker-1-join"), "CONTROL_PLANE").endswith(".elb.amazonaws.com")
+    public, inside = three.of(BALANCER)
+    assert (public.inputs["internal"], inside.inputs["internal"]) == (False, True)
+    assert len(three.of(TARGET)) == 6
+    for made in three.of(TARGETS):
+        assert made.inputs["preserveClientIp"] == "false"
+        assert made.inputs["healthCheck"]["path"] == "/readyz"
+
+
+def test_upgrades_come_to_them_before_workers(three: Plan):
+    waits = [three.waits_for(f"{name}-drain") for name in (*PEERS, "worker-1")]
+    assert "control-plane-2-return" in waits[1] and "control-plane-3-return" in waits[2]
+    assert not {"control-plane-3-return", "worker-1-return"} & waits[0]
+
+
+# The scripts
+
+
+KEYS = ("pki/ca.key", "pki/front-proxy-ca.crt", "pki/front-proxy-ca.key", "pki/sa.key")
+KEYS += ("pki/sa.pub", "pki/etcd/ca.crt", "pki/etcd/ca.key")
+ME, OTHER = "ip-10-42-0-5.internal", "cp-2"
+ALL = f"{ME}=10.42.0.5 {OTHER}=10.42.0.6"
+ETCDCTL = """#!/bin/bash
+echo "$*" >>"$SANDBOX/etcd-asked"
+[[ $* != *"member list" ]] || cat "$SANDBOX/members"
+"""
+
+
+PREPARES = """
+[[ "$1 $2" != "init phase" ]] || exit 0
+[[ $1 != config ]] || echo k8s/etcd:3"""
+MAKES = """
+[[ $1 != init && $1 != join ]] || {
+  echo '    image: k8s/etcd:3' >manifests/etcd.yaml
+  mkdir -p pki/etcd
+  for key in {ca,front-proxy-ca,etcd/ca}.{crt,key} sa.{key,pub} apiserver.crt; do
+    [[ -e pki/$key ]] || touch "pki/$key"
+  done
+}
+"""
+# Whether a connection to etcd is taken; all others are real.
+TIMEOUT = """[[ $1 == 3 ]] && exit {}
+exec /usr/bin/timeout "$@" """
+
+
+@pytest.fixture
+def first(sandbox: Sandbox, tmp_path) -> Sandbox:
+    """The machine of the first of two; curl says who is ready."""
+    sandbox.fake("kubeadm", PREPARES + KUBEADM + MAKES)
+    for name in ("kubectl", "ctr", "crictl"):
+        sandbox.fake(name)
+    sandbox.fake("curl", 'grep -qFf "$SANDBOX/ready" <<<"${*: -1}" || exit "$(<"$SANDBOX/code")"')
+    sandbox.fake("openssl", "echo does match")
+    sandbox.fake("timeout", TIMEOUT.format(1))  # no etcd takes a connection
+    sandbox.file("/sys/fs/cgroup/cgroup.controllers", "cpu\n")
+    sandbox.file("/etc/kubernetes/manifests/.keep", "")
+    sandbox.file("/etc/kubernetes/pki/.keep", "")
+    for name, text in (
+        ("etcdctl", ETCDCTL),
+        ("etcdutl", "#!/bin/bash"),
+        ("etcd-image", "k8s/etcd:3"),
+    ):
+        sandbox.file(f"/usr/local/lib/tinderbox/{name}", text).chmod(0o755)
+    (tmp_path / "members").write_text("1, started, cp-2, https://10.42.0.6:2380, x, false\n")
+    (tmp_path / "ready").write_text("10.42.0.5:6443\n")
+    (tmp_path / "code").write_text("7")
+    return sandbox
+
+
+def run(first: Sandbox, **more: str):
+    return first.step(*INIT_SCRIPTS, **{**INIT, "CONTROL_PLANES": ALL, **more})
+
+
+def did(first: Sandbox) -> list[str]:
+    """What kubeadm was called for that changes something."""
+    return [
+        call.split()[0]
+        for call in first.calls("kubeadm")
+        if call.startswith(("init --config", "join", "reset"))
+    ]
+
+
+def published(first: Sandbox) -> None:
+    """Another control plane was here: its keys are on the volume."""
+    make_ca(first)
+    for name in KEYS:
+        first.file(f"/etc/kubernetes/{name}", name)
+    first.file("/etc/kubernetes/pki/apiserver.crt", "")
+    first.file("/etc/kubernetes/manifests/etcd.yaml", "    image: k8s/etcd:3\n")
+    first.file("/etc/kubernetes/.tinderbox-initialized", "")
+    ranges = "  podSubnet: 10.244.0.0/16\n  serviceSubnet: 10.96.0.0/12\n"
+    first.file("/etc/kubernetes/tinderbox.yaml", ranges)
+    ran = run(first)
+    assert ran.returncode == 0, ran.stderr
+    shutil.rmtree(first.file("/etc/kubernetes"))
+    for folder in ("manifests", "pki"):
+        first.file(f"/etc/kubernetes/{folder}/.keep", "")
+
+
+def test_the_first_of_a_new_cluster_makes_it(first):
+    ran = run(first)
+    assert ran.returncode == 0, ran.stderr
+    assert did(first) == ["init"]
+    assert "10.42.0.5 cp.internal" in first.file("/etc/hosts").read_text()
+
+
+def test_another_one_alone_makes_none(first):
+    ran = run(first, CONTROL_PLANES=f"{OTHER}=10.42.0.6 {ME}=10.42.0.5")
+    assert (ran.returncode, did(first)) == (1, [])
+    assert "no other control plane of this cluster is ready" in ran.stderr
+
+
+def test_keys_on_the_volume_are_nobodys_to_read(first):
+    published(first)
+    keys = first.file("/srv/shared/tinderbox/keys")
+    assert b"sa.key" not in keys.read_bytes()
+    assert keys.stat().st_mode & 0o077 == 0
+
+
+def test_a_new_machine_joins_what_lives_and_what_it_was_goes_first(first, tmp_path):
+    published(first)
+    (tmp_path / "ready").write_text("10.42.0.6:6443\n10.42.0.5:6443\n")
+    (tmp_path / "members").write_text(
+        "1, started, cp-2, https://10.42.0.6:2380, x, false\n"
+        f"2, started, {ME}, https://10.42.0.5:2380, x, false\n"
+        "3, started, gone, https://10.42.0.9:2380, x, false\n"
+    )
+    ran = run(first)
+    assert ran.returncode == 0, ran.stderr
+    assert did(first) == ["join"]
+    asked = (tmp_path / "etcd-asked").read_text()
+    assert "member remove 2" in asked and "member remove 3" in asked
+    assert "member remove 1" not in asked
+    assert first.file("/etc/kubernetes/pki/sa.key").read_text() == "pki/sa.key"
+    assert not first.file("/etc/kubernetes/joins.conf").exists()
+    assert "10.42.0.5 cp.internal" in first.file("/etc/hosts").read_text()
+
+
+def test_one_that_lives_is_no_more_dead_than_it_answers(first, tmp_path):
+    """Of those that are no more asked for, what still answers goes by its own step."""
+    published(first)
+    first.fake("timeout", TIMEOUT.format(0))
+    (tmp_path / "etcd-asked").write_text("")
+    (tmp_path / "ready").write_text("10.42.0.6:6443\n10.42.0.5:6443\n")
+    (tmp_path / "members").write_text("3, started, gone, https://10.42.0.9:2380, x, false\n")
+    assert run(first).returncode == 0
+    assert "member remove" not in (tmp_path / "etcd-asked").read_text()
