@@ -1,4 +1,4 @@
-"""python -m bench [--megabytes N ...] [--rounds N]: measures, and writes docs/performance.md."""
+"""python -m bench [words | applications]: measures, and writes its part of docs/performance.md."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from bench import words
 from bench.machine import machine
 from bench.picture import draw
 from toolchain import paths
+from toolchain.env import enter
 
 PAGE = paths.CHECKOUT / "docs" / "performance.md"
 
@@ -24,19 +25,54 @@ def put(page: str, part: str, text: str) -> str:
 
 
 def main() -> int:
-    """Measures the word count; exit code 1 where engines disagree."""
+    """Measures one part; exit code 1 where engines disagree, or an application is missing."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--megabytes", type=int, nargs="+", default=[300])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("part", nargs="?", choices=("words", "applications"), default="words")
+    words_ = parser.add_argument_group("words")
+    words_.add_argument("--megabytes", type=int, nargs="+", default=[300])
+    words_.add_argument("--rounds", type=int, default=3)
+    many = parser.add_argument_group("applications, on a stack that is up")
+    many.add_argument("--stack", default="local")
+    many.add_argument("--count", type=int, default=100, help="of each master's")
+    many.add_argument("--at-once", type=int, default=50, help="at most, as far as there is room")
     args = parser.parse_args()
+    if args.part == "applications":
+        return many_applications(args.stack, args.count, args.at_once)
+    return the_words(args)
+
+
+def today() -> str:
+    """The day, UTC."""
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
+
+
+def many_applications(stack: str, count: int, at_once: int) -> int:
+    """Runs them natively and on the stack's workers; 1 where one is not accounted for."""
+    from bench import applications  # what it needs loads slowly
+    from console.stack import ConsoleError, Stack
+
+    enter(local=stack == "local")
+    try:
+        measured = applications.of_both(Stack(stack), count, at_once)
+    except ConsoleError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    table = applications.table(measured)
+    text = f"\n{today()}, {machine()}, stack {stack}.\n\n{table}\n"
+    paths.replace(PAGE, put(PAGE.read_text("utf-8"), "applications", text))
+    print(table)
+    return 0 if all(one.is_whole for one in measured) else 1
+
+
+def the_words(args: argparse.Namespace) -> int:
+    """Counts words beside other engines; 1 where they disagree."""
     try:
         measured = [words.measure(size, args.rounds) for size in args.megabytes]
     except words.Disagreement as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    today = datetime.datetime.now(datetime.UTC).date().isoformat()
     tables = "\n".join(words.table(one) for one in measured)
-    text = f"\n{today}, {machine()}, {args.rounds} rounds in turn, warm.\n\n{tables}\n"
+    text = f"\n{today()}, {machine()}, {args.rounds} rounds in turn, warm.\n\n{tables}\n"
     text += "![Seconds of each engine](performance.svg)\n\n"
     paths.replace(PAGE, put(PAGE.read_text("utf-8"), "words", text))
     draw(measured[0], PAGE.with_suffix(".svg"))

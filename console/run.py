@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import urllib3
@@ -61,17 +61,24 @@ def show(piece: bytes) -> None:
 class Run:
     """One application in a cluster, from its Job's creation until it is gone.
 
-    name: of the Job, which the manifests lack. verb: who runs it, for what is said.
+    name: of the Job, which the manifests lack. verb: who runs it, for what is said. out: takes the
+    log.
     """
 
     def __init__(
-        self, api: client.ApiClient, name: str, made: Manifests, verb: str = "submit"
+        self,
+        api: client.ApiClient,
+        name: str,
+        made: Manifests,
+        verb: str = "submit",
+        *,
+        out: Callable[[bytes], None] = show,
     ) -> None:
         # The client's own types have None for whatever the API's schema does not require.
         self.api = api
         self.core: Any = client.CoreV1Api(api)
         self.batch: Any = client.BatchV1Api(api)
-        self.name, self.manifests, self._verb = name, made, verb
+        self.name, self.manifests, self._verb, self._out = name, made, verb, out
         self.namespace = made.job["metadata"]["namespace"]
 
     def say(self, text: str) -> None:
@@ -193,7 +200,9 @@ class Run:
         Where that is not 0, why is said, and kept on the volume.
         """
         code = follow_log(
-            Log(show, self.say), lambda since: self._log(pod, since), lambda: self._exit_code(pod)
+            Log(self._out, self.say),
+            lambda since: self._log(pod, since),
+            lambda: self._exit_code(pod),
         )
         if code != 0:
             known = facts(self.api, self.namespace, self.name)

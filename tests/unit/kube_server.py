@@ -43,7 +43,9 @@ class Kube:
         """Of anything but a log: status and object."""
         if path.endswith("/selfsubjectreviews"):
             return 201, {"status": {"userInfo": {"username": "ann"}}}
-        kind, name = re.findall(r"/(jobs|pods|configmaps|nodes|events)(?:/([^/]+))?", path)[0]
+        kind, name = re.findall(
+            r"/(jobs|pods|configmaps|services|nodes|events)(?:/([^/]+))?", path
+        )[0]
         if method == "POST" and kind == "jobs":
             self.jobs.append(body["metadata"]["name"])
             return 201, {**body, "metadata": {**body["metadata"], "uid": "uid"}}
