@@ -19,7 +19,6 @@ others() {
 
 # publish_keys: whoever joins finds them.
 publish_keys() {
-  local file
   [[ -n $CONTROL_PLANES ]] || return 0
   put "$SNAPSHOT_KEY" 0600 <<<"$BACKUP_KEY"
   if [[ -e $KEYS ]] && sealed --decrypt <"$KEYS" 2>/dev/null | tar --extract --to-stdout pki/ca.crt | cmp --silent - /etc/kubernetes/pki/ca.crt; then
