@@ -1,4 +1,5 @@
-"""python -m bench [--megabytes N ...] [--rounds N]: measures, and writes docs/performance.md."""
+"""python -m bench [--megabytes N ...] [--rounds N] [--engines NAME ...]: measures, and writes
+docs/performance.md. Of engines duckdb and the bare scan have to be among them."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import datetime
 import re
 import sys
 
-from bench import words
+from bench import contender, words
 from bench.machine import machine
 from bench.picture import draw
 from toolchain import paths
@@ -28,15 +29,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--megabytes", type=int, nargs="+", default=[300])
     parser.add_argument("--rounds", type=int, default=3)
+    names = list(contender.CONTENDERS)
+    parser.add_argument("--engines", nargs="+", choices=names, default=names, metavar="NAME")
     args = parser.parse_args()
+    if missing := set(words.COMPARED_TO) - set(args.engines):
+        parser.error(f"--engines needs {' and '.join(sorted(missing))}, too")
     try:
-        measured = [words.measure(size, args.rounds) for size in args.megabytes]
+        measured = [words.measure(size, args.rounds, args.engines) for size in args.megabytes]
     except words.Disagreement as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     tables = "\n".join(words.table(one) for one in measured)
-    text = f"\n{today}, {machine()}, {args.rounds} rounds in turn, warm.\n\n{tables}\n"
+    text = f"\n{today}, {machine()}, rounds in turn, warm: {args.rounds}.\n\n{tables}\n"
     text += "![Seconds of each engine](performance.svg)\n\n"
     paths.replace(PAGE, put(PAGE.read_text("utf-8"), "words", text))
     draw(measured[0], PAGE.with_suffix(".svg"))
