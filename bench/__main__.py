@@ -7,7 +7,7 @@ import datetime
 import re
 import sys
 
-from bench import words
+from bench import contender, words
 from bench.machine import machine
 from bench.picture import draw
 from toolchain import paths
@@ -31,11 +31,15 @@ def main() -> int:
     words_ = parser.add_argument_group("words")
     words_.add_argument("--megabytes", type=int, nargs="+", default=[300])
     words_.add_argument("--rounds", type=int, default=3)
+    names = list(contender.CONTENDERS)
+    words_.add_argument("--engines", nargs="+", choices=names, default=names, metavar="NAME")
     many = parser.add_argument_group("applications, on a stack that is up")
     many.add_argument("--stack", default="local")
     many.add_argument("--count", type=int, default=100, help="of each master's")
     many.add_argument("--at-once", type=int, default=50, help="at most, as far as there is room")
     args = parser.parse_args()
+    if missing := set(words.COMPARED_TO) - set(args.engines):
+        parser.error(f"--engines needs {' and '.join(sorted(missing))}, too")
     if args.part == "applications":
         return many_applications(args.stack, args.count, args.at_once)
     return the_words(args)
@@ -67,12 +71,12 @@ def many_applications(stack: str, count: int, at_once: int) -> int:
 def the_words(args: argparse.Namespace) -> int:
     """Counts words beside other engines; 1 where they disagree."""
     try:
-        measured = [words.measure(size, args.rounds) for size in args.megabytes]
+        measured = [words.measure(size, args.rounds, args.engines) for size in args.megabytes]
     except words.Disagreement as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     tables = "\n".join(words.table(one) for one in measured)
-    text = f"\n{today()}, {machine()}, {args.rounds} rounds in turn, warm.\n\n{tables}\n"
+    text = f"\n{today()}, {machine()}, rounds in turn, warm: {args.rounds}.\n\n{tables}\n"
     text += "![Seconds of each engine](performance.svg)\n\n"
     paths.replace(PAGE, put(PAGE.read_text("utf-8"), "words", text))
     draw(measured[0], PAGE.with_suffix(".svg"))

@@ -74,7 +74,7 @@ def unix() -> Count:
     return count
 
 
-def _session() -> Any:
+def session() -> Any:
     """Spark on the cores that this process may use, warm from its second count on."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "spark_jobs"))
     import careful
@@ -87,7 +87,7 @@ def _session() -> Any:
 
 def tinderbox() -> Count:
     """spark_jobs/wordcount.py, all that it does included."""
-    spark = _session()
+    spark = session()
     import wordcount
 
     def count(text: Path, folder: Path) -> None:
@@ -99,13 +99,13 @@ def tinderbox() -> Count:
 
 def scan() -> Count:
     """Spark reads the lines and does nothing with them: the limit."""
-    spark = _session()
+    spark = session()
     return lambda text, _: spark.read.text(str(text)).write.format("noop").mode("overwrite").save()
 
 
 def rdd() -> Count:
     """As in Spark's own example; words are counted as Python's objects."""
-    spark = _session()
+    spark = session()
 
     def count(text: Path, folder: Path) -> None:
         words = spark.sparkContext.textFile(str(text)).flatMap(str.split)

@@ -17,6 +17,8 @@ from bench import texts
 from bench.contender import CONTENDERS
 from toolchain import paths, venv
 
+#: What the table compares all with.
+COMPARED_TO = ("duckdb", "Spark's bare scan")
 #: What counts nothing, so has no result to compare.
 _COUNTS_NOTHING = ("Spark's bare scan",)
 _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
@@ -154,7 +156,7 @@ def table(measured: Measured) -> str:
         "|---|---|---|---|---|",
     ]
     for name, seconds in measured.seconds.items():
-        ratios = [f"{measured.ratio(name, o):.2f}" for o in ("duckdb", "Spark's bare scan")]
+        ratios = [f"{measured.ratio(name, o):.2f}" for o in COMPARED_TO]
         mib = f"{measured.peak_mib[name]:,}"
         lines.append(f"| {name} | {median(seconds):.1f} | {' | '.join(ratios)} | {mib} |")
     return "\n".join(lines) + "\n"
