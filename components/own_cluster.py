@@ -33,7 +33,7 @@ class OwnCluster:
 def create_cluster(name: str, settings: Settings) -> OwnCluster:
     """From an AWS account to nodes that take pods. Raises SettingsError for what can't fit."""
     has_peers = settings.nodes.control_planes > 1
-    provider = aws_provider(settings.aws, balances=has_peers)
+    provider = aws_provider(settings.aws)
     on_aws = pulumi.ResourceOptions(providers=[provider])
     machines = find_machines(settings, provider)
     require_fit(settings, machines.by_type)

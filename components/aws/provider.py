@@ -7,21 +7,18 @@ import pulumi_aws as aws
 
 from components.settings import AwsSettings
 
-_SERVICES = ("ec2", "efs", "sts")
+_SERVICES = ("ec2", "efs", "elbv2", "sts")
 
 
-def aws_provider(settings: AwsSettings, *, balances: bool = False) -> aws.Provider:
+def aws_provider(settings: AwsSettings) -> aws.Provider:
     """A provider for the region, or for the endpoint that stands in for AWS.
-
-    balances: load balancers are asked for, too.
 
     Every resource carries `tinderbox:stack`: by it `make sweep` finds what a killed run left.
     """
     endpoints = None
-    services = (*_SERVICES, *(["elbv2"] if balances else []))
     if settings.endpoint is not None:
         endpoints = [
-            aws.ProviderEndpointArgs(**{service: settings.endpoint for service in services})
+            aws.ProviderEndpointArgs(**{service: settings.endpoint for service in _SERVICES})
         ]
     return aws.Provider(
         "aws",

@@ -13,7 +13,7 @@ from components.settings import Settings
 settings = Settings.load()
 name = f"{pulumi.get_project()}-{pulumi.get_stack()}"
 has_peers = settings.nodes.control_planes > 1
-provider = aws_provider(settings.aws, balances=has_peers)
+provider = aws_provider(settings.aws)
 on_aws = pulumi.ResourceOptions(providers=[provider])
 machines = find_machines(settings, provider)
 network = NetworkStack(name, NetworkArgs(settings.network, machines.zone, has_peers), on_aws)

@@ -29,8 +29,6 @@ def test_one_control_plane_has_nothing_of_it():
     assert not [made for made in plan.made if made.type.startswith("aws:lb/")]
     assert "export CONTROL_PLANES" not in plan.one("control-plane-init").inputs["stdin"]
     assert "etcd" not in " ".join(made.name for made in plan.made)
-    (provider,) = plan.of("pulumi:providers:aws")
-    assert "elbv2" not in str(provider.inputs)
 
 
 def test_those_that_are_counted_are_control_planes_first(three: Plan):
