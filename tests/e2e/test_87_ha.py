@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,13 +74,12 @@ def test_a_snapshot_is_not_brought_back(up: Up):
 @pytest.mark.parametrize("place", [1, 0])
 def test_one_is_killed_and_made_good(up: Up, place: int):
     before = _control_planes(up)
-    slow = Slow(up, tasks=20, seconds=3, waits=True, retries=2)
+    # It ends by itself: the way in by SSH may be what is killed.
+    slow = Slow(up, tasks=30, seconds=3, retries=2)
     slow.wait_for_tasks(2)
     ec2_client().terminate_instances(InstanceIds=[before[place]["instanceId"]])
-    killed = time.monotonic()
     wait_for("its end", lambda: _is_gone(before[place]["instanceId"]), 60)
     wait_for("the API", lambda: up.kubectl("get", "--raw", "/readyz", check=False) == "ok", AWAY)
-    assert time.monotonic() - killed < 60 + AWAY
     slow.assert_right()
     slow.delete()
 
