@@ -24,6 +24,8 @@ from patience import factor
 _TAG = "tinderbox:stack"
 #: What the program makes, in the order in which AWS lets go of it: {what EC2 lists: its id there}.
 KINDS = {
+    "LoadBalancers": "LoadBalancerArn",
+    "TargetGroups": "TargetGroupArn",
     "Instances": "InstanceId",
     "Volumes": "VolumeId",
     "Addresses": "AllocationId",
@@ -54,7 +56,8 @@ class Account:
     """What AWS has of one stack. All raise ConsoleError, in one line."""
 
     def __init__(self, aws: dict[str, Any], stack: Stack) -> None:
-        self._ec2, self._efs = (nodes.aws_client(aws, service) for service in ("ec2", "efs"))
+        services = ("ec2", "efs", "elbv2")
+        self._ec2, self._efs, self._elb = (nodes.aws_client(aws, service) for service in services)
         self.stack = stack
 
     def leftovers(self, known: Collection[str]) -> list[Leftover]:
@@ -71,12 +74,18 @@ class Account:
     def _list(self, kind: str) -> list[dict[str, Any]]:
         if kind == "Instances":  # those that are terminated are listed for an hour
             return list(nodes.states(self._ec2, self.stack).values())
+        if kind in ("LoadBalancers", "TargetGroups"):
+            made = _all(self._elb, f"describe_{xform_name(kind)}", kind)
+            return [{**one, "Tags": self._tags(one[KINDS[kind]])} for one in made]
         if kind == "FileSystems":
             return _all(self._efs, "describe_file_systems", kind)
         filters = [{"Name": f"tag:{_TAG}", "Values": [self.stack.short_name]}]
         if kind == "Volumes":  # one that is used goes with its instance
             filters.append({"Name": "status", "Values": ["available"]})
         return _all(self._ec2, f"describe_{xform_name(kind)}", kind, Filters=filters)
+
+    def _tags(self, arn: str) -> list[dict[str, str]]:
+        return self._elb.describe_tags(ResourceArns=[arn])["TagDescriptions"][0]["Tags"]
 
     def remove(self, leftovers: Sequence[Leftover]) -> None:
         """Takes them away, and prints a line for each. One that does not go stops no other."""
@@ -96,6 +105,10 @@ class Account:
     def _remove(self, one: Leftover) -> None:
         ec2 = self._ec2
         match one.kind:
+            case "LoadBalancers":  # its listeners go with it
+                self._elb.delete_load_balancer(LoadBalancerArn=one.id)
+            case "TargetGroups":
+                self._elb.delete_target_group(TargetGroupArn=one.id)
             case "Instances":
                 ec2.terminate_instances(InstanceIds=[one.id])
                 _until(lambda: one.id not in nodes.states(ec2, self.stack), f"{one.id} to end")

@@ -423,6 +423,30 @@ def _workers(ec2: Any) -> set[str]:
     return {one["InstanceId"] for reservation in found for one in reservation["Instances"]}
 
 
+def test_load_balancers_come_with_several_control_planes(aws_engine, aws_part, moto):
+    # A cluster keeps its number, so this comes late; that they go is seen by the sweep.
+    aws_engine.config["nodes"] |= {"controlPlanes": 3, "count": 5}
+    aws_engine.configure()
+    aws_engine.pulumi("up", "--yes", "--skip-preview")
+    assert {step["op"] for step in aws_engine.preview("--refresh")} <= {"same", "refresh"}
+    elbv2 = boto3.client(
+        "elbv2",
+        endpoint_url=moto,
+        region_name="eu-central-1",
+        aws_access_key_id="engine",
+        aws_secret_access_key="engine",
+    )
+    made = elbv2.describe_load_balancers()["LoadBalancers"]
+    assert {(one["Type"], one["Scheme"]) for one in made} == {
+        ("network", "internal"),
+        ("network", "internet-facing"),
+    }
+    for group in elbv2.describe_target_groups()["TargetGroups"]:
+        arn = group["TargetGroupArn"]
+        targets = elbv2.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+        assert len(targets) == 3
+
+
 def test_what_no_state_knows_is_swept_after_asking(aws_engine, aws_part, monkeypatch, capsys):
     """As a killed update leaves it; here all of it. It is the last one of this file."""
     monkeypatch.setattr(sweep, "Stack", lambda _: _Moto(aws_engine))
@@ -452,27 +476,3 @@ def test_what_no_state_knows_is_swept_after_asking(aws_engine, aws_part, monkeyp
     capsys.readouterr()
     sweep.run(agreed)
     assert "AWS has nothing of" in capsys.readouterr().out
-
-
-def test_load_balancers_come_with_several_control_planes(aws_engine, aws_part, moto):
-    # A cluster keeps its number, so this comes last; that they go is seen by the fixture.
-    aws_engine.config["nodes"] |= {"controlPlanes": 3, "count": 5}
-    aws_engine.configure()
-    aws_engine.pulumi("up", "--yes", "--skip-preview")
-    assert {step["op"] for step in aws_engine.preview("--refresh")} <= {"same", "refresh"}
-    elbv2 = boto3.client(
-        "elbv2",
-        endpoint_url=moto,
-        region_name="eu-central-1",
-        aws_access_key_id="engine",
-        aws_secret_access_key="engine",
-    )
-    made = elbv2.describe_load_balancers()["LoadBalancers"]
-    assert {(one["Type"], one["Scheme"]) for one in made} == {
-        ("network", "internal"),
-        ("network", "internet-facing"),
-    }
-    for group in elbv2.describe_target_groups()["TargetGroups"]:
-        arn = group["TargetGroupArn"]
-        targets = elbv2.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
-        assert len(targets) == 3
