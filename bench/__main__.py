@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import datetime
-import re
 import sys
 
-from bench import contender, words
+from bench import contender, page, words
 from bench.machine import machine
 from bench.picture import draw
 from toolchain import paths
 from toolchain.env import enter
 
 PAGE = paths.CHECKOUT / "docs" / "performance.md"
-
-
-def put(page: str, part: str, text: str) -> str:
-    """The page with this text between the marks of a part. Raises ValueError where it has none."""
-    marks = re.compile(f"(<!-- bench: {part} -->\n).*?(<!-- end -->\n)", re.DOTALL)
-    if not marks.search(page):
-        raise ValueError(f"{PAGE.name} has no part {part}")
-    return marks.sub(lambda found: f"{found[1]}{text}{found[2]}", page)
 
 
 def main() -> int:
@@ -45,11 +35,6 @@ def main() -> int:
     return the_words(args)
 
 
-def today() -> str:
-    """The day, UTC."""
-    return datetime.datetime.now(datetime.UTC).date().isoformat()
-
-
 def many_applications(stack: str, count: int, at_once: int) -> int:
     """Runs them natively and on the stack's workers; 1 where one is not accounted for."""
     from bench import applications  # what it needs loads slowly
@@ -62,8 +47,8 @@ def many_applications(stack: str, count: int, at_once: int) -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     table = applications.table(measured)
-    text = f"\n{today()}, {machine()}, stack {stack}.\n\n{table}\n"
-    paths.replace(PAGE, put(PAGE.read_text("utf-8"), "applications", text))
+    text = f"\n{page.today()}, {machine()}, stack {stack}.\n\n{table}\n"
+    page.write(PAGE, "bench: applications", text)
     print(table)
     return 0 if all(one.is_whole for one in measured) else 1
 
@@ -76,9 +61,9 @@ def the_words(args: argparse.Namespace) -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     tables = "\n".join(words.table(one) for one in measured)
-    text = f"\n{today()}, {machine()}, rounds in turn, warm: {args.rounds}.\n\n{tables}\n"
+    text = f"\n{page.today()}, {machine()}, rounds in turn, warm: {args.rounds}.\n\n{tables}\n"
     text += "![Seconds of each engine](performance.svg)\n\n"
-    paths.replace(PAGE, put(PAGE.read_text("utf-8"), "words", text))
+    page.write(PAGE, "bench: words", text)
     draw(measured[0], PAGE.with_suffix(".svg"))
     print(tables)
     return 0

@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import sys
 import time
-from datetime import UTC, datetime
 
+from bench import page
 from bench.machine import machine
 from toolchain import paths
 
 FOUND = paths.SCRATCH / "faults.seen.json"
 PAGE = paths.CHECKOUT / "docs" / "faults.md"
-MARKS = ("<!-- make torture -->\n", "<!-- end -->\n")
 
 
 class Fault:
@@ -31,7 +30,7 @@ class Fault:
         known[self._what] = {
             "person": person,
             "seconds": round(time.monotonic() - self._began),
-            "date": f"{datetime.now(UTC):%Y-%m-%d}",
+            "date": page.today(),
         }
         paths.replace(FOUND, json.dumps(known, indent=1, ensure_ascii=False) + "\n")
 
@@ -48,9 +47,7 @@ def table() -> str:
 
 def main() -> int:
     """Writes the page's table."""
-    before, (begin, end) = PAGE.read_text("utf-8"), MARKS
-    head, rest = before.split(begin)
-    paths.replace(PAGE, head + begin + table() + end + rest.split(end)[1])
+    page.write(PAGE, "make torture", table())
     return 0
 
 

@@ -9,11 +9,11 @@ import contextlib
 import json
 import time
 from collections.abc import Generator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bench.machine import machine
+from bench.page import today
 from toolchain import paths
 
 #: What runs in this checkout have seen; `python -m tests.unit.changes` puts it into the other.
@@ -44,6 +44,6 @@ def seen(change: str) -> Generator[None]:
 
 def see(change: str, seconds: float) -> None:
     """Takes down that it took so long."""
-    date = f"{datetime.now(UTC):%Y-%m-%d}"
+    date = today()
     took = {"seconds": round(seconds, 1), "date": date, "machine": machine()}
     save(FOUND, {**load(FOUND), change: took})

@@ -61,42 +61,45 @@ class ApiBalancer(pulumi.ComponentResource):
             tags={"Name": f"{name}-api"},
             opts=self._child,
         )
-        subnet, groups = args.network.subnet_id, [args.network.security_group_id]
-        public = aws.lb.LoadBalancer(
+        public = self._create(
             f"{name}-api-public",
-            name_prefix=_NAME,
-            load_balancer_type="network",
-            internal=False,
-            security_groups=[*groups, args.network.control_plane_group_id],
-            subnet_mappings=[
-                aws.lb.LoadBalancerSubnetMappingArgs(subnet_id=subnet, allocation_id=elastic.id)
-            ],
-            tags={"Name": f"{name}-api-public"},
-            opts=self._child,
+            [args.network.security_group_id, args.network.control_plane_group_id],
+            elastic.id,
         )
-        inside = aws.lb.LoadBalancer(
-            f"{name}-api-inside",
-            name_prefix=_NAME,
-            load_balancer_type="network",
-            internal=True,
-            security_groups=groups,
-            subnet_mappings=[aws.lb.LoadBalancerSubnetMappingArgs(subnet_id=subnet)],
-            tags={"Name": f"{name}-api-inside"},
-            opts=self._child,
-        )
+        inside = self._create(f"{name}-api-inside", [args.network.security_group_id])
         self._targets = {
             "public": self._listen(f"{name}-api-public", public),
             "inside": self._listen(f"{name}-api-inside", inside),
         }
-        # Known when somebody listens there, not before.
-        self.address = pulumi.Output.all(elastic.public_ip, self._targets["public"].arn).apply(
-            lambda known: known[0]
-        )
-        self.inside = pulumi.Output.all(inside.dns_name, self._targets["inside"].arn).apply(
-            lambda known: known[0]
-        )
+        self.address = self._once_it_listens("public", elastic.public_ip)
+        self.inside = self._once_it_listens("inside", inside.dns_name)
         outputs: BalancerOutputs = {"address": self.address, "inside": self.inside}
         self.register_outputs(dict(outputs))
+
+    def _create(
+        self,
+        name: str,
+        groups: Sequence[pulumi.Input[str]],
+        address: pulumi.Input[str] | None = None,
+    ) -> aws.lb.LoadBalancer:
+        """address: the Elastic IP's id of one for the operator; none for the one inside."""
+        mapping = aws.lb.LoadBalancerSubnetMappingArgs(
+            subnet_id=self._network.subnet_id, allocation_id=address
+        )
+        return aws.lb.LoadBalancer(
+            name,
+            name_prefix=_NAME,
+            load_balancer_type="network",
+            internal=address is None,
+            security_groups=groups,
+            subnet_mappings=[mapping],
+            tags={"Name": name},
+            opts=self._child,
+        )
+
+    def _once_it_listens(self, side: str, known: pulumi.Output[str]) -> pulumi.Output[str]:
+        """What is known when somebody listens there, not before."""
+        return pulumi.Output.all(known, self._targets[side].arn).apply(lambda both: both[0])
 
     def _listen(self, name: str, balancer: aws.lb.LoadBalancer) -> aws.lb.TargetGroup:
         """What it leads on to: the control planes that are ready, by their own word."""

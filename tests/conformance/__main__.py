@@ -9,7 +9,6 @@ ran and passed is written into docs/conformance.md; exit code 1 where one did no
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
 import re
@@ -24,6 +23,7 @@ from typing import Any
 import yaml
 
 from bench.machine import machine
+from bench.page import today, write
 from console.cluster import connect
 from console.stack import Stack
 from localcloud.mirror import own_images
@@ -33,7 +33,6 @@ from toolchain.versions import go_modules
 
 HERE = Path(__file__).parent
 PAGE = paths.CHECKOUT / "docs" / "conformance.md"
-MARKS = ("<!-- make conformance -->\n", "<!-- end -->\n")
 #: A part of the tests' names for each area, in Go's regular expressions.
 AREAS = {
     "networking": r"\[sig-network\] (Networking Gran|Services|DNS|EndpointSlice|HostPort|Ingress)",
@@ -119,7 +118,6 @@ def page(reports: list[dict[str, Any]]) -> str:
             area = next(area for area, focus in AREAS.items() if re.search(focus, name))
             passed[area].append(re.sub(r"\s*\[Conformance\]", "", name))
     total = sum(map(len, passed.values()))
-    today = datetime.datetime.now(datetime.UTC).date().isoformat()
     rows = "".join(f"| {area} | {len(passed[area])} |\n" for area in AREAS)
     names = "".join(
         f"\n**{area}**\n\n" + "".join(f"- {name}\n" for name in sorted(passed[area]))
@@ -127,7 +125,7 @@ def page(reports: list[dict[str, Any]]) -> str:
     )
     version = go_modules()["kubernetes"].version
     return (
-        f"\n{today}, Kubernetes {version}, {machine()}: {total} tests ran and passed.\n\n"
+        f"\n{today()}, Kubernetes {version}, {machine()}: {total} tests ran and passed.\n\n"
         f"| area | passed |\n|---|---|\n{rows}\n<details><summary>Each of them</summary>\n"
         f"{names}\n</details>\n\n"
     )
@@ -156,9 +154,7 @@ def main() -> int:
     for one in ran:
         if one["State"] != "passed":
             print(f"{one['State']}: {one['LeafNodeText']}", file=sys.stderr)
-    begin, end = MARKS
-    head, rest = PAGE.read_text("utf-8").split(begin)
-    paths.replace(PAGE, head + begin + page(ran) + end + rest.split(end)[1])
+    write(PAGE, "make conformance", page(ran))
     print(f"conformance: {sum(one['State'] == 'passed' for one in ran)} of {len(ran)} passed")
     return int(not ran or any(one["State"] != "passed" for one in ran))
 

@@ -71,13 +71,7 @@ bootstrapTokens:
   - ttl: 1m0s
 localAPIEndpoint:
   advertiseAddress: $NODE_IP
-nodeRegistration:
-  name: $NODE_NAME
-  criSocket: unix:///run/containerd/containerd.sock
-  kubeletExtraArgs:
-    - {name: node-ip, value: "$NODE_IP"}
-  $(ignored_preflight_errors)
-$(limits)
+$(registration)
 patches: {directory: /etc/kubernetes/patches}
 ---
 apiVersion: kubeadm.k8s.io/v1beta4
@@ -136,7 +130,7 @@ wait_for 120 "the API to answer" kubectl get --raw /readyz
 name_address
 if [[ -n $CONTROL_PLANES ]]; then
   publish_keys
-  fetch_etcd_tools "$(sed -n 's/^ *image: //p' /etc/kubernetes/manifests/etcd.yaml)"
+  fetch_etcd_tools
   forget_gone 127.0.0.1
 fi
 # shellcheck disable=SC2086 # one argument for each label

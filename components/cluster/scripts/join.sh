@@ -33,15 +33,7 @@ discovery:
     apiServerEndpoint: $ENDPOINT_NAME:6443
     token: $token
     caCertHashes: ["$ca_hash"]
-nodeRegistration:
-  name: $NODE_NAME
-  criSocket: unix:///run/containerd/containerd.sock
-  kubeletExtraArgs:
-    - {name: node-ip, value: "$NODE_IP"}
-    - {name: node-labels, value: "$LABELS"}
-  taints: $TAINTS
-  $(ignored_preflight_errors)
-$(limits)
+$(registration "    - {name: node-labels, value: \"$LABELS\"}" "  taints: $TAINTS")
 END
 say "kubeadm join"
 kubeadm join --config "$configuration"

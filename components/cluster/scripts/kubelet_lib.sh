@@ -42,6 +42,21 @@ ignored_preflight_errors() {
   fi
 }
 
+# registration [LINE...]: of kubeadm's configuration, how this node makes itself known, and how long it may take. The
+# lines go below the kubelet's arguments.
+registration() {
+  cat <<END
+nodeRegistration:
+  name: $NODE_NAME
+  criSocket: unix:///run/containerd/containerd.sock
+  kubeletExtraArgs:
+    - {name: node-ip, value: "$NODE_IP"}
+END
+  ((!$#)) || printf '%s\n' "$@"
+  echo "  $(ignored_preflight_errors)"
+  limits
+}
+
 # kubeadm's own limits, as they are without being said.
 limits() {
   cat <<END

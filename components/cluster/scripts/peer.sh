@@ -13,7 +13,7 @@ is_member() {
 admit() {
   wait_for 120 "node $PEER to register" kubectl get node "$PEER"
   kubectl label node "$PEER" "$machine_label=$INSTANCE" --overwrite >/dev/null
-  fetch_etcd_tools "$(sed -n 's/^ *image: //p' /etc/kubernetes/manifests/etcd.yaml)"
+  fetch_etcd_tools
   wait_for 120 "$PEER to be a member of etcd" is_member
 }
 
@@ -29,7 +29,7 @@ release() {
   exec 9>/run/tinderbox/leaving.lock
   flock --timeout $((300 * PATIENCE)) 9 || fail "$PEER is still waiting for those that leave before it"
   ! kubelet_answers "$PEER" || drain "$PEER" || true
-  fetch_etcd_tools "$(sed -n 's/^ *image: //p' /etc/kubernetes/manifests/etcd.yaml)"
+  fetch_etcd_tools
   id=$(list_members 127.0.0.1 | sed -n "s/ .* $PEER\$//p")
   [[ -z $id ]] || drop_member 127.0.0.1 "$id" "$PEER"
   wait_for 120 "the API to answer" kubectl get --raw /readyz

@@ -26,7 +26,7 @@ publish_keys() {
   fi
   install -d -m 0700 "${KEYS%/*}"
   rm -f "$KEYS.new"
-  tar --create --directory /etc/kubernetes "${IDENTITY[@]:0:8}" | (umask 077 && sealed --symmetric >"$KEYS.new")
+  tar --create --directory /etc/kubernetes "${KEYS_OF_CLUSTER[@]}" | (umask 077 && sealed --symmetric >"$KEYS.new")
   mv -f "$KEYS.new" "$KEYS"
 }
 
@@ -119,13 +119,7 @@ discovery:
   file: {kubeConfigPath: /etc/kubernetes/joins.conf}
 controlPlane:
   localAPIEndpoint: {advertiseAddress: $NODE_IP}
-nodeRegistration:
-  name: $NODE_NAME
-  criSocket: unix:///run/containerd/containerd.sock
-  kubeletExtraArgs:
-    - {name: node-ip, value: "$NODE_IP"}
-  $(ignored_preflight_errors)
-$(limits)
+$(registration)
 patches: {directory: /etc/kubernetes/patches}
 END
   kubeadm join --config /etc/kubernetes/joins.yaml

@@ -53,10 +53,10 @@ settle_nodes() {
   done
 }
 
-fetch_etcd_tools "$(sed -n 's/^ *image: //p' "$manifests/etcd.yaml")"
+fetch_etcd_tools
 wait_for 60 "etcd to answer" at_etcd 127.0.0.1 member list
 members=$(list_members 127.0.0.1 | wc -l)
-((members == 1)) || fail "this cluster has $members control planes, and a snapshot can be brought back to one: set nodes.controlPlanes to 1 and make up first"
+((members == 1)) || fail "this cluster has $members control planes, and a snapshot can be brought back to one only (docs/ha.md)"
 open_snapshot "$name" "$work/snapshot" || exit 1
 cmp --silent "$work/snapshot/pki/ca.crt" /etc/kubernetes/pki/ca.crt || fail "$name is of another cluster than this one"
 tinderbox-snapshot "before $name was brought back"

@@ -45,7 +45,7 @@ report() {
     kubectl apply --filename - >/dev/null
 }
 
-fetch_etcd_tools "$(sed -n 's/^ *image: //p' /etc/kubernetes/manifests/etcd.yaml)"
+fetch_etcd_tools
 pki=/etc/kubernetes/pki/etcd
 "$ETCD_TOOLS/etcdctl" --endpoints https://127.0.0.1:2379 --cacert "$pki/ca.crt" --cert "$pki/healthcheck-client.crt" \
   --key "$pki/healthcheck-client.key" snapshot save "$work/etcd.db" >/dev/null 2>"$work/said" ||

@@ -9,14 +9,14 @@ SNAPSHOTS=/srv/shared/tinderbox/backups
 SNAPSHOT_KEY=/etc/tinderbox/backup.key
 ETCD_TOOLS=/usr/local/lib/tinderbox
 # Below /etc/kubernetes. From the keys kubeadm makes all other certificates; the last three are ours.
-IDENTITY=(
-  pki/{ca,front-proxy-ca,etcd/ca}.{crt,key} pki/sa.{key,pub}
-  tinderbox.yaml approver.conf operator.conf
-)
+KEYS_OF_CLUSTER=(pki/{ca,front-proxy-ca,etcd/ca}.{crt,key} pki/sa.{key,pub})
+# shellcheck disable=SC2034 # for snapshot.sh
+IDENTITY=("${KEYS_OF_CLUSTER[@]}" tinderbox.yaml approver.conf operator.conf)
 
-# fetch_etcd_tools IMAGE: etcdctl and etcdutl, as that image of etcd's has them.
+# fetch_etcd_tools [IMAGE]: etcdctl and etcdutl, as that image of etcd's has them, or the one that runs here.
 fetch_etcd_tools() {
-  local image=$1 mounted
+  local image=${1:-} mounted
+  [[ -n $image ]] || image=$(sed -n 's/^ *image: //p' /etc/kubernetes/manifests/etcd.yaml)
   [[ ! -e $ETCD_TOOLS/etcd-image || $(<"$ETCD_TOOLS/etcd-image") != "$image" ]] || return 0
   crictl inspecti "$image" >/dev/null 2>&1 || crictl pull "$image" >/dev/null
   mounted=$(mktemp -d)
@@ -66,7 +66,7 @@ open_snapshot() {
   fi
   if tar --extract --file "$folder/tar" --directory "$folder" 2>/dev/null && rm "$folder/tar" &&
     is_sound "$folder/etcd.db"; then
-    for file in about "${IDENTITY[@]:0:8}" tinderbox.yaml; do
+    for file in about "${KEYS_OF_CLUSTER[@]}" tinderbox.yaml; do
       [[ -s $folder/$file ]] || break
     done
     [[ ! -s $folder/$file ]] || return 0

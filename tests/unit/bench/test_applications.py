@@ -10,8 +10,9 @@ import pytest
 from kubernetes import client
 
 from bench import applications
-from bench.__main__ import PAGE, put
+from bench.__main__ import PAGE
 from bench.applications import Measured, Ran
+from bench.page import put
 from console import run
 from console.stack import Stack
 from submission.place import KUBERNETES, STANDALONE
@@ -49,7 +50,7 @@ def test_the_page_has_a_row_for_each_master():
     assert cells == [
         *("kubernetes", "3", "2", "2", "4.0", "2.0", "1.0, 2.0", "7.0, 9.0", "2", "0", "0.50")
     ]
-    assert put(PAGE.read_text("utf-8"), "applications", "NEW\n").count("NEW\n") == 1
+    assert put(PAGE.read_text("utf-8"), "bench: applications", "NEW\n").count("NEW\n") == 1
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1, 100), (0.001, 1)])

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from bench import texts, words
-from bench.__main__ import PAGE, put
+from bench.__main__ import PAGE
 from bench.contender import result
+from bench.page import put
 
 
 def test_a_text_is_as_large_as_was_said_and_always_the_same(
@@ -83,6 +84,6 @@ def test_the_first_count_only_warms(fake: type[Fake]):
 
 def test_the_page_has_a_place_for_the_words():
     page = PAGE.read_text("utf-8")
-    assert put(page, "words", "NEW\n").count("NEW\n") == 1
+    assert put(page, "bench: words", "NEW\n").count("NEW\n") == 1
     with pytest.raises(ValueError, match="no part nothing"):
         put(page, "nothing", "")
