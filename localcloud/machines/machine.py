@@ -122,6 +122,8 @@ def start(instance: Instance, rules: str, reboots: int, memory: int | None) -> N
     (place / "exit").unlink(missing_ok=True)
     shared = SHARED / instance.vpc
     shared.mkdir(parents=True, exist_ok=True)
+    if memory is not None:
+        _write(place / "upper", Path(known.rootfs), seed.File(seed.MEMORY, seed.meminfo(memory)))
     network.plug_in(instance, rules)
     groups = cgroups.create(instance.id, memory)
     launch = ["unshare", "--mount", "--propagation", "slave", str(LAUNCH), str(place)]

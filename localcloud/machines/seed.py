@@ -17,10 +17,12 @@ SEED = "var/lib/cloud/seed/nocloud"
 #: cloud-init makes it when it has done all its work, anew at each boot.
 FINISHED = "var/lib/cloud/instances/{}/boot-finished"
 UNIT = "etc/systemd/system/machine.service"
+#: /proc/meminfo as the machine's hardware would have it: a kubelet offers what stands there.
+MEMORY = "etc/machine-meminfo"
 
-#: What a real machine has from its start: a shared root mount, and cgroups that it may change
-#: (systemd-nspawn mounts those of cgroup v1 read-only, and runtimes need to make their own).
-MACHINE_UNIT = """\
+#: What a real machine has from its start: memory of its own, a shared root mount, and cgroups that
+#: it may change (systemd-nspawn mounts those of cgroup v1 read-only, and runtimes make their own).
+MACHINE_UNIT = f"""\
 [Unit]
 Description=What a container needs to pass for a machine
 DefaultDependencies=no
@@ -30,6 +32,7 @@ Before=sysinit.target cloud-init-local.service
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=/bin/sh -ec 'mount --make-rshared /; \
+  if [ -e /{MEMORY} ]; then mount --bind /{MEMORY} /proc/meminfo; fi; \
   grep "^cgroup /sys/fs/cgroup/" /proc/mounts | while read -r _ place _; do \
     mount -o remount,bind,rw,nosuid,nodev,noexec "$$place"; done'
 
@@ -72,6 +75,13 @@ def files(instance: Instance, public_key: str | None, user_data: bytes) -> list[
     made = [File(path, text.encode()) for path, text in texts.items()]
     # User data may hold secrets; cloud-init keeps its own copy closed as well.
     return [*made, File(f"{SEED}/user-data", user_data or b"#cloud-config\n{}\n", 0o600)]
+
+
+def meminfo(memory: int) -> bytes:
+    """/proc/meminfo of a machine with `memory` bytes, none of them in use: it stays as it is."""
+    sizes = dict.fromkeys(("MemTotal", "MemFree", "MemAvailable"), memory // 1024)
+    sizes |= dict.fromkeys(("Buffers", "Cached", "SwapTotal", "SwapFree"), 0)
+    return "".join(f"{name + ':':<15} {size:>8} kB\n" for name, size in sizes.items()).encode()
 
 
 def resolv_conf(instance: Instance) -> str:

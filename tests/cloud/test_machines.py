@@ -179,6 +179,8 @@ def test_stopped_and_started_at_once_it_boots_anew_as_what_it_is_now(
         assert wait_until(lambda: node.ssh("test ! -e /run/before").returncode == 0, 30, 0.1)
         shown = {one["id"]: one for one in state()["instances"]}
         assert shown[node.id]["memoryLimit"] == gibibytes * 2**30
+        total = node.out("awk '/^MemTotal/ {print $2}' /proc/meminfo")
+        assert int(total) == gibibytes * 2**20
     client.disassociate_address(PublicIp=elastic["PublicIp"])
     assert node.wait_ssh()
 

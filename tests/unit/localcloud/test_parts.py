@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import os
 import signal
 import subprocess
@@ -52,6 +53,12 @@ def test_machines_have_identities_of_their_own() -> None:
     other = seed.files(replace(NODE, id="i-00000000000000006"), None, b"")
     assert len(first.strip()) == 32
     assert first not in [file.content for file in other]
+
+
+def test_a_machine_has_its_types_memory_and_not_the_hosts() -> None:
+    lines = seed.meminfo(4 * 2**30).decode().splitlines()
+    assert re.fullmatch(r"MemTotal:\s+4194304 kB", lines[0])
+    assert f"mount --bind /{seed.MEMORY} /proc/meminfo" in files()[seed.UNIT].content.decode()
 
 
 def test_the_resolver_is_the_vpcs() -> None:
