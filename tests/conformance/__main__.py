@@ -44,9 +44,10 @@ AREAS = {
     "pods": r"\[sig-node\] (Pods|InitContainer|Variable|Container Lifecycle|Kubelet|Security)",
     "workloads": r"\[sig-apps\] (Job|CronJob|ReplicationController|DisruptionController)",
 }
-#: What needs images that are not here, a load balancer, or minutes for itself.
+#: What needs images that are not here, a load balancer, minutes for itself, or a node's ports:
+#: between nodes the security groups open those that the stack needs, and no NodePort.
 LEFT_OUT = (
-    r"\[Slow\]|\[Disruptive\]|nginx|httpd|sample API|private registry|perl|LoadBalancer|"
+    r"\[Slow\]|\[Disruptive\]|nginx|httpd|sample API|private registry|perl|LoadBalancer|NodePort|"
     r"should not be able to pull|apparmor"
 )
 PROCESSES = 4
@@ -64,28 +65,26 @@ def build(into: Path) -> None:
         subprocess.run([builds.go(), *command], cwd=HERE, env=env, check=True)
 
 
-def publish(built: Path, folder: Path, tags: dict[str, str]) -> str:
+def publish(built: Path, folder: Path, tags: dict[str, list[str]]) -> str:
     """Puts the images where the stack's nodes pull from; the registry's address."""
     registry = ""
-    for name, tag in tags.items():
+    for name, asked in tags.items():
         context = folder / name
         shutil.copytree(HERE / name, context)
         if name == "agnhost":
             shutil.copy(built / name, context)
-        registry = own_images.publish(context, name, tag).partition("/")[0]
+        for tag in asked:
+            registry = own_images.publish(context, name, tag).partition("/")[0]
     return registry
 
 
-def tags(tests: Path) -> dict[str, str]:
-    """The images that the tests ask for, of those that are here: name to tag."""
+def tags(tests: Path) -> dict[str, list[str]]:
+    """The images that the tests ask for, of those that are here: name to tags."""
     done = subprocess.run([tests, "--list-images"], capture_output=True, text=True, check=True)
     found: dict[str, list[str]] = {"agnhost": [], "busybox": []}
     for name, tag in re.findall(r"e2e-test-images/(agnhost|busybox):(\S+)", done.stdout):
         found[name].append(tag)
-    # Older ones are for tests of upgrades.
-    return {
-        n: max(of, key=lambda t: list(map(int, re.findall(r"\d+", t)))) for n, of in found.items()
-    }
+    return found
 
 
 def run(

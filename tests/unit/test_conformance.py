@@ -33,6 +33,7 @@ def test_the_page_has_what_passed_by_its_area_and_nothing_else():
         ("[sig-network] Services should serve a basic endpoint from pods [Conformance]", False),
         ("[sig-api-machinery] Aggregator Should be able to support sample API server", True),
         ("[sig-scheduling] SchedulerPredicates validates resource limits [Serial]", False),
+        ("[sig-network] Services should be able to create a functioning NodePort service", True),
         ("[sig-apps] StatefulSet Burst scaling should run to completion [Slow]", True),
     ],
 )
@@ -42,10 +43,13 @@ def test_what_needs_more_than_there_is_is_left_out(name, left_out):
     assert left_out or len(asked) == 1
 
 
-def test_each_image_has_the_newest_tag_that_is_asked_for(tmp_path):
+def test_each_image_has_every_tag_that_is_asked_for(tmp_path):
     program = tmp_path / "e2e.test"
     listed = ["agnhost:2.55", "agnhost:2.63.0", "busybox:1.36.1-1", "busybox:1.37.0-1"]
     lines = "".join(f"echo registry.k8s.io/e2e-test-images/{one}\n" for one in listed)
     program.write_text(f"#!/bin/sh\n{lines}")
     program.chmod(0o755)
-    assert conformance.tags(program) == {"agnhost": "2.63.0", "busybox": "1.37.0-1"}
+    assert conformance.tags(program) == {
+        "agnhost": ["2.55", "2.63.0"],
+        "busybox": ["1.36.1-1", "1.37.0-1"],
+    }
