@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from console import backup, nodes, report
 from console.cluster import SPARK_MASTER, Cluster, connect, require_stack
@@ -23,12 +25,14 @@ def run(options: argparse.Namespace) -> None:
             raise ConsoleError("there is no local cloud that answers; `make up` makes one")
         print(status.table(state), end="\n\n")
     require_stack(stack)
-    if said := nodes.stopped(stack):
-        print(said)
+    if stopped := nodes.stopped(stack):
+        print(stopped)
         return
     cluster = connect(stack)
     for listed in ("nodes", "pods"):
         print(table(*cluster.table(f"/api/v1/{listed}")), end="\n\n", flush=True)
+    if said := troubles(cluster.json("/api/v1/nodes")["items"]):
+        print("\n".join(said), end="\n\n")
     maps = cluster.json("/api/v1/namespaces/kube-system/configmaps")["items"]
     kept = {one["metadata"]["name"]: one.get("data", {}) for one in maps}
     print("".join(f"{line}\n" for line in backup.describe(kept, datetime.now(UTC))))
@@ -36,6 +40,16 @@ def run(options: argparse.Namespace) -> None:
     result = stack.outputs().get("wordCount")
     if result:
         print(f"\n{report.top_words(result)}")
+
+
+def troubles(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each condition of a node that is not as it should be, as its kubelet puts it."""
+    return [
+        f"{node['metadata']['name']}: {one['type']} {one['status']}: {one.get('message', '')}"
+        for node in nodes
+        for one in node["status"].get("conditions", [])
+        if one["status"] != ("True" if one["type"] == "Ready" else "False")
+    ]
 
 
 def spark(cluster: Cluster) -> str:

@@ -48,8 +48,9 @@ def runs(up: Up) -> bool:
             return False
         for pod in up.get("pods", "--all-namespaces")["items"]:
             owners = {one["kind"] for one in pod["metadata"].get("ownerReferences", [])}
-            states = {c["type"]: c["status"] for c in pod["status"].get("conditions", [])}
-            if "Job" not in owners and states.get("Ready") != "True":
+            # Who was evicted stays in the list; its successor counts.
+            over = "Job" in owners or pod["status"].get("reason") == "Evicted"
+            if not over and not is_ready(pod):
                 return False
         return True
     return False
@@ -161,6 +162,38 @@ def test_the_shared_volume_is_full_in_the_middle_of_a_count(up: Up):
     assert "400000" in printed
     up.ssh(nodes(up)[0], f"sudo rm -rf {place} {words}")
     well_again(up, fault, "`make submit`: No space left on device; the same call counts later")
+
+
+def pressed(up: Up, node: Node) -> bool:
+    """Whether the node says that its disk is full."""
+    states = up.get("node", node["hostName"])["status"]["conditions"]
+    return ("DiskPressure", "True") in [(one["type"], one["status"]) for one in states]
+
+
+def test_a_workers_own_disk_is_full(up: Up, slow: Slow):
+    """Here it is the host's: the kubelet's folder becomes a small file system for this time."""
+    node, place = nodes(up)[-1], "/var/lib/kubelet"
+    fault = Fault("a worker's own disk full during an application")
+    smaller = (
+        "systemctl stop kubelet; mkdir -p /run/small;"
+        f" mount -t tmpfs -o size=1200m tmpfs /run/small; cp -ax {place}/. /run/small/;"
+        f" mount --bind /run/small {place}; umount /run/small; systemctl start kubelet"
+    )
+    assert up.ssh(node, f"sudo bash -euc '{smaller}'").returncode == 0
+    try:
+        wait_for("the node", lambda: runs(up), seconds=120)
+        assert up.ssh(node, f"sudo fallocate -l 300M {place}/full").returncode == 0
+        wait_for("the kubelet to see it", lambda: pressed(up, node), seconds=120)
+        assert f"{node['hostName']}: DiskPressure" in up.make("status")
+        wait_for("the pods to go", lambda: "Evicted" in up.make("status"), seconds=120)
+        assert up.ssh(node, f"sudo rm {place}/full").returncode == 0
+        wait_for("the kubelet to see that", lambda: not pressed(up, node), seconds=420)
+    finally:
+        as_it_was = f"systemctl stop kubelet; umount --lazy {place}; systemctl start kubelet"
+        assert up.ssh(node, f"sudo bash -euc '{as_it_was}'").returncode == 0
+    person = "`make status`: DiskPressure; its pods go to other nodes until there is room again"
+    well_again(up, fault, person, slow)
+    up.kubectl("delete", "pods", "--all-namespaces", "--field-selector", "status.phase=Failed")
 
 
 def tell(daemon: str, number: signal.Signals) -> None:

@@ -197,3 +197,18 @@ def test_status_says_what_the_master_says_or_that_it_does_not_answer(server) -> 
     server.answer = lambda path, accept: (503, {"message": "no endpoints available"})
     found = status.spark(Cluster(server.kubeconfig()))
     assert found.startswith("Spark's master does not answer: ") and "no endpoints" in found
+
+
+def test_a_node_that_is_short_of_something_is_named_with_what_its_kubelet_says() -> None:
+    def node(name: str, **states: str) -> dict[str, Any]:
+        found = [{"type": t, "status": s, "message": f"about {t}"} for t, s in states.items()]
+        return {"metadata": {"name": name}, "status": {"conditions": found}}
+
+    well = node("a", MemoryPressure="False", DiskPressure="False", Ready="True")
+    full = node("b", MemoryPressure="False", DiskPressure="True", Ready="True")
+    lost = node("c", DiskPressure="Unknown", Ready="Unknown")
+    assert status.troubles([well, full, lost]) == [
+        "b: DiskPressure True: about DiskPressure",
+        "c: DiskPressure Unknown: about DiskPressure",
+        "c: Ready Unknown: about Ready",
+    ]
