@@ -16,8 +16,9 @@ from console.nodes import Instance
 from console.stack import Stack
 from console.verb import Verb
 
-# USD, of eu-central-1, as in the README's table (a test compares them).
+# USD, of eu-central-1, as in the README's table and docs/ha.md (a test compares them).
 DISK_GIB_MONTH, ADDRESS_HOUR, EFS_GIB_MONTH, HOURS_A_MONTH = 0.0952, 0.005, 0.36, 730
+BALANCER_HOUR = 0.027
 
 
 def run(options: argparse.Namespace) -> None:
@@ -57,13 +58,17 @@ def costs(mine: Sequence[Instance], kept: Sequence[Instance], settings: Mapping[
     per_gib = DISK_GIB_MONTH / HOURS_A_MONTH
     disks, disks_now = (sum(one.disk_gib for one in some) * per_gib for some in (mine, kept))
     file_system = EFS_GIB_MONTH / HOURS_A_MONTH
-    now = disks_now + ADDRESS_HOUR + file_system
-    before = disks + ADDRESS_HOUR * len(mine) + file_system
+    # Before several control planes are two, of which one has the Elastic IP.
+    has_peers = settings["nodes"].get("controlPlanes", 1) > 1
+    balancers = 2 * BALANCER_HOUR if has_peers else 0
+    now = disks_now + ADDRESS_HOUR + file_system + balancers
+    before = disks + ADDRESS_HOUR * (len(mine) + has_peers) + file_system + balancers
     before += sum(price or 0 for price in prices)
+    of_balancers = f" the load balancers {balancers:.4f}," if balancers else ""
     unknown = "" if all(prices) else ", without nodes of no price (nodes.price is not set)"
     return (
         f"An hour costs {now:.4f} USD now, and cost {before:.4f}{unknown}. What goes on: disks"
-        f" {disks_now:.4f}, the Elastic IP {ADDRESS_HOUR:.4f}, the shared file system"
+        f" {disks_now:.4f}, the Elastic IP {ADDRESS_HOUR:.4f},{of_balancers} the shared file system"
         f" {file_system:.4f} for each GiB on it (one is counted; list prices of eu-central-1)."
     )
 

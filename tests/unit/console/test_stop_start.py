@@ -196,6 +196,24 @@ def test_the_prices_are_the_readmes() -> None:
     assert whole and f"and cost {whole[1]}" in stop.costs(three, three, priced)
 
 
+def test_load_balancers_go_on_when_nodes_are_stopped() -> None:
+    four = [Instance("n", "u", "i", False, 20)] * 4
+    said = {
+        n: stop.costs(four, four, {"nodes": {"price": 0.1, "controlPlanes": n}}) for n in (1, 3)
+    }
+    assert "balancer" not in said[1] and ", the load balancers 0.0540, the shared" in said[3]
+    now, before = (
+        [float(found[1]) for n in (1, 3) if (found := re.search(rf"{word} (\d\.\d+)", said[n]))]
+        for word in ("costs", "cost")
+    )
+    assert now[1] - now[0] == pytest.approx(0.054, abs=2e-4)
+    assert before[1] - before[0] == pytest.approx(0.059, abs=2e-4)
+    assert (
+        f"load balancers {stop.BALANCER_HOUR:.4f} an hour\neach"
+        in (ROOT / "docs/ha.md").read_text()
+    )
+
+
 def test_spot_nodes_have_their_own_price() -> None:
     two = [Instance("n", "u", "i", spot, 20, "t3.medium", "worker") for spot in (False, True)]
     # Two disks, two addresses, the file system.
