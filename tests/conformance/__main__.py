@@ -1,8 +1,9 @@
 """python -m tests.conformance: those of Kubernetes' conformance tests that need no internet.
 
 The tests are those of the release that the stack has, built from its module (go.mod beside this).
-Of their images two are here: agnhost, of the same source, and a stand-in for busybox; so tests that
-need another one are left out, as are those that take a node or many minutes for themselves. What
+Of their images those are here that have a folder beside this: of the same source where it is a
+program, on Debian in place of Alpine; so tests that need another one are left out, as are those
+that take a node or many minutes for themselves. What
 ran and passed is written into docs/conformance.md; exit code 1 where one did not pass.
 """
 
@@ -32,6 +33,7 @@ from toolchain.progress import ticking
 from toolchain.versions import go_modules
 
 HERE = Path(__file__).parent
+IMAGES = [file.parent.name for file in sorted(HERE.glob("*/Containerfile"))]
 PAGE = paths.CHECKOUT / "docs" / "conformance.md"
 #: A part of the tests' names for each area, in Go's regular expressions.
 AREAS = {
@@ -54,9 +56,10 @@ PROCESSES = 4
 
 
 def build(into: Path) -> None:
-    """The tests, ginkgo (which runs them) and agnhost, of the pinned modules."""
+    """The tests, ginkgo (which runs them) and the images' programs, of the pinned modules."""
     env = {**os.environ, "GOFLAGS": builds.GO_FLAGS, "GOWORK": "off", "CGO_ENABLED": "0"}
-    programs = ["github.com/onsi/ginkgo/v2/ginkgo", "k8s.io/kubernetes/test/images/agnhost"]
+    programs = ["github.com/onsi/ginkgo/v2/ginkgo"]
+    programs += [f"k8s.io/kubernetes/test/images/{name}" for name in ("agnhost", "nonewprivs")]
     tests = f"{into}/e2e.test"
     for command in (
         ["build", "-ldflags", "-s -w", "-o", f"{into}/", *programs],
@@ -71,7 +74,7 @@ def publish(built: Path, folder: Path, tags: dict[str, list[str]]) -> str:
     for name, asked in tags.items():
         context = folder / name
         shutil.copytree(HERE / name, context)
-        if name == "agnhost":
+        if (built / name).exists():
             shutil.copy(built / name, context)
         for tag in asked:
             registry = own_images.publish(context, name, tag).partition("/")[0]
@@ -81,8 +84,8 @@ def publish(built: Path, folder: Path, tags: dict[str, list[str]]) -> str:
 def tags(tests: Path) -> dict[str, list[str]]:
     """The images that the tests ask for, of those that are here: name to tags."""
     done = subprocess.run([tests, "--list-images"], capture_output=True, text=True, check=True)
-    found: dict[str, list[str]] = {"agnhost": [], "busybox": []}
-    for name, tag in re.findall(r"e2e-test-images/(agnhost|busybox):(\S+)", done.stdout):
+    found: dict[str, list[str]] = {name: [] for name in IMAGES}
+    for name, tag in re.findall(rf"e2e-test-images/({'|'.join(IMAGES)}):(\S+)", done.stdout):
         found[name].append(tag)
     return found
 
@@ -136,7 +139,8 @@ def main() -> int:
     parser.add_argument("--stack", default="local")
     parser.add_argument("--limit", default="40m", help="how long they may run (40m)")
     args = parser.parse_args()
-    built = paths.cache_dir() / "conformance" / paths.digest_of_files(HERE, [HERE / "go.sum"])
+    pinned = paths.digest_of_files(HERE, [HERE / "go.sum", HERE / "tools.go"])
+    built = paths.cache_dir() / "conformance" / pinned
     built.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

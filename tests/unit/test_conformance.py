@@ -45,11 +45,9 @@ def test_what_needs_more_than_there_is_is_left_out(name, left_out):
 
 def test_each_image_has_every_tag_that_is_asked_for(tmp_path):
     program = tmp_path / "e2e.test"
-    listed = ["agnhost:2.55", "agnhost:2.63.0", "busybox:1.36.1-1", "busybox:1.37.0-1"]
+    listed = ["agnhost:2.55", "agnhost:2.63.0", "busybox:1.37.0-1", "nonroot:1.5", "perl:5.26"]
     lines = "".join(f"echo registry.k8s.io/e2e-test-images/{one}\n" for one in listed)
     program.write_text(f"#!/bin/sh\n{lines}")
     program.chmod(0o755)
-    assert conformance.tags(program) == {
-        "agnhost": ["2.55", "2.63.0"],
-        "busybox": ["1.36.1-1", "1.37.0-1"],
-    }
+    asked = {name: tags for name, tags in conformance.tags(program).items() if tags}
+    assert asked == {"agnhost": ["2.55", "2.63.0"], "busybox": ["1.37.0-1"], "nonroot": ["1.5"]}
