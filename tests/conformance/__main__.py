@@ -49,7 +49,7 @@ AREAS = {
 #: What needs images that are not here, a load balancer, minutes for itself, or a node's ports:
 #: between nodes the security groups open those that the stack needs, and no NodePort.
 LEFT_OUT = (
-    r"\[Slow\]|\[Disruptive\]|nginx|httpd|sample API|private registry|perl|LoadBalancer|NodePort|"
+    r"\[Slow\]|\[Disruptive\]|sample API|private registry|perl|LoadBalancer|NodePort|"
     r"should not be able to pull|apparmor"
 )
 PROCESSES = 4
