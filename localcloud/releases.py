@@ -7,7 +7,7 @@
     known_sparks()          ["3.5.9", "4.0.5", "4.1.4"]
     offer_spark("4.1.4")    so can pods be of docker.io/apache/spark:4.1.4-python3
 
-They are built when somebody asks, once: binaries and images stay in the cache.
+They are taken from upstream or built when somebody asks, once: images stay in the cache.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from localcloud import layout, mirror
 from localcloud.errors import CloudError
 from localcloud.host import debian
 from localcloud.host.shell import run
-from localcloud.machines import rootfs
-from localcloud.mirror import images, own_images, packages, registry, repository
+from localcloud.mirror import images, own_images, packages, registry, upstream
+from localcloud.mirror.repository import ORIGIN, Signer
 from toolchain import builds, paths
 from toolchain.locks import lock
 from toolchain.versions import GoModule, at, go_modules, pins, releases
@@ -70,34 +70,15 @@ def offer(version: str, progress: debian.Progress = print) -> None:
     Raises CloudError or ToolchainError with the line to show.
     """
     module = _module("release", known(), "kubernetes", version)
-    _prepare("to build a release", progress)
-    pictures = release_images(module)
-    builds.build([*module.commands, *(name for image in pictures for name in image.binaries)])
-    with _scratch() as scratch:
-        _offer_images(pictures, scratch, progress)  # first: a package without is worse
-        _offer_packages(module, scratch)
+    repository = mirror.kubernetes(STATIC, module.version.rpartition(".")[0])
+    _offer(module, release_images(module), repository, progress)
     progress(f"the mirror has Kubernetes {version}")
 
 
 def offer_containerd(version: str, progress: debian.Progress = print) -> None:
     """The same of containerd, in Docker's repository. Raises CloudError or ToolchainError."""
     module = _module("containerd", known_containerds(), "containerd", version)
-    _prepare("to build a release", progress)
-    builds.build([*module.commands])
-    served = STATIC / "linux" / "debian"
-    pool = Path("dists", rootfs.SUITE, "pool", "stable", "amd64")
-    with _scratch() as scratch:
-        new = scratch / "debian"
-        (new / pool).mkdir(parents=True)
-        _keep(served / pool, new / pool)
-        # With Debian's runc, as the one that is served has it.
-        run(["dpkg-deb", "-x", str(next((new / pool).glob("*.deb"))), str(scratch / "there")])
-        for package in release_packages(module, packages.docker()):
-            packages.build(package, scratch / "there" / "usr" / "bin" / "runc", new / pool)
-        signer = repository.Signer(_base() / "key")
-        fields = {"Origin": "Tinderbox", "Label": "Docker CE"}
-        repository.suite(new, rootfs.SUITE, "stable", signer, fields)
-        _put(new, served)
+    _offer(module, [], mirror.docker(STATIC), progress)
     progress(f"the mirror has containerd {version}")
 
 
@@ -108,6 +89,7 @@ def offer_spark(version: str, progress: debian.Progress = print) -> None:
         raise CloudError(f"there is no Spark {version}; there are: {', '.join(known_sparks())}")
     _prepare("to build an image", progress)
     with _scratch() as scratch:
+        _take_images([image], scratch, progress)
         _offer_images([image], scratch, progress)
     progress(f"the mirror has Spark {version}: set spark.image to {image.reference}")
 
@@ -144,21 +126,55 @@ def _module(what: str, there: Iterable[str], name: str, version: str) -> GoModul
     return found
 
 
-def _offer_packages(module: GoModule, scratch: Path) -> None:
-    minor = module.version.rpartition(".")[0]
-    served = STATIC / "core:" / "stable:" / minor / "deb"
-    new = scratch / "deb"
-    new.mkdir()
-    for package in release_packages(module, packages.kubernetes()):
-        packages.build(package, Path(), new)
-    served.mkdir(parents=True, exist_ok=True)
-    for package in packages.kubernetes():  # what else such a repository holds
-        if not list(served.glob(f"{package.name}_*")) and not list(new.glob(f"{package.name}_*")):
-            packages.build(package, Path(), new)
-    _keep(served, new)
-    fields = {"Origin": "Tinderbox", "Label": f"Kubernetes {minor}"}
-    repository.flat(new, repository.Signer(_base() / "key"), fields)
-    _put(new, served)
+def _offer(
+    module: GoModule,
+    pictures: list[images.Image],
+    repository: mirror.Repository,
+    progress: debian.Progress,
+) -> None:
+    """Puts a release's images and packages beside what is served: upstream's, or built here."""
+    _prepare("to build a release", progress)
+    wanted = list(release_packages(module, repository.packages))
+    with _scratch() as scratch:
+        new = scratch / "packages"
+        taken = not _is_built_here(repository) and upstream.take_packages(
+            repository.upstream, wanted, new, progress
+        )
+        if not taken and repository.folder.exists() and not _is_built_here(repository):
+            raise CloudError(
+                f"the mirror has {repository.upstream.url} as it is, and {module.version} of it"
+                " can't be had now"
+            )
+        missing = _take_images(pictures, scratch, progress)
+        needed = [name for image in missing for name in image.binaries]
+        builds.build([*([] if taken else module.commands), *needed])
+        _offer_images(pictures, scratch, progress)  # first: a package without is worse
+        if not taken:
+            _build_packages(repository, wanted, new, scratch)
+        _put(new, repository.folder)
+
+
+def _is_built_here(repository: mirror.Repository) -> bool:
+    release = repository.folder / repository.upstream.release / "Release"
+    return release.exists() and f"Origin: {ORIGIN}\n" in release.read_text()
+
+
+def _build_packages(
+    repository: mirror.Repository, wanted: list[packages.Package], new: Path, scratch: Path
+) -> None:
+    """A repository that has these packages, and those that are served."""
+    pool = new / repository.pool
+    pool.mkdir(parents=True)
+    _keep(repository.folder / repository.pool, pool)
+    # With Debian's runc, as the one that is served has it.
+    for served in pool.glob("containerd.io_*"):
+        run(["dpkg-deb", "-x", str(served), str(scratch / "there")])
+    for package in wanted:
+        packages.build(package, scratch / "there" / "usr" / "bin" / "runc", pool)
+    for package in repository.packages:  # what else such a repository holds
+        if not list(pool.glob(f"{package.name}_*")):
+            packages.build(package, Path(), pool)
+    repository.index(new, Signer(_base() / "key"))
 
 
 def _keep(served: Path, new: Path) -> None:
@@ -199,6 +215,20 @@ def release_images(module: GoModule) -> list[images.Image]:
     return [image for image in found if image.reference not in there]
 
 
+def _stored(pictures: Iterable[images.Image]) -> dict[str, images.Image]:
+    """By their names in buildah's storage, beside the mirror's own."""
+    return {f"{image.folder}-{image.tag}": image for image in pictures}
+
+
+def _take_images(
+    pictures: Iterable[images.Image], scratch: Path, progress: debian.Progress
+) -> list[images.Image]:
+    """Takes upstream's where they can be had; those that are to be built."""
+    buildah, named = images.Buildah(_base() / "buildah"), _stored(pictures)
+    upstream.take_images(buildah, named, scratch, progress)
+    return [image for name, image in named.items() if not images.is_there(buildah, image, name)]
+
+
 def _offer_images(
     pictures: Iterable[images.Image], scratch: Path, progress: debian.Progress
 ) -> None:
@@ -206,8 +236,7 @@ def _offer_images(
     config = scratch / "registry.yml"
     registry.write_config(config, own_images.STORE, readonly=False)
     with registry.running(config) as address:
-        for image in pictures:
-            name = f"{image.folder}-{image.tag}"
+        for name, image in _stored(pictures).items():
             images.ensure(buildah, image, name, scratch)
             buildah.push(name, f"{address}/{image.mirrored}")
             progress(f"image {image.reference}")

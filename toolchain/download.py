@@ -49,8 +49,9 @@ def machine() -> dict[str, str]:
 
 
 def reachable(urls: list[str], now: float | None = None) -> dict[str, bool]:
-    """Whether each address answers a HEAD request with success, decided within REACH_WITHIN
-    seconds for all of them together. Hosts that lately did not are not asked again."""
+    """Whether each address answers a HEAD request with success (or asks for a login, as registries
+    do), decided within REACH_WITHIN seconds for all of them together. Hosts that lately did not are
+    not asked again."""
     now = time.time() if now is None else now
     memory = _memory()
     answers = dict.fromkeys(urls, False)
@@ -61,6 +62,8 @@ def reachable(urls: list[str], now: float | None = None) -> dict[str, bool]:
             request = urllib.request.Request(url, method="HEAD")
             with urllib.request.urlopen(request, timeout=REACH_WITHIN):
                 answers[url] = True
+        except urllib.error.HTTPError as error:
+            answers[url] = error.code == 401  # a registry, which hands out what opens it itself
         except FAILURES:
             pass  # stays False
 
@@ -99,12 +102,12 @@ def fetch(name: str, version: str, url: str, checksums: str, member: str) -> Pat
             archive = Path(folder) / Path(urllib.parse.urlparse(url).path).name
             try:
                 with ticking(lambda: f"downloading {name} {version}"):
-                    _download(url, archive)
+                    transfer(url, archive)
                 with urllib.request.urlopen(checksums, timeout=STALLED) as answer:
                     listed = answer.read().decode()
             except FAILURES as error:
                 raise ToolchainError(f"downloading {name} {version} failed: {error}") from error
-            _verify(archive, published(listed, archive.name))
+            verify(archive, published(listed, archive.name))
             fresh = Path(folder) / "fresh"
             fresh.mkdir()
             if member:
@@ -136,14 +139,16 @@ def published(listed: str, file: str) -> str:
     raise ToolchainError(f"the published checksums do not list {file}")
 
 
-def _verify(file: Path, expected: str) -> None:
+def verify(file: Path, expected: str) -> None:
+    """Raises ToolchainError unless the file has that SHA-256."""
     with open(file, "rb") as stream:
         actual = hashlib.file_digest(stream, "sha256").hexdigest()
     if actual != expected:
         raise ToolchainError(f"{file.name} has SHA-256 {actual}, published is {expected}")
 
 
-def _download(url: str, to: Path) -> None:
+def transfer(url: str, to: Path) -> None:
+    """Download a file. Raises one of FAILURES."""
     with urllib.request.urlopen(url, timeout=STALLED) as answer, open(to, "wb") as file:
         shutil.copyfileobj(answer, file, 1 << 20)
         file.flush()

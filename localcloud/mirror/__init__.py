@@ -3,23 +3,25 @@
 static/    served at :8080   packages under upstream's paths, charts
 registry/  served at :5000   images under upstream's names, without the registry's
 
-mirror = ensure(print)                            # builds what is missing
+mirror = ensure(print)                            # takes upstream's, builds what can't be had
 commands = serve_commands(mirror, "10.43.0.1")    # what serves it
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from localcloud.host import debian
 from localcloud.machines import rootfs
-from localcloud.mirror import charts, images, packages, registry, repository
+from localcloud.mirror import charts, images, packages, registry, repository, upstream
 from toolchain import builds, paths
 from toolchain.locks import lock
 from toolchain.versions import go_modules
@@ -95,13 +97,13 @@ def serve_commands(mirror: Mirror, address: str) -> list[list[str]]:
 
 
 def _binaries() -> set[str]:
-    return packages.binaries() | images.binaries() | {"helm"}
+    of_packages = packages.binaries([*packages.kubernetes(), *packages.docker()])
+    return of_packages | images.binaries() | {"helm"}
 
 
 def _build(place: Path, progress: debian.Progress) -> None:
     """Make the mirror's folder at `place`; the lock is held."""
     began = time.monotonic()
-    builds.build(sorted(_binaries(), key=builds.names().index))
     base = place.parent
     base.mkdir(parents=True, exist_ok=True)
     for leftover in base.glob(".new-*"):
@@ -110,16 +112,28 @@ def _build(place: Path, progress: debian.Progress) -> None:
         new, scratch = Path(folder) / "mirror", Path(folder) / "scratch"
         new.mkdir()
         scratch.mkdir()
-        progress("mirror [1/4] packages")
-        _build_packages(new / "static", base / "key", scratch)
-        progress("mirror [2/4] charts")
-        charts.build(new / "static", scratch)
-        progress("mirror [3/4] images")
         buildah = images.Buildah(base / "buildah")
         buildah.clean()
-        built = images.build(buildah, scratch, lambda line: progress(f"mirror [3/4] {line}"))
-        progress("mirror [4/4] registry")
-        _fill_registry(buildah, built, new, scratch)
+        pictures = images.catalogue()
+        progress("mirror [1/4] what upstream has, where it can be reached")
+        upstream.take_images(buildah, {one.folder: one for one in pictures}, scratch, progress)
+        missing = [one for one in pictures if not images.is_there(buildah, one, one.folder)]
+        minor = go_modules()["kubernetes"].version.rpartition(".")[0]
+        repositories = [
+            one
+            for one in (kubernetes(new / "static", minor), docker(new / "static"))
+            if not upstream.take_packages(one.upstream, one.packages, one.folder, progress)
+        ]
+        of_packages = (name for one in repositories for name in packages.binaries(one.packages))
+        binaries = {*of_packages, *(name for image in missing for name in image.binaries)}
+        builds.build(sorted(binaries, key=builds.names().index))
+        progress("mirror [2/4] packages")
+        _build_packages(repositories, base / "key", scratch)
+        progress("mirror [3/4] charts")
+        charts.build(new / "static", scratch, progress)
+        progress("mirror [4/4] images")
+        images.build(buildah, missing, scratch, lambda line: progress(f"mirror [4/4] {line}"))
+        _fill_registry(buildah, pictures, new, scratch)
         buildah.clean()
         registry.write_config(new / "registry.yml", place / "registry", readonly=True)
         new.rename(place)
@@ -127,27 +141,54 @@ def _build(place: Path, progress: debian.Progress) -> None:
     progress(f"mirror: ready, {time.monotonic() - began:.0f} s")
 
 
-def _build_packages(static: Path, key: Path, scratch: Path) -> None:
-    """Both apt repositories, under upstream's paths."""
+@dataclass(frozen=True)
+class Repository:
+    """A repository of packages, in the folder that has upstream's paths, and how it is indexed."""
+
+    upstream: upstream.Repository
+    packages: list[packages.Package]
+    folder: Path
+    pool: str
+    index: Callable[[Path, repository.Signer], None]
+
+
+def kubernetes(static: Path, minor: str) -> Repository:
+    """Kubernetes' repository of one minor version, such as v1.36."""
+    return Repository(
+        upstream.kubernetes(minor),
+        packages.kubernetes(),
+        static / "core:" / "stable:" / minor / "deb",
+        "",
+        functools.partial(repository.flat, label=f"Kubernetes {minor}"),
+    )
+
+
+def docker(static: Path) -> Repository:
+    """Docker's, which has containerd."""
+    named = {"name": rootfs.SUITE, "component": "stable", "label": "Docker CE"}
+    return Repository(
+        upstream.docker(),
+        packages.docker(),
+        static / "linux" / "debian",
+        f"dists/{rootfs.SUITE}/pool/stable/amd64",
+        functools.partial(repository.suite, **named),
+    )
+
+
+def _build_packages(repositories: list[Repository], key: Path, scratch: Path) -> None:
+    """These apt repositories, of packages that are built here."""
+    if not repositories:
+        return
     signer = repository.Signer(key)
     signer.ensure()
     rootfs.debootstrap(scratch / "runc", "extract", ["runc"])
     runc = scratch / "runc" / "usr" / "sbin" / "runc"
-
-    minor = ".".join(go_modules()["kubernetes"].version.split(".")[:2])
-    flat = static / "core:" / "stable:" / minor / "deb"
-    flat.mkdir(parents=True)
-    for package in packages.kubernetes():
-        packages.build(package, runc, flat)
-    repository.flat(flat, signer, {"Origin": "Tinderbox", "Label": f"Kubernetes {minor}"})
-
-    docker = static / "linux" / "debian"
-    pool = docker / "dists" / rootfs.SUITE / "pool" / "stable" / "amd64"
-    pool.mkdir(parents=True)
-    for package in packages.docker():
-        packages.build(package, runc, pool)
-    fields = {"Origin": "Tinderbox", "Label": "Docker CE"}
-    repository.suite(docker, rootfs.SUITE, "stable", signer, fields)
+    for one in repositories:
+        pool = one.folder / one.pool
+        pool.mkdir(parents=True)
+        for package in one.packages:
+            packages.build(package, runc, pool)
+        one.index(one.folder, signer)
 
 
 def _fill_registry(

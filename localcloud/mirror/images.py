@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -54,6 +55,11 @@ class Image:
     def mirrored(self) -> str:
         """The same in the mirror: the path without the registry."""
         return mirror_path(self.reference)
+
+
+def registry_of(image: Image) -> str:
+    """The registry that the image's name begins with."""
+    return image.name.partition("/")[0]
 
 
 def mirror_path(reference: str) -> str:
@@ -276,6 +282,15 @@ class Buildah:
             *("--label", f"tinderbox.key={key}", "--tag", stored(name), str(context)),
         )
 
+    def take(self, image: Image, name: str, scratch: Path) -> None:
+        """Upstream's own image, under stored(NAME). Raises CloudError where it can't be had."""
+        with tempfile.TemporaryDirectory(dir=scratch) as context:
+            (Path(context) / "Containerfile").write_text(f"FROM {image.reference}\n")
+            known = ("--label", f"tinderbox.key={official_key(image)}")
+            options = ("--pull=always", "--quiet", "--platform=linux/amd64", *known)
+            self("build", *options, "--tag", stored(name), context)
+        self("rmi", image.reference)
+
     def push(self, name: str, target: str) -> None:
         """Push the image NAME to `target` (host:port/path:tag, plain HTTP)."""
         # Of what containerd takes, this costs nodes the least: Spark's image is pulled in 5 s, in
@@ -299,9 +314,16 @@ def key(folder: str, extra: Iterable[str] = ()) -> str:
     """What an image depends on, as a digest: its folder, its base, and `extra`."""
     here = FOLDER / folder
     files = [path for path in here.rglob("*") if path.is_file()]
-    base = re.search(r"^FROM localhost/tinderbox/(\S+)", (here / "Containerfile").read_text(), re.M)
-    below = key(base[1]) if base else rootfs.base_key()
+    bases = _bases(folder)
+    below = key(bases[0]) if bases else rootfs.base_key()
     return paths.digest_of(paths.digest_of_files(here, files), below, *extra)
+
+
+def _bases(folder: str) -> list[str]:
+    """The bases that an image builds on, the nearest first."""
+    text = (FOLDER / folder / "Containerfile").read_text()
+    found = re.search(r"^FROM localhost/tinderbox/(\S+)", text, re.MULTILINE)
+    return [found[1], *_bases(found[1])] if found else []
 
 
 def image_key(image: Image) -> str:
@@ -311,26 +333,41 @@ def image_key(image: Image) -> str:
     return key(image.folder, [*where, image.pinned])
 
 
-def build(buildah: Buildah, scratch: Path, progress: Callable[[str], None]) -> list[Image]:
-    """Build what buildah's storage lacks of the catalogue; returns the catalogue.
+def base(name: str) -> Image:
+    """One of BASES."""
+    return Image("", "", name, stage=_stage_debian if name == BASES[0] else None)
+
+
+def official_key(image: Image) -> str:
+    """The key of upstream's own."""
+    return paths.digest_of("upstream", image.reference)
+
+
+def is_there(buildah: Buildah, image: Image, name: str) -> bool:
+    """Whether buildah's storage has the image under stored(NAME), upstream's or built here."""
+    return buildah.key_of(name) in (image_key(image), official_key(image))
+
+
+def build(
+    buildah: Buildah, images: Iterable[Image], scratch: Path, progress: Callable[[str], None]
+) -> None:
+    """Build what buildah's storage lacks of these, and of what they build on.
 
     `scratch` is a folder for build contexts, on the file system of the cache (for hard links).
     """
-    images = catalogue()
-    bases = [Image("", "", name) for name in BASES]
-    jobs = [replace(bases[0], stage=_stage_debian), *bases[1:], *images]
+    missing = [image for image in images if not is_there(buildah, image, image.folder)]
+    below = {name for image in missing for name in _bases(image.folder)}
+    jobs = [*(base(name) for name in BASES if name in below), *missing]
     for number, image in enumerate(jobs, 1):
         began = time.monotonic()
         if ensure(buildah, image, image.folder, scratch):
             took = f"{time.monotonic() - began:.0f} s"
             progress(f"image [{number}/{len(jobs)}] {image.folder}, {took}")
-    return images
 
 
 def ensure(buildah: Buildah, image: Image, name: str, scratch: Path) -> bool:
     """Build the image under stored(NAME) where buildah's storage lacks it; whether it did."""
-    wanted = image_key(image)
-    if buildah.key_of(name) == wanted:
+    if is_there(buildah, image, name):
         return False
     context = scratch / image.folder
     shutil.copytree(FOLDER / image.folder, context)
@@ -340,7 +377,7 @@ def ensure(buildah: Buildah, image: Image, name: str, scratch: Path) -> bool:
     packages.normalise(context)
     if image.stage is not None:
         image.stage(context)
-    buildah.build(context, name, wanted)
+    buildah.build(context, name, image_key(image))
     shutil.rmtree(context)
     return True
 

@@ -81,7 +81,7 @@ def _prepare_bases(
         r"^FROM\s+(?:--\S+\s+)*(\S+)", file.read_text(), re.MULTILINE | re.IGNORECASE
     )
     wanted = [image for image in images.catalogue() if image.reference in named]
-    if any(buildah.key_of(image.folder) != images.image_key(image) for image in wanted):
-        images.build(buildah, scratch, progress)
+    bases = [images.base(n) for n in images.BASES if f"localhost/tinderbox/{n}" in named]
+    images.build(buildah, [*bases, *wanted], scratch, progress)
     for image in wanted:
         buildah("tag", images.stored(image.folder), image.reference)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,9 +75,9 @@ def docker(suite: str = "trixie", release: int = 13) -> list[Package]:
     ]
 
 
-def binaries() -> set[str]:
-    """The Go binaries that the packages hold."""
-    needed = {name for p in [*kubernetes(), *docker()] for name in p.binaries.values()}
+def binaries(those: Iterable[Package]) -> set[str]:
+    """The Go binaries that packages hold."""
+    needed = {name for package in those for name in package.binaries.values()}
     return needed - {"runc"}  # Debian's own
 
 

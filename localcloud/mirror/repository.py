@@ -12,6 +12,8 @@ from localcloud.host.shell import run
 
 #: The key's name, as apt and gpg show it.
 SIGNER = "Tinderbox mirror"
+#: What a Release file of ours says, and none of upstream's.
+ORIGIN = "Tinderbox"
 
 
 class Signer:
@@ -58,17 +60,14 @@ class Signer:
             yield Path(home)
 
 
-def flat(folder: Path, signer: Signer, fields: Mapping[str, str]) -> None:
-    """Index and sign a folder of packages: `deb URL /` in sources.list. Adds Release.key.
-
-    `fields` go into the Release file (Origin, Label, ...).
-    """
+def flat(folder: Path, signer: Signer, label: str) -> None:
+    """Index and sign a folder of packages: `deb URL /` in sources.list. Adds Release.key."""
     (folder / "Packages").write_text(_packages(folder, "."))
-    _release(folder, signer, fields)
+    _release(folder, signer, {"Label": label})
     signer.export(folder / "Release.key")
 
 
-def suite(root: Path, name: str, component: str, signer: Signer, fields: Mapping[str, str]) -> None:
+def suite(root: Path, signer: Signer, name: str, component: str, label: str) -> None:
     """Index and sign dists/<name>/pool/<component>/amd64 under `root`: `deb URL NAME COMPONENT`.
 
     Adds the public key as `gpg`, where Docker's repository has it.
@@ -77,9 +76,8 @@ def suite(root: Path, name: str, component: str, signer: Signer, fields: Mapping
     index = dist / component / "binary-amd64" / "Packages"
     index.parent.mkdir(parents=True)
     index.write_text(_packages(root, f"dists/{name}/pool/{component}/amd64"))
-    _release(
-        dist, signer, {"Suite": name, "Codename": name, "Components": component, **dict(fields)}
-    )
+    named = {"Suite": name, "Codename": name, "Components": component}
+    _release(dist, signer, {**named, "Label": label})
     signer.export(root / "gpg")
 
 
@@ -90,7 +88,7 @@ def _packages(root: Path, pool: str) -> str:
 
 
 def _release(folder: Path, signer: Signer, fields: Mapping[str, str]) -> None:
-    every = {"Architectures": "amd64", **fields}
+    every = {"Origin": ORIGIN, "Architectures": "amd64", **fields}
     options = [f"-oAPT::FTPArchive::Release::{name}={value}" for name, value in every.items()]
     # Outside the folder while apt-ftparchive reads it, or the index would list itself half-written.
     text = run(["env", "-C", str(folder), "apt-ftparchive", *options, "release", "."])

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from localcloud.mirror import Mirror, images, location, registry, serve_commands
+from components.cluster import addons
+from localcloud.mirror import Mirror, charts, images, location, registry, serve_commands, upstream
 from toolchain import builds
 
 CATALOGUE = {image.reference: image for image in images.catalogue()}
@@ -59,6 +60,15 @@ def test_all_that_the_chart_of_flannel_names_is_there():
     )["flannel"]
     named = [values["image"], values["flannel_cni"]["image"]]
     assert {f"{image['repository']}:{image['tag']}" for image in named} <= set(CATALOGUE)
+
+
+@pytest.mark.parametrize("asked", [addons._FLANNEL, addons._METRICS_SERVER])
+def test_the_charts_are_those_that_the_program_asks_for(asked):
+    name, version, repository = asked
+    module, folder = charts.CHARTS[name, version]
+    assert upstream.CHARTS[name] == repository.rstrip("/")
+    text = (builds.module_dir(module) / folder / "Chart.yaml").read_text()
+    assert yaml.safe_load(text)["version"] == version
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -202,11 +212,10 @@ def test_what_goes_into_an_image_can_be_read_by_its_user_whatever_the_umask(tmp_
     monkeypatch.setattr(images, "FOLDER", folders)
     chosen = [image for image in images.catalogue() if image.folder in ("spark", "pause")]
     chosen = [dataclasses.replace(image, stage=None) for image in chosen]
-    monkeypatch.setattr(images, "catalogue", lambda: chosen)
     monkeypatch.setattr(images.builds, "binary", lambda name: binary)
     keys = {name: images.image_key(images.Image("", "", name)) for name in images.BASES}
     (tmp_path / "scratch").mkdir()
-    images.build(Buildah(tmp_path), tmp_path / "scratch", lambda line: None)
+    images.build(Buildah(tmp_path), chosen, tmp_path / "scratch", lambda line: None)
     assert seen == {"Containerfile": 0o644, "pause": 0o755} | dict.fromkeys(
         ["entrypoint.sh", "decom.sh"], 0o755
     )

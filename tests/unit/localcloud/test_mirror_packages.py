@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gzip
+import hashlib
 import http.server
 import os
 import subprocess
 import threading
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from localcloud.host import debian
-from localcloud.mirror import packages, repository
+from localcloud.mirror import packages, repository, upstream
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the mirror is built by root")
 
@@ -144,6 +148,7 @@ def apt(root: Path, source: str, *command: str) -> subprocess.CompletedProcess[s
     }
     return subprocess.run(
         ["apt-get", *(f"-o{name}={value}" for name, value in options.items()), *command],
+        cwd=root,
         env={"PATH": os.environ["PATH"], "LC_ALL": "C"},
         capture_output=True,
         text=True,
@@ -155,7 +160,7 @@ def test_apt_takes_the_flat_repository(small, signer, tmp_path):
     flat = tmp_path / "www" / "core:" / "stable:" / "v1.36" / "deb"
     for package in packages.kubernetes():
         build(package, small, flat)
-    repository.flat(flat, signer, {"Origin": "Tinderbox"})
+    repository.flat(flat, signer, "Kubernetes")
     with served(tmp_path / "www") as url:
         source = f"deb [signed-by={flat}/Release.key] {url}/core:/stable:/v1.36/deb/ /"
         update = apt(tmp_path, source, "update", "--error-on=any")
@@ -169,7 +174,7 @@ def test_apt_takes_the_flat_repository(small, signer, tmp_path):
 def test_apt_takes_the_repository_of_docker(small, signer, tmp_path):
     root = tmp_path / "www" / "linux" / "debian"
     build(find("containerd.io"), small, root / "dists/trixie/pool/stable/amd64")
-    repository.suite(root, "trixie", "stable", signer, {"Origin": "Tinderbox"})
+    repository.suite(root, signer, "trixie", "stable", "Docker CE")
     with served(tmp_path / "www") as url:
         source = f"deb [arch=amd64 signed-by={root}/gpg] {url}/linux/debian trixie stable"
         update = apt(tmp_path, source, "update", "--error-on=any")
@@ -181,7 +186,7 @@ def test_apt_takes_the_repository_of_docker(small, signer, tmp_path):
 def test_apt_refuses_an_index_that_was_changed(small, signer, tmp_path):
     flat = tmp_path / "www"
     build(find("kubectl"), small, flat)
-    repository.flat(flat, signer, {})
+    repository.flat(flat, signer, "Kubernetes")
     (flat / "Packages").write_text((flat / "Packages").read_text().replace("admin", "games"))
     with served(flat) as url:
         source = f"deb [signed-by={flat}/Release.key] {url}/ /"
@@ -193,7 +198,7 @@ def test_apt_refuses_an_index_that_was_changed(small, signer, tmp_path):
 def test_apt_refuses_the_key_of_another(small, signer, tmp_path):
     flat = tmp_path / "www"
     build(find("kubectl"), small, flat)
-    repository.flat(flat, signer, {})
+    repository.flat(flat, signer, "Kubernetes")
     other = repository.Signer(tmp_path / "other")
     other.ensure()
     other.export(tmp_path / "other.asc")
@@ -209,3 +214,112 @@ def test_the_key_is_made_once_and_kept_private(signer):
     assert key.read_text() == before
     assert key.stat().st_mode & 0o077 == 0
     assert signer.folder.stat().st_mode & 0o077 == 0
+
+
+# ---- upstream's, where they can be reached
+
+
+@pytest.fixture
+def said(tmp_path, monkeypatch) -> list[str]:
+    monkeypatch.setenv("TINDERBOX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    return []
+
+
+def publish(www: Path, small: Path, signer: repository.Signer, *others: packages.Package) -> None:
+    """Kubernetes' repository as upstream has it: signed, of more than nodes take."""
+    for package in [*packages.kubernetes(), *others]:
+        build(package, small, www)
+    repository.flat(www, signer, "Kubernetes")
+
+
+def test_upstreams_repository_is_copied_with_what_nodes_take(small, signer, tmp_path, said):
+    www, copy = tmp_path / "www", tmp_path / "copy"
+    wanted = packages.kubernetes()
+    tools, kubelet = find("cri-tools"), find("kubelet")
+    newer = [replace(one, version="1.100.0-1.1") for one in (tools, kubelet)]
+    older = [replace(one, version="1.9.0-1.1") for one in (tools, kubelet)]
+    publish(www, small, signer, *newer, *older)
+    with served(www) as url:
+        there = upstream.Repository(f"{url}/", "Release.key", "", "")
+        assert upstream.take_packages(there, wanted, copy, said.append)
+    assert (copy / "InRelease").read_bytes() == (www / "InRelease").read_bytes()
+    got = {file.name for file in copy.glob("*.deb")}
+    assert got == {one.file_name for one in [*wanted, *newer]}
+    with served(copy) as url:
+        source = f"deb [signed-by={copy}/Release.key] {url}/ /"
+        assert apt(tmp_path, source, "update", "--error-on=any").returncode == 0
+        got = apt(
+            tmp_path, source, "download", "kubelet=1.36.4-1.1", "kubeadm=1.36.4-1.1", "cri-tools"
+        )
+        assert got.returncode == 0, got.stderr
+    assert said == [f"packages of {there.url} are upstream's"]
+
+
+def test_an_index_that_is_packed_or_asked_for_by_its_hash_is_copied_too(
+    small, signer, tmp_path, said
+):
+    www, copy = tmp_path / "www" / "linux" / "debian", tmp_path / "copy"
+    build(find("containerd.io"), small, www / "dists/trixie/pool/stable/amd64")
+    repository.suite(www, signer, "trixie", "stable", "Docker CE")
+    index, release = www / "dists/trixie/stable/binary-amd64/Packages", www / "dists/trixie/Release"
+    packed = gzip.compress(index.read_bytes())
+    index.with_name("Packages.gz").write_bytes(packed)
+    index.unlink()
+    digest = hashlib.sha256(packed).hexdigest()
+    lines = (
+        f"Acquire-By-Hash: yes\nSHA256:\n {digest} {len(packed)} stable/binary-amd64/Packages.gz\n"
+    )
+    release.write_text(release.read_text().partition("SHA256:")[0] + lines)
+    with served(tmp_path / "www") as url:
+        there = replace(upstream.docker(), url=f"{url}/linux/debian/")
+        assert upstream.take_packages(there, packages.docker(), copy, said.append)
+    assert (copy / index.relative_to(www).parent / "by-hash" / "SHA256" / digest).exists()
+    assert (copy / "dists/trixie/pool/stable/amd64" / find("containerd.io").file_name).exists()
+
+
+@pytest.mark.parametrize("fault", ["version", "changed", "gone", "away"])
+def test_of_a_repository_that_has_not_all_nothing_is_taken(fault, small, signer, tmp_path, said):
+    www, copy = tmp_path / "www", tmp_path / "copy"
+    wanted = packages.kubernetes()
+    publish(www, small, signer)
+    match fault:
+        case "version":
+            wanted = [replace(wanted[0], version="1.36.99-1.1"), *wanted[1:]]
+        case "changed":
+            (www / wanted[0].file_name).write_text("other")
+        case "gone":
+            (www / wanted[0].file_name).unlink()
+        case "away":
+            (www / "Release.key").unlink()
+    with served(www) as url:
+        there = upstream.Repository(f"{url}/", "Release.key", "", "")
+        assert not upstream.take_packages(there, wanted, copy, said.append)
+    assert not copy.exists()
+    reason = {
+        "version": "it has no kubelet 1.36.99-1.1",
+        "changed": "has SHA-256",
+        "gone": "404",
+    }
+    if fault == "away":
+        assert said == []
+    else:
+        (line,) = said
+        assert f"packages of {there.url} are built here: " in line and reason[fault] in line
+
+
+def test_a_chart_of_upstream_is_taken_by_its_version(tmp_path, said, monkeypatch):
+    content = b"a chart"
+    entry = {"digest": hashlib.sha256(content).hexdigest(), "urls": ["files/m-3.13.1.tgz"]}
+    entries = [{**entry, "version": version} for version in ("3.14.0", "3.13.1")]
+    (tmp_path / "www" / "files").mkdir(parents=True)
+    (tmp_path / "www" / "files" / "m-3.13.1.tgz").write_bytes(content)
+    text = yaml.safe_dump({"entries": {"metrics-server": entries}})
+    (tmp_path / "www" / "index.yaml").write_text(text)
+    with served(tmp_path / "www") as url:
+        monkeypatch.setitem(upstream.CHARTS, "metrics-server", url)
+        take = functools.partial(upstream.take_chart, "metrics-server", progress=said.append)
+        assert take(version="3.13.1", into=tmp_path)
+        assert not take(version="3.13.2", into=tmp_path)
+    assert (tmp_path / "metrics-server-3.13.1.tgz").read_bytes() == content
+    assert said == ["chart metrics-server is of its module: upstream has none of 3.13.2"]
