@@ -1,8 +1,9 @@
-"""python -m bench [words | applications]: measures, and writes its part of docs/performance.md."""
+"""python -m bench [PART]: measures, and writes its part of docs/performance.md."""
 
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 
 from bench import contender, page, words
@@ -17,7 +18,7 @@ PAGE = paths.CHECKOUT / "docs" / "performance.md"
 def main() -> int:
     """Measures one part; exit code 1 where engines disagree, or an application is missing."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=("words", "applications"), default="words")
+    parser.add_argument("part", nargs="?", choices=("words", "applications", "up"), default="words")
     words_ = parser.add_argument_group("words")
     words_.add_argument("--megabytes", type=int, nargs="+", default=[300])
     words_.add_argument("--rounds", type=int, default=3)
@@ -30,9 +31,30 @@ def main() -> int:
     args = parser.parse_args()
     if missing := set(words.COMPARED_TO) - set(args.engines):
         parser.error(f"--engines needs {' and '.join(sorted(missing))}, too")
+    if args.part == "up":
+        return beside_a_script(args.rounds)
     if args.part == "applications":
         return many_applications(args.stack, args.count, args.at_once)
     return the_words(args)
+
+
+def beside_a_script(rounds: int) -> int:
+    """`make up` beside a bare script; 1 where one of them fails."""
+    from bench import up  # what it needs loads slowly
+    from console.stack import ConsoleError
+
+    enter(local=True)
+    try:
+        measured = up.measure(rounds)
+    except (ConsoleError, OSError, subprocess.CalledProcessError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    text = f"\n{page.today()}, {machine()}, rounds in turn: {rounds}.\n\n{up.table(measured)}\n"
+    text += "![What was made when](up.svg)\n\n"
+    page.write(PAGE, "bench: up", text)
+    up.draw(measured, PAGE.with_name("up.svg"))
+    print(up.table(measured))
+    return 0
 
 
 def many_applications(stack: str, count: int, at_once: int) -> int:

@@ -63,7 +63,7 @@ def build(into: Path) -> None:
     tests = f"{into}/e2e.test"
     for command in (
         ["build", "-ldflags", "-s -w", "-o", f"{into}/", *programs],
-        ["test", "-c", "-ldflags", "-s -w", "-o", tests, "k8s.io/kubernetes/test/e2e"],
+        ["test", "-c", "-vet=off", "-ldflags", "-s -w", "-o", tests, "k8s.io/kubernetes/test/e2e"],
     ):
         subprocess.run([builds.go(), *command], cwd=HERE, env=env, check=True)
 

@@ -1,0 +1,229 @@
+"""`make up` beside bench/bare_up.sh, which does the same by hand, in turn on the same machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import yaml
+
+from console.stack import Stack
+from console.timings import read_events
+from localcloud.layout import HOST_ADDRESS
+from toolchain import paths
+from toolchain.versions import go_modules
+
+HERE = Path(__file__).parent
+TEXT = paths.CHECKOUT / "README.md"
+LOCALCLOUD = (sys.executable, "-m", "localcloud")
+#: The image's login, and how long a machine may take to let it in, in seconds.
+_LOGIN, _LIMIT = "admin", 60
+
+
+@dataclass
+class Measured:
+    """Seconds of each round, and of the first `make up` (resource, begin, end) in seconds."""
+
+    ours: list[float] = field(default_factory=list)
+    bare: list[float] = field(default_factory=list)
+    spans: list[tuple[str, float, float]] = field(default_factory=list)
+
+    @property
+    def ratio(self) -> float:
+        """How many times as long `make up` takes: of each round, and the median of these."""
+        return median(ours / bare for ours, bare in zip(self.ours, self.bare, strict=True))
+
+
+def measure(rounds: int) -> Measured:
+    """Both in turn, from no local cloud to the count. Raises CalledProcessError where one fails."""
+    measured, stack = Measured(), Stack("local")
+    with tempfile.TemporaryDirectory(prefix="bench-up-") as folder:  # 0700: there are secrets
+        work = Path(folder)
+        for number in range(rounds):
+            measured.ours.append(timed(lambda: run("make", "up", f"INPUT={TEXT}")))
+            try:
+                if not number:
+                    measured.spans = spans(read_events(stack.folder / "events.jsonl"))
+                    hand_over(stack, work)
+            finally:
+                run("make", "destroy")
+            try:
+                measured.bare.append(timed(lambda: bare(work)))
+            finally:
+                run(*LOCALCLOUD, "down")
+    return measured
+
+
+def timed(what: Callable[[], None]) -> float:
+    """Seconds that it takes."""
+    began = time.monotonic()
+    what()
+    return time.monotonic() - began
+
+
+def run(*command: str, **env: str) -> None:
+    """A command from the checkout; what it prints goes on."""
+    subprocess.run(command, cwd=paths.CHECKOUT, env={**os.environ, **env}, check=True)
+
+
+def spans(events: Iterable[dict[str, Any]]) -> list[tuple[str, float, float]]:
+    """When each resource was made, in seconds since the first event, in that order."""
+    began: dict[str, float] = {}
+    found: list[tuple[str, float, float]] = []
+    first = None
+    for event in events:
+        at = float(event["timestamp"])
+        first = at if first is None else first
+        for kind in ("resourcePreEvent", "resOutputsEvent"):
+            metadata = (event.get(kind) or {}).get("metadata")
+            if metadata is None or metadata["op"] != "create" or "$" not in metadata["urn"]:
+                continue
+            if kind == "resourcePreEvent":
+                began[metadata["urn"]] = at - first
+            elif metadata["urn"] in began:
+                name = metadata["urn"].rpartition("::")[2]
+                found.append((name, began.pop(metadata["urn"]), at - first))
+    return sorted(found, key=lambda one: one[1])
+
+
+def hand_over(stack: Stack, work: Path) -> None:
+    """Writes down what the stack has in its cluster, for the bare script to make the same."""
+    objects, job = [], {}
+    for one in stack.state(secrets=True)["deployment"]["resources"]:
+        inputs = _plain(one.get("inputs") or {})
+        if one["type"] == "kubernetes:helm.sh/v3:Release":
+            name = inputs["name"]
+            if name == "metrics-server":  # nobody signs the kubelets' certificates there
+                inputs["values"]["defaultArgs"][-1] = "--kubelet-insecure-tls"
+            (work / f"{name}.yaml").write_text(yaml.safe_dump(inputs["values"]))
+            words = [inputs["chart"], "--namespace", inputs["namespace"]]
+            if repository := inputs.get("repositoryOpts", {}).get("repo"):
+                words += ["--repo", repository, "--version", inputs["version"]]
+            (work / f"{name}.chart").write_text(" ".join(words) + "\n")
+        elif one["type"].startswith("kubernetes:batch/"):
+            job = inputs
+        elif one["type"].startswith("kubernetes:"):
+            objects.append(inputs)
+    (work / "objects.yaml").write_text(yaml.safe_dump_all(objects))
+    (work / "job.yaml").write_text(yaml.safe_dump(job))
+    shutil.copy(TEXT, work / "text")
+    arguments = job["spec"]["template"]["spec"]["containers"][0]["args"]
+    (work / "text.path").write_text(next(one for one in arguments if "/inputs/" in one) + "\n")
+    of_worker = next(one for one in stack.outputs()["nodes"] if one["role"] != "control-plane")
+    (work / "labels").write_text(f"node-role.kubernetes.io/{of_worker['role']}=\n")
+
+
+def _plain(value: Any) -> Any:
+    """Without the marks of secrets."""
+    if isinstance(value, dict):
+        if "plaintext" in value:
+            return json.loads(value["plaintext"])
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list) else value
+
+
+def bare(work: Path) -> None:
+    """Three machines of the local cloud, and the script."""
+    from localcloud.api.client import ec2_client  # boto3 loads slowly
+
+    run(*LOCALCLOUD, "up")
+    ec2 = ec2_client()
+    vpc = ec2.create_vpc(CidrBlock="10.42.0.0/16")["Vpc"]["VpcId"]
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.42.0.0/20")["Subnet"]["SubnetId"]
+    ec2.modify_subnet_attribute(SubnetId=subnet, MapPublicIpOnLaunch={"Value": True})
+    (table,) = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])[
+        "RouteTables"
+    ]
+    ec2.create_route(
+        RouteTableId=table["RouteTableId"], DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway
+    )
+    group = ec2.create_security_group(VpcId=vpc, GroupName="bare", Description="bare")["GroupId"]
+    every = {"IpRanges": [{"CidrIp": "0.0.0.0/0"}], "FromPort": 0, "ToPort": 65535}
+    ec2.authorize_security_group_ingress(
+        GroupId=group, IpPermissions=[{**every, "IpProtocol": name} for name in ("tcp", "udp")]
+    )
+    key = work / "key"
+    if not key.exists():
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    ec2.import_key_pair(KeyName="bare", PublicKeyMaterial=key.with_suffix(".pub").read_bytes())
+    image = ec2.describe_images(Owners=["136693071363"])["Images"][0]["ImageId"]
+    made = ec2.run_instances(
+        ImageId=image,
+        MinCount=3,
+        MaxCount=3,
+        InstanceType="t3.medium",
+        KeyName="bare",
+        SubnetId=subnet,
+        SecurityGroupIds=[group],
+    )["Instances"]
+    ids = [one["InstanceId"] for one in made]
+    (answer,) = ec2.describe_instances(InstanceIds=ids)["Reservations"]
+    nodes = [f"{one['PublicIpAddress']}/{one['PrivateIpAddress']}" for one in answer["Instances"]]
+    for node in nodes:
+        _wait_for_ssh(node.partition("/")[0], key)
+    modules = go_modules()
+    run(
+        str(HERE / "bare_up.sh"),
+        WORK=str(work),
+        KEY=str(key),
+        CONTROL_PLANE=nodes[0],
+        WORKERS=" ".join(nodes[1:]),
+        MIRROR=HOST_ADDRESS,
+        KUBERNETES=modules["kubernetes"].version.lstrip("v"),
+        CONTAINERD=modules["containerd"].version.lstrip("v"),
+    )
+
+
+def _wait_for_ssh(address: str, key: Path) -> None:
+    options = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
+    options += ["-o", "LogLevel=QUIET", "-o", "ConnectTimeout=2", "-i", str(key)]
+    limit = time.monotonic() + _LIMIT
+    while subprocess.run(["ssh", *options, f"{_LOGIN}@{address}", "true"]).returncode:
+        if time.monotonic() > limit:
+            raise TimeoutError(f"{address} does not take SSH within {_LIMIT} s")
+        time.sleep(0.2)
+
+
+def table(measured: Measured) -> str:
+    """The medians, with each round."""
+    rows = [
+        ("`make up`", measured.ours, measured.ratio),
+        ("`bench/bare_up.sh`", measured.bare, 1),
+    ]
+    lines = [
+        f"| {name} | {median(of):.0f} | {', '.join(f'{s:.0f}' for s in of)} | {ratio:.2f} |\n"
+        for name, of, ratio in rows
+    ]
+    head = "| | seconds (median) | each round | times the bare script |\n|---|---|---|---|\n"
+    return head + "".join(lines)
+
+
+def draw(measured: Measured, path: Path, least: float = 0.6) -> None:
+    """When each resource of a `make up` was made, those of `least` seconds or more."""
+    from matplotlib.figure import Figure  # half a second
+
+    long = [one for one in measured.spans if one[2] - one[1] >= least]
+    figure = Figure(figsize=(9, 0.21 * len(long) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    for row, (_, begin, end) in enumerate(long):
+        axes.barh(row, end - begin, left=begin, color="#0072B2")
+    axes.set_yticks(range(len(long)), [name for name, _, _ in long], fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xlabel("seconds since the update began")
+    axes.set_title(
+        f"What `make up` made when (of {least} s and longer)", loc="left", fontweight="bold"
+    )
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path)
