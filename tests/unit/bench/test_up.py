@@ -17,7 +17,11 @@ def secret(value: Any) -> dict[str, str]:
 
 
 def test_the_script_gets_what_the_stack_has_in_its_cluster(tmp_path: Path):
-    metrics = {"name": "metrics-server", "chart": "metrics-server", "namespace": "kube-system"}
+    metrics: dict[str, Any] = {
+        "name": "metrics-server",
+        "chart": "metrics-server",
+        "namespace": "kube-system",
+    }
     metrics |= {"repositoryOpts": {"repo": "http://mirror/m"}, "version": "3.13.1"}
     metrics |= {"values": {"defaultArgs": ["--a", "--kubelet-certificate-authority=/ca"]}}
     container = {"args": ["wordcount.py", "/srv/shared/wordcount/inputs/1/README.md"]}
