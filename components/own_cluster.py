@@ -44,7 +44,13 @@ def create_cluster(name: str, settings: Settings) -> OwnCluster:
     bootstrap = KubeadmBootstrap(
         name,
         KubeadmArgs(
-            made.control_plane, made.workers, shared.dns_name, settings, made.peers, balancer
+            made.control_plane,
+            made.workers,
+            shared.dns_name,
+            settings,
+            made.peers,
+            balancer,
+            images=[settings.spark.image],
         ),
     )
     addons = ClusterAddons(name, AddonsArgs(bootstrap.cluster, settings))

@@ -69,6 +69,7 @@ class KubeadmArgs:
     """The nodes, what they mount at /srv/shared (an NFS server's name), and the settings.
 
     peers: control planes besides the first. balancer: what stands before them all; None before one.
+    images: what pods on workers will ask for, pulled as soon as there is something to pull with.
     """
 
     control_plane: Node
@@ -77,6 +78,7 @@ class KubeadmArgs:
     settings: Settings
     peers: Sequence[Node] = ()
     balancer: Balancer | None = None
+    images: Sequence[str] = ()
 
 
 class KubeadmBootstrap(pulumi.ComponentResource):
@@ -117,6 +119,9 @@ class KubeadmBootstrap(pulumi.ComponentResource):
         prepared = {control_plane.name: self._prepare(control_plane, ready, release)}
         for other in (*args.peers, *args.workers):
             prepared[other.name] = self._prepare(other, self._ready(other), release)
+        if args.images:
+            for worker in args.workers:
+                self._pull(worker, after=[prepared[worker.name].containerd])
         self._backup_key = create_backup_key(name, pulumi.ResourceOptions(parent=self))
         init = self._init(control_plane, after=prepared[control_plane.name])
         keeper = self._keep(control_plane, init)
@@ -189,6 +194,13 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             opts=self._after([packages]),  # it may have to install something, too
         )
         return _Prepared(containerd, storage)
+
+    def _pull(self, node: Node, after: Sequence[pulumi.Resource]) -> None:
+        """Nothing waits for it."""
+        images = " ".join(self._args.images)
+        run_step(
+            f"{node.name}-images", node, "images.sh", {"IMAGES": images}, opts=self._after(after)
+        )
 
     def _identity(self, node: Node) -> dict[str, pulumi.Input[object]]:
         """What kubeadm is told of a node."""

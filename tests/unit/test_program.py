@@ -59,7 +59,7 @@ def test_how_many_there_are_of_each(count):
         # The key, its file, the inventory, a name for the copy of the text.
         "command:local:Command": 5,
         # The control plane's steps, each worker's, the text's folder, the result.
-        "command:remote:Command": 13 + 11 * workers + 2,
+        "command:remote:Command": 13 + 12 * workers + 2,
         "command:remote:CopyToRemote": 1,
         "kubernetes:core/v1:Namespace": 1,
         "kubernetes:core/v1:PersistentVolume": 1,
@@ -77,7 +77,7 @@ def test_how_many_there_are_of_each(count):
 
 def test_another_node_changes_no_other():
     more = changed(planned({"nodes": {"count": 3}}), planned({"nodes": {"count": 4}}))
-    prepared = ("ready", "packages", "containerd", "storage", "disk")
+    prepared = ("ready", "packages", "containerd", "images", "storage", "disk")
     joined = ("invite", "join", "member", "drain", "upgrade", "return")
     assert more == {
         "worker-3",

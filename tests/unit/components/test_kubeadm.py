@@ -38,9 +38,21 @@ def test_the_steps_of_every_node(workers):
     } | {
         f"worker-{number}-{step}"
         for number in range(1, workers + 1)
-        for step in [*prepare, "invite", "join", "member", "drain", "upgrade", "return"]
+        for step in [*prepare, "images", "invite", "join", "member", "drain", "upgrade", "return"]
     }
     assert steps(plan) == expected | {"nodes-ready"}
+
+
+def test_workers_pull_sparks_image_before_they_join_and_nothing_waits_for_it():
+    plan = planned({"nodes": {"count": 2}, "spark": {"image": "a.example/spark:1"}})
+    name = "tinderbox-test-worker-1-images"
+    (pull,) = [step for step in plan.of(STEP) if step.name == name]
+    assert value(pull, "IMAGES") == "a.example/spark:1"
+    before = plan.waits_for(name)
+    assert "worker-1-containerd" in before
+    assert not any(one.endswith(("-init", "-join")) for one in before)
+    waiting = [key for key, options in plan.options.items() if name in options.depends_on]
+    assert waiting == []
 
 
 def test_spot_workers_listen_for_their_notice_and_no_others():

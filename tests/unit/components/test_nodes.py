@@ -238,7 +238,7 @@ def test_workers_are_reached_through_the_control_plane_by_addresses_that_stay():
         assert "control-plane-address-of-instance" in made.waits_for(step.name)
     through = [step.name for step in steps if "proxy" in step.inputs["connection"]]
     assert len(through) == 2 * len(
-        ("ready", "disk", "packages", "containerd", "storage", "join", "upgrade")
+        ("ready", "disk", "packages", "containerd", "images", "storage", "join", "upgrade")
     )
     assert "198.18.1.7" not in json.dumps([step.inputs for step in steps])
 

@@ -1237,3 +1237,17 @@ def test_a_spot_node_empties_itself_when_ec2_takes_it_away(sandbox, tmp_path):
     path = "/api/v1/namespaces/spark/pods/{}/eviction"
     assert evicted == [path.format(name) for name in ("first", "second", "first")]
     assert (tmp_path / "pods").read_text() == ""
+
+
+def test_images_that_are_not_there_are_pulled_and_one_that_cannot_be_is_no_fault(sandbox):
+    sandbox.fake(
+        "crictl",
+        "[[ $* != *there* || $1 == pull ]] || echo sha256:1; [[ $* != *away* || $1 != pull ]]",
+    )
+    ran = sandbox.step("images.sh", IMAGES="there:1 away:1 new:1")
+    assert ran.returncode == 0, ran.stderr
+    assert [call for call in sandbox.calls("crictl") if "pull" in call] == [
+        "pull away:1",
+        "pull new:1",
+    ]
+    assert "away:1 can't be pulled here yet" in ran.stdout
