@@ -46,7 +46,7 @@ def create_cluster(name: str, settings: Settings) -> OwnCluster:
         KubeadmArgs(
             made.control_plane,
             made.workers,
-            shared.dns_name,
+            shared.address,
             settings,
             made.peers,
             balancer,

@@ -16,6 +16,7 @@ class FileSystemOutputs(TypedDict):
 
     fileSystemId: pulumi.Output[str]
     dnsName: pulumi.Output[str]
+    address: pulumi.Output[str]
 
 
 @dataclass
@@ -28,10 +29,11 @@ class FileSystemArgs:
 class SharedFileSystem(pulumi.ComponentResource):
     """An encrypted EFS file system that the nodes of one subnet can mount.
 
-    Outputs: dns_name (known once it can be mounted).
+    Outputs: address (IPv4, known once it can be mounted: its name is known to the VPC's resolver up
+    to 90 s later).
     """
 
-    dns_name: pulumi.Output[str]
+    address: pulumi.Output[str]
 
     def __init__(
         self, name: str, args: FileSystemArgs, opts: pulumi.ResourceOptions | None = None
@@ -51,8 +53,10 @@ class SharedFileSystem(pulumi.ComponentResource):
                 child, pulumi.ResourceOptions(delete_before_replace=True)
             ),
         )
-        self.dns_name = pulumi.Output.all(file_system.dns_name, target.id).apply(
-            lambda known: known[0]
-        )
-        outputs: FileSystemOutputs = {"fileSystemId": file_system.id, "dnsName": self.dns_name}
+        self.address = target.ip_address
+        outputs: FileSystemOutputs = {
+            "fileSystemId": file_system.id,
+            "dnsName": file_system.dns_name,
+            "address": self.address,
+        }
         self.register_outputs(dict(outputs))

@@ -66,7 +66,7 @@ class KubeadmOutputs(TypedDict):
 
 @dataclass
 class KubeadmArgs:
-    """The nodes, what they mount at /srv/shared (an NFS server's name), and the settings.
+    """The nodes, what they mount at /srv/shared (an NFS server's address), and the settings.
 
     peers: control planes besides the first. balancer: what stands before them all; None before one.
     images: what pods on workers will ask for, pulled as soon as there is something to pull with.

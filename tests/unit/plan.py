@@ -265,6 +265,8 @@ def _computed(type_: str, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return {"arn": f"arn:{name}"}
     if type_ == "aws:efs/fileSystem:FileSystem":
         return {"dnsName": "fs-1.efs.eu-central-1.amazonaws.com"}
+    if type_ == "aws:efs/mountTarget:MountTarget":
+        return {"ipAddress": "10.42.0.9"}
     if type_ == "command:local:Command" and name.endswith("-backup-key"):
         return {"stdout": "QkFDS1VQ\n"}
     if type_ == "command:local:Command" and name.endswith("-key"):

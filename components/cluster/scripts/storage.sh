@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sees to it that the shared file system is at /srv/shared, and that its folders have their owners.
-# FILE_SYSTEM: DNS name of the NFS server (EFS)
+# FILE_SYSTEM: address of the NFS server (EFS)
 set -euo pipefail
 
 shared=/srv/shared
@@ -16,13 +16,10 @@ After=$unit containerd.service
 [Service]
 ExecStartPre=/usr/bin/mountpoint -q $shared
 END
-systemctl daemon-reload
-if ! mountpoint -q "$shared"; then
-  say "mounting $FILE_SYSTEM"
-  command -v mount.nfs4 >/dev/null || {
-    apt_get update
-    apt_get install -y nfs-common
-  }
+is_mounted=true
+mountpoint -q "$shared" || is_mounted=false
+# A machine of the local cloud has it mounted from its start; else the unit is ours, and stays current.
+if ! $is_mounted || [[ -e /etc/systemd/system/$unit ]]; then
   # nofail: logins don't wait for it after a start, and the next step may be there by then.
   put "/etc/systemd/system/$unit" <<END
 [Unit]
@@ -37,9 +34,15 @@ Options=nfsvers=4.1,hard,noresvport,rsize=1048576,wsize=1048576,timeo=600,retran
 [Install]
 WantedBy=multi-user.target
 END
-  systemctl daemon-reload
+fi
+systemctl daemon-reload
+if ! $is_mounted; then
+  say "mounting $FILE_SYSTEM"
+  command -v mount.nfs4 >/dev/null || {
+    apt_get update
+    apt_get install -y nfs-common
+  }
   systemctl enable --quiet "$unit"
-  # The name and the mount target come up a little after the file system does.
   wait_for 300 "$FILE_SYSTEM to be mounted" systemctl start "$unit"
 fi
 mountpoint -q "$shared" || fail "$shared is not a mount point: what is written there would stay on one node"

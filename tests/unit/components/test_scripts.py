@@ -1082,7 +1082,7 @@ def test_the_volumes_folders_have_their_owners(sandbox):
     sandbox.fake("install", INSTALL)
     for name in ("mountpoint", "systemctl"):
         sandbox.fake(name)
-    ran = sandbox.step("storage.sh", FILE_SYSTEM="fs.test")
+    ran = sandbox.step("storage.sh", FILE_SYSTEM="10.0.0.8")
     assert ran.returncode == 0, ran.stderr
     shared = sandbox.file("/srv/shared")
     for folder in ("wordcount/inputs", "wordcount/runs", "spark/events", "spark/recovery"):
@@ -1097,12 +1097,25 @@ def test_a_file_system_that_is_not_there_yet_is_mounted(sandbox):
     sandbox.fake("mount.nfs4")
     sandbox.fake("mountpoint", '[[ -e "$SANDBOX/mounted" ]]')
     sandbox.fake("systemctl", '[[ $1 != start ]] || touch "$SANDBOX/mounted"')
-    ran = sandbox.step("storage.sh", FILE_SYSTEM="fs.test")
+    ran = sandbox.step("storage.sh", FILE_SYSTEM="10.0.0.8")
     assert ran.returncode == 0, ran.stderr
     unit = sandbox.file("/etc/systemd/system/srv-shared.mount").read_text()
-    assert "What=fs.test:/\n" in unit
+    assert "What=10.0.0.8:/\n" in unit
     assert "Options=nfsvers=4.1,hard,noresvport," in unit
     assert "start srv-shared.mount" in sandbox.calls("systemctl")
+
+
+def test_a_unit_of_ours_stays_current_and_a_machine_that_came_with_the_mount_gets_none(sandbox):
+    sandbox.fake("install", INSTALL)
+    for name in ("mountpoint", "systemctl"):
+        sandbox.fake(name)
+    unit = sandbox.file("/etc/systemd/system/srv-shared.mount")
+    assert sandbox.step("storage.sh", FILE_SYSTEM="10.0.0.9").returncode == 0
+    assert not unit.exists()
+    sandbox.file("/etc/systemd/system/srv-shared.mount", "What=fs.example:/\n")
+    assert sandbox.step("storage.sh", FILE_SYSTEM="10.0.0.9").returncode == 0
+    assert "What=10.0.0.9:/\n" in unit.read_text()
+    assert not [call for call in sandbox.calls("systemctl") if call.startswith("start")]
 
 
 @pytest.mark.parametrize("mounted", ["true", "false"])
@@ -1112,7 +1125,7 @@ def test_the_kubelet_comes_after_the_mount_and_not_without_it(sandbox, mounted):
     sandbox.fake("mountpoint", f'[[ {mounted} == true || -e "$SANDBOX/mounted" ]]')
     sandbox.fake("systemctl", '[[ $1 != start ]] || touch "$SANDBOX/mounted"')
     for _ in range(2):
-        ran = sandbox.step("storage.sh", FILE_SYSTEM="fs.test")
+        ran = sandbox.step("storage.sh", FILE_SYSTEM="10.0.0.8")
         assert ran.returncode == 0, ran.stderr
     text = sandbox.file("/etc/systemd/system/kubelet.service.d/20-shared.conf").read_text()
     lines = text.splitlines()
@@ -1126,7 +1139,7 @@ def test_a_folder_that_is_no_mount_point_is_refused(sandbox):
     for name in ("mount.nfs4", "systemctl"):
         sandbox.fake(name)
     sandbox.fake("mountpoint", "false")
-    ran = sandbox.step("storage.sh", FILE_SYSTEM="fs.test")
+    ran = sandbox.step("storage.sh", FILE_SYSTEM="10.0.0.8")
     assert ran.returncode == 1
     assert "is not a mount point" in ran.stderr
     assert not sandbox.file("/srv/shared").exists()
