@@ -1,4 +1,4 @@
-"""python -m bench [words | applications]: measures, and writes its part of docs/performance.md."""
+"""python -m bench [PART]: measures, and writes its part of docs/performance.md."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from bench.picture import draw
 from toolchain import paths
 from toolchain.env import enter
 
+_PARTS = ("words", "applications", "nodes")
 PAGE = paths.CHECKOUT / "docs" / "performance.md"
 
 
 def main() -> int:
     """Measures one part; exit code 1 where engines disagree, or an application is missing."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=("words", "applications"), default="words")
+    parser.add_argument("part", nargs="?", choices=_PARTS, default=_PARTS[0])
     words_ = parser.add_argument_group("words")
     words_.add_argument("--megabytes", type=int, nargs="+", default=[300])
     words_.add_argument("--rounds", type=int, default=3)
@@ -27,12 +28,32 @@ def main() -> int:
     many.add_argument("--stack", default="local")
     many.add_argument("--count", type=int, default=100, help="of each master's")
     many.add_argument("--at-once", type=int, default=50, help="at most, as far as there is room")
+    plans = parser.add_argument_group("nodes")
+    plans.add_argument("--nodes", type=int, nargs="+", default=[3, 20, 100, 250])
     args = parser.parse_args()
     if missing := set(words.COMPARED_TO) - set(args.engines):
         parser.error(f"--engines needs {' and '.join(sorted(missing))}, too")
     if args.part == "applications":
         return many_applications(args.stack, args.count, args.at_once)
+    if args.part == "nodes":
+        return first_previews(args.nodes, args.rounds)
     return the_words(args)
+
+
+def first_previews(counts: list[int], rounds: int) -> int:
+    """Previews so many nodes each."""
+    from bench import nodes
+    from bench.picture import draw_parts
+
+    enter()
+    planned = nodes.measure(counts, rounds)
+    table = nodes.table(planned)
+    text = f"\n{page.today()}, {machine()}, the fastest of {rounds}.\n\n{table}\n"
+    text += "![Seconds of CPU by nodes and part](performance-nodes.svg)\n\n"
+    page.write(PAGE, "bench: nodes", text)
+    draw_parts(planned, PAGE.with_name("performance-nodes.svg"))
+    print(table)
+    return 0
 
 
 def many_applications(stack: str, count: int, at_once: int) -> int:
