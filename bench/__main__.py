@@ -11,7 +11,7 @@ from bench.picture import draw
 from toolchain import paths
 from toolchain.env import enter
 
-_PARTS = ("words", "applications", "nodes")
+_PARTS = ("words", "applications", "nodes", "aws")
 PAGE = paths.CHECKOUT / "docs" / "performance.md"
 
 
@@ -37,6 +37,8 @@ def main() -> int:
         return many_applications(args.stack, args.count, args.at_once)
     if args.part == "nodes":
         return first_previews(args.nodes, args.rounds)
+    if args.part == "aws":
+        return on_aws()
     return the_words(args)
 
 
@@ -53,6 +55,23 @@ def first_previews(counts: list[int], rounds: int) -> int:
     page.write(PAGE, "bench: nodes", text)
     draw_parts(planned, PAGE.with_name("performance-nodes.svg"))
     print(table)
+    return 0
+
+
+def on_aws() -> int:
+    """Reckons a first `up` on AWS."""
+    from bench import aws
+    from bench.picture import draw_spans
+
+    enter()
+    stacks = [(3, 1), (20, 1), (5, 3)]
+    plans = aws.reckon(stacks)
+    path = plans[0].critical()
+    text = f"{aws.totals(stacks, plans)}\n{aws.table(path)}"
+    picture = "![Spans of the critical path](performance-aws.svg)"
+    page.write(PAGE, "bench: aws", f"\nReckoned, not run; {page.today()}.\n\n{text}\n{picture}\n\n")
+    draw_spans(path, PAGE.with_name("performance-aws.svg"))
+    print(text)
     return 0
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
+from bench.aws import Span
 from bench.nodes import PARTS, Planned
 from bench.words import Measured
 
@@ -44,5 +45,22 @@ def draw_parts(planned: Sequence[Planned], path: Path) -> None:
     axes.set_ylabel("seconds of CPU")
     axes.margins(x=0)
     axes.set_title("The first preview", loc="left", fontsize=11, fontweight="bold")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path)
+
+
+def draw_spans(spans: Sequence[Span], path: Path) -> None:
+    """When each runs, the first at the top."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 0.22 * len(spans) + 1), layout="constrained")
+    axes = figure.subplots()
+    rows = range(len(spans))
+    axes.barh(rows, [one.seconds for one in spans], left=[one.start for one in spans])
+    axes.set_yticks(rows, [one.name for one in spans], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel("seconds")
+    title = "A first `up` on AWS: its critical path, reckoned, not run"
+    axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path)
