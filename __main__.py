@@ -6,6 +6,7 @@ import pulumi
 
 from components.applications import ApplicationsArgs, require_places, run_applications
 from components.cluster.cluster import existing_cluster
+from components.engine.cycles import search_flat
 from components.engine.limits import stretch_limits
 from components.local_files import read_text
 from components.opex import OpexArgs, OpexRelease
@@ -15,6 +16,7 @@ from components.spark.queues import SparkQueues
 from components.spark.release import SparkArgs, SparkRelease
 from components.wordcount import WordCountArgs, WordCountJob
 
+search_flat()
 stretch_limits()
 settings = Settings.load(require_places)
 text = read_text(settings.word_count)

@@ -8,17 +8,18 @@ import sys
 
 from bench import contender, page, words
 from bench.machine import machine
-from bench.picture import draw
+from bench.picture import draw, draw_spans
 from toolchain import paths
 from toolchain.env import enter
 
+_PARTS = ("words", "applications", "up", "nodes", "aws")
 PAGE = paths.CHECKOUT / "docs" / "performance.md"
 
 
 def main() -> int:
     """Measures one part; exit code 1 where engines disagree, or an application is missing."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=("words", "applications", "up"), default="words")
+    parser.add_argument("part", nargs="?", choices=_PARTS, default=_PARTS[0])
     words_ = parser.add_argument_group("words")
     words_.add_argument("--megabytes", type=int, nargs="+", default=[300])
     words_.add_argument("--rounds", type=int, default=3)
@@ -28,6 +29,8 @@ def main() -> int:
     many.add_argument("--stack", default="local")
     many.add_argument("--count", type=int, default=100, help="of each master's")
     many.add_argument("--at-once", type=int, default=50, help="at most, as far as there is room")
+    plans = parser.add_argument_group("nodes")
+    plans.add_argument("--nodes", type=int, nargs="+", default=[3, 20, 100, 250])
     args = parser.parse_args()
     if missing := set(words.COMPARED_TO) - set(args.engines):
         parser.error(f"--engines needs {' and '.join(sorted(missing))}, too")
@@ -35,6 +38,10 @@ def main() -> int:
         return beside_a_script(args.rounds)
     if args.part == "applications":
         return many_applications(args.stack, args.count, args.at_once)
+    if args.part == "nodes":
+        return first_previews(args.nodes, args.rounds)
+    if args.part == "aws":
+        return on_aws()
     return the_words(args)
 
 
@@ -50,10 +57,46 @@ def beside_a_script(rounds: int) -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     text = f"\n{page.today()}, {machine()}, rounds in turn: {rounds}.\n\n{up.table(measured)}\n"
-    text += "![What was made when](up.svg)\n\n"
+    text += "![What was made when](performance-up.svg)\n\n"
     page.write(PAGE, "bench: up", text)
-    up.draw(measured, PAGE.with_name("up.svg"))
+    long = [one for one in measured.spans if one[2] - one[1] >= 0.6]
+    title = "What a `make up` made when (of 0.6 s and longer)"
+    draw_spans(title, long, PAGE.with_name("performance-up.svg"))
     print(up.table(measured))
+    return 0
+
+
+def first_previews(counts: list[int], rounds: int) -> int:
+    """Previews so many nodes each."""
+    from bench import nodes
+    from bench.picture import draw_parts
+
+    enter()
+    planned = nodes.measure(counts, rounds)
+    table = nodes.table(planned)
+    text = f"\n{page.today()}, {machine()}, the fastest of {rounds}.\n\n{table}\n"
+    text += "![Seconds of CPU by nodes and part](performance-nodes.svg)\n\n"
+    page.write(PAGE, "bench: nodes", text)
+    draw_parts(planned, PAGE.with_name("performance-nodes.svg"))
+    print(table)
+    return 0
+
+
+def on_aws() -> int:
+    """Reckons a first `up` on AWS."""
+    from bench import aws
+
+    enter()
+    stacks = [(3, 1), (20, 1), (5, 3)]
+    plans = aws.reckon(stacks)
+    path = plans[0].critical()
+    text = f"{aws.totals(stacks, plans)}\n{aws.table(path)}"
+    picture = "![Spans of the critical path](performance-aws.svg)"
+    page.write(PAGE, "bench: aws", f"\nReckoned, not run; {page.today()}.\n\n{text}\n{picture}\n\n")
+    spans = [(one.name, one.start, one.start + one.seconds) for one in path]
+    title = "A first `up` on AWS: its critical path, reckoned, not run"
+    draw_spans(title, spans, PAGE.with_name("performance-aws.svg"))
+    print(text)
     return 0
 
 

@@ -208,22 +208,3 @@ def table(measured: Measured) -> str:
     ]
     head = "| | seconds (median) | each round | times the bare script |\n|---|---|---|---|\n"
     return head + "".join(lines)
-
-
-def draw(measured: Measured, path: Path, least: float = 0.6) -> None:
-    """When each resource of a `make up` was made, those of `least` seconds or more."""
-    from matplotlib.figure import Figure  # half a second
-
-    long = [one for one in measured.spans if one[2] - one[1] >= least]
-    figure = Figure(figsize=(9, 0.21 * len(long) + 1.2), layout="constrained")
-    axes = figure.subplots()
-    for row, (_, begin, end) in enumerate(long):
-        axes.barh(row, end - begin, left=begin, color="#0072B2")
-    axes.set_yticks(range(len(long)), [name for name, _, _ in long], fontsize=7)
-    axes.invert_yaxis()
-    axes.set_xlabel("seconds since the update began")
-    axes.set_title(
-        f"What `make up` made when (of {least} s and longer)", loc="left", fontweight="bold"
-    )
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
-
-from kubernetes import client
-from kubernetes.client.exceptions import ApiException
+from typing import TYPE_CHECKING, Any
 
 from submission.conf import DRIVER_CONTAINER, JOB_LABEL
+
+if TYPE_CHECKING:
+    from kubernetes import client
 
 WITHIN = (10, 30)
 """Seconds that the API may take to be reached and to answer."""
@@ -19,6 +19,9 @@ def facts(api: client.ApiClient, namespace: str, job: str) -> dict[str, Any]:
 
     What one may not see is left out.
     """
+    from kubernetes import client
+    from kubernetes.client.exceptions import ApiException
+
     core: Any = client.CoreV1Api(api)
     batch: Any = client.BatchV1Api(api)
 

@@ -9,17 +9,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import urllib3
 import why
-from kubernetes import client
-from kubernetes.client.exceptions import ApiException
 
 from submission import cron
 from submission.conf import DRIVER_CONTAINER
 from submission.facts import WITHIN, facts
 from submission.manifests import Schedule
+
+if TYPE_CHECKING:
+    from kubernetes import client
 
 JOB_MARK = {"pulumi.com/replaceUnready": "true"}
 ENDLESS_MARK = {"tinderbox/runs": "without-end", "pulumi.com/waitFor": "jsonpath={.status.ready}=1"}
@@ -119,6 +119,8 @@ class Found:
 
 def find(api: client.ApiClient, namespace: str) -> dict[str, Found]:
     """The stack's applications in a namespace, by name."""
+    from kubernetes import client  # loads slowly, and a preview needs none
+
     batch: Any = client.BatchV1Api(api)
 
     def all_(what: Any) -> list[Any]:
@@ -172,6 +174,9 @@ def outcome(api: client.ApiClient, found: Found) -> tuple[str | None, dict[str, 
 
     The line is the last one that its driver said; of a failed run, what `make why` says.
     """
+    import urllib3
+    from kubernetes.client.exceptions import ApiException
+
     if found.state not in ("succeeded", "failed"):
         return None, None
     run = found.runs[-1]
@@ -189,6 +194,8 @@ def outcome(api: client.ApiClient, found: Found) -> tuple[str | None, dict[str, 
 
 def _log(api: client.ApiClient, namespace: str, pod: str) -> list[str]:
     """The end of a driver's log."""
+    from kubernetes import client
+
     core: Any = client.CoreV1Api(api)
     log = core.read_namespaced_pod_log(
         *(pod, namespace),

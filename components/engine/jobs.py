@@ -14,9 +14,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import pulumi
-import urllib3
-from kubernetes import client
-from kubernetes.client.exceptions import ApiException
 
 from components.engine.api import WITHIN, connected
 from patience import factor
@@ -48,6 +45,8 @@ def watched(name: str, kubeconfig: pulumi.Output[str], limit: float) -> pulumi.R
 
 
 def _watch(kubeconfig: str, name: str, namespace: str, limit: float) -> None:
+    from kubernetes import client
+
     end = time.monotonic() + limit * factor()
     with connected(kubeconfig) as api:
         batch = client.BatchV1Api(api)
@@ -57,6 +56,9 @@ def _watch(kubeconfig: str, name: str, namespace: str, limit: float) -> None:
 
 def _has_ended(batch: Any, name: str, namespace: str) -> bool:
     """Whether there is no more to wait for; by then the reason is one that the plugin knows."""
+    import urllib3
+    from kubernetes.client.exceptions import ApiException
+
     try:
         job = batch.read_namespaced_job(name, namespace, _request_timeout=WITHIN)
         ends = {one.type: one for one in job.status.conditions or () if one.status == "True"}

@@ -12,9 +12,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pulumi
-import urllib3
-from kubernetes import client
-from kubernetes.client.exceptions import ApiException
 
 from components.engine.api import WITHIN, connected
 
@@ -39,6 +36,10 @@ def hooks(kubeconfig: pulumi.Output[str], mend: Mend) -> pulumi.ResourceHookBind
 def _look(kubeconfig: str | None, mend: Mend, inputs: Mapping[str, Any]) -> str | None:
     if kubeconfig is None:
         return None
+    import urllib3
+    from kubernetes import client
+    from kubernetes.client.exceptions import ApiException
+
     with connected(kubeconfig) as api:
         try:
             return mend(client.CoreV1Api(api), inputs)
@@ -93,6 +94,8 @@ def free_volume(core: Any, inputs: Mapping[str, Any]) -> str | None:
 
 def _find(read: Callable[..., Any], *names: str) -> Any:
     """What is called so; None where there is nothing."""
+    from kubernetes.client.exceptions import ApiException
+
     try:
         return read(*names, _request_timeout=WITHIN)
     except ApiException as error:

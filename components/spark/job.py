@@ -9,8 +9,6 @@ from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
-import urllib3
-from kubernetes.client.exceptions import ApiException
 
 from components.cluster.cluster import Cluster
 from components.engine.api import connected
@@ -133,6 +131,9 @@ def _look(args: SparkApplicationArgs, kubeconfig: str) -> dict[str, Any]:
 
     state: as runs.Found has it; "not known" where the cluster does not answer, as when it is off.
     """
+    import urllib3
+    from kubernetes.client.exceptions import ApiException
+
     namespace, plan = args.place.namespace, args.schedule
     told: dict[str, Any] = {
         "namespace": namespace,

@@ -10,7 +10,6 @@ import pytest
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from submission import runs
 from submission.runs import CRON_MARK, ENDLESS_MARK, JOB_MARK, Found, find, outcome, read_log
 
 NOW = datetime(2026, 11, 26, 12, 30, 20, tzinfo=UTC)
@@ -153,8 +152,8 @@ usage: {"tasks": 3}
 def told(end: str, core: Core, monkeypatch: pytest.MonkeyPatch) -> Any:
     run = job("a-1", "12:00", end)
     batch = SimpleNamespace(read_namespaced_job=lambda name, namespace, **_: run)
-    monkeypatch.setattr(runs.client, "CoreV1Api", lambda api: core)
-    monkeypatch.setattr(runs.client, "BatchV1Api", lambda api: batch)
+    monkeypatch.setattr(client, "CoreV1Api", lambda api: core)
+    monkeypatch.setattr(client, "BatchV1Api", lambda api: batch)
     return outcome(client.ApiClient(), Found(run, [run]))
 
 
@@ -215,7 +214,7 @@ def test_which_are_the_stacks_own_and_which_runs_are_whose(monkeypatch) -> None:
         one["metadata"]["labels"] = {"app": one["metadata"]["name"].partition("-")[0]}
     lists = {"list_namespaced_job": jobs, "list_namespaced_cron_job": [cron()]}
     made = {name: lambda *_, _items=items, **__: {"items": _items} for name, items in lists.items()}
-    monkeypatch.setattr(runs.client, "BatchV1Api", lambda api: SimpleNamespace(**made))
+    monkeypatch.setattr(client, "BatchV1Api", lambda api: SimpleNamespace(**made))
     found = find(client.ApiClient(), "spark")
     names = {name: [run["metadata"]["name"] for run in one.runs] for name, one in found.items()}
     assert names == {"count": ["count-2", "by-hand"], "a": ["a-1"], "stream": ["stream-1"]}
