@@ -6,7 +6,6 @@ is idempotent, so an interrupted update is finished by the next one.
 
 from __future__ import annotations
 
-import functools
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,6 @@ _SCRIPTS = Path(__file__).parent / "scripts"
 _LIMIT_MINUTES = 10
 
 
-@functools.cache
 def read_script(name: str) -> str:
     """The text of one script of components/cluster/scripts."""
     return (_SCRIPTS / name).read_text()
