@@ -3,9 +3,11 @@
 # IMAGES: "IMAGE ..."
 set -euo pipefail
 
+limit=540 # a step ends after 600 s
 for image in $IMAGES; do
+  ((SECONDS < limit)) || break
   [[ -z $(crictl images --quiet "$image") ]] || continue
   say "pulling $image"
-  # Not a fault: the kubelet tries it again, with the login that the pod may have, and says why not.
-  timeout 600 crictl pull "$image" >/dev/null || say "$image can't be pulled here yet"
+  # Not a fault: the kubelet goes on with it, with the login that the pod may have, and says why not.
+  timeout "$((limit - SECONDS))" crictl pull "$image" >/dev/null || say "$image can't be pulled here yet"
 done
