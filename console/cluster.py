@@ -8,7 +8,7 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +17,7 @@ import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import stream
+from kubernetes.watch import Watch
 
 from console.stack import ConsoleError, Stack
 from console.waiting import Wait
@@ -28,6 +29,10 @@ LOOPBACK = "127.0.0.1"
 _WITHIN = (10, 10)
 # A connection that was kept may be gone; who can't be reached at all is not asked again.
 _RETRIES = urllib3.Retry(1, connect=0)
+# Seconds that a watch takes at least which tells nothing, so that an API in trouble is left alone.
+_AGAIN = 1.0
+# So many threads keep a connection each.
+_CONNECTIONS = 256
 # Bytes of a message to a pod.
 _PIECE = 2**18
 _JSON, _TABLE = "application/json", "application/json;as=Table;v=v1;g=meta.k8s.io"
@@ -46,6 +51,7 @@ class Cluster:
         except config.ConfigException as error:
             raise ConsoleError(f"the stack's kubeconfig: {error}") from None
         configuration.retries = _RETRIES
+        configuration.connection_pool_maxsize = _CONNECTIONS
         self.api = client.ApiClient(configuration)
 
     def get(self, path: str, accept: str = _JSON) -> str:
@@ -145,6 +151,28 @@ def require_answer(stack: Stack, seconds: float = 60) -> None:
                 ) from None
             wait.tell(str(error))
         time.sleep(1)
+
+
+def changes(
+    listed: Callable[..., Any], namespace: str, within: float, **chosen: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What becomes of that which is chosen of a list: (ADDED, MODIFIED or DELETED, it as JSON).
+
+    First how it is now; for so many seconds, or until the connection breaks off. Kubernetes tells
+    it by itself, so that many may wait at once.
+    """
+    seconds, quiet_until = max(1, round(within)), time.monotonic() + _AGAIN
+    limits = {"timeout_seconds": seconds, "_request_timeout": (10, seconds + 10)}
+    try:
+        for event in Watch("object").stream(listed, namespace, **limits, **chosen):
+            quiet_until = 0.0
+            yield event["type"], event["object"]
+    except ApiException as error:
+        if error.status != 410:  # that version is too old to be known
+            raise
+    except urllib3.exceptions.HTTPError:
+        pass
+    time.sleep(max(0.0, quiet_until - time.monotonic()))
 
 
 def run_in_pod(

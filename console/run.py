@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import urllib3
@@ -18,7 +18,7 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from console import failures
-from console.cluster import run_in_pod
+from console.cluster import changes, run_in_pod
 from console.stack import ConsoleError
 from console.waiting import Wait
 from submission import runs
@@ -29,8 +29,8 @@ from submission.manifests import DONE, RECEIVER, Manifests
 from submission.programs import script
 from toolchain import terminal
 
-# Seconds between two looks at what has not started or not ended yet.
-_LOOK_EVERY = 1.0
+# Seconds between two looks at what has not ended yet, and that Kubernetes is heard for at a time.
+_LOOK_EVERY, _HEARD_FOR = 1.0, 5.0
 # Seconds until all of an application is gone; that the API may be away, as when the control plane
 # starts anew; and without a byte of the log, after which the connection may be gone.
 _GONE_WITHIN, _BACK_WITHIN, _QUIET_WITHIN = 60.0, 120.0, 60.0
@@ -145,32 +145,37 @@ class Run:
         wait, uploaded = Wait("the driver's pod", seconds, self.say), False
         found = why.cause({})
         while True:
-            pods = self.core.list_namespaced_pod(
-                self.namespace, label_selector=f"{JOB_LABEL}={self.name}"
-            ).items
-            pods = [pod for pod in pods if pod.metadata.name not in tried]
-            if pods and pods[0].status.phase != "Pending":
-                return pods[0].metadata.name
-            if tried and not pods:
+            name = None
+            for pod in self._pods(tried, min(_LOOK_EVERY if tried else _HEARD_FOR, wait.left)):
+                name = pod["metadata"]["name"]
+                if pod["status"]["phase"] != "Pending":
+                    return name
+                if not uploaded and _is_waiting_for_files(pod):
+                    self._upload(name)
+                    uploaded = True
+                    wait = Wait("the driver's pod", seconds, self.say)  # however long that took
+                found = _newer(found, {"pods": [pod]})
+                wait.tell(_reason(found))
+            if tried and name is None:
                 if self._has_ended():
                     return None
                 wait.tell()
-                time.sleep(_LOOK_EVERY)
                 continue
-            if pods and not uploaded and _is_waiting_for_files(pods[0]):
-                self._upload(pods[0].metadata.name)
-                uploaded = True
-                wait = Wait("the driver's pod", seconds, self.say)  # however long that took
-            seen = why.cause(facts(self.api, self.namespace, self.name))
-            found = found if seen["cause"] == "running" else seen
-            reason = None if found["cause"] == "running" else found["line"]
-            wait.tell(reason)
+            if name is None:
+                found = _newer(found, facts(self.api, self.namespace, self.name))
+            wait.tell(_reason(found))
             if wait.is_over():
-                self._keep(pods[0].metadata.name if pods else self.name, None, found)
-                raise ConsoleError(
-                    f"no driver after {seconds:.0f} s: {reason or 'no reason known'}"
-                )
-            time.sleep(_LOOK_EVERY)
+                self._keep(name or self.name, None, found)
+                reason = _reason(found) or "no reason known"
+                raise ConsoleError(f"no driver after {seconds:.0f} s: {reason}")
+
+    def _pods(self, tried: Sequence[str], within: float) -> Iterator[dict[str, Any]]:
+        """The Job's pod, now and whenever it changes, but for those that were tried."""
+        own = f"{JOB_LABEL}={self.name}"
+        pods = changes(self.core.list_namespaced_pod, self.namespace, within, label_selector=own)
+        for kind, pod in pods:
+            if kind != "DELETED" and pod["metadata"]["name"] not in tried:
+                yield pod
 
     def _has_ended(self) -> bool:
         job = self.batch.read_namespaced_job(self.name, self.namespace)
@@ -274,21 +279,36 @@ class Run:
     def delete(self) -> None:
         """Takes the Job away, and all that belongs to it; waits until its pods are gone."""
         wait = Wait("its pods to end", _GONE_WITHIN, self.say)
+        chosen = {"field_selector": f"metadata.name={self.name}"}
         while not wait.is_over():
             try:
                 self.batch.delete_namespaced_job(
                     self.name, self.namespace, propagation_policy="Foreground"
                 )
+                jobs = self.batch.list_namespaced_job
+                for kind, _ in changes(jobs, self.namespace, _HEARD_FOR, **chosen):
+                    if kind == "DELETED":
+                        return
             except ApiException as error:
                 if error.status == 404:
                     return
+                time.sleep(_LOOK_EVERY)
             except urllib3.exceptions.HTTPError:
-                pass  # an API that is away for a moment
+                time.sleep(_LOOK_EVERY)  # an API that is away for a moment
             wait.tell()
-            time.sleep(_LOOK_EVERY)
         self.say(f"job {self.name} may run on: kubectl delete job -n {self.namespace} {self.name}")
 
 
-def _is_waiting_for_files(pod: Any) -> bool:
-    statuses = pod.status.init_container_statuses or []
-    return any(status.name == RECEIVER and status.state.running for status in statuses)
+def _is_waiting_for_files(pod: Mapping[str, Any]) -> bool:
+    containers = pod["status"].get("initContainerStatuses") or []
+    return any(one["name"] == RECEIVER and one["state"].get("running") for one in containers)
+
+
+def _newer(found: why.Cause, known: why.Facts) -> why.Cause:
+    """Why a pod does not run by what is known now, else by what was known before."""
+    seen = why.cause(known)
+    return found if seen["cause"] == "running" else seen
+
+
+def _reason(found: why.Cause) -> str | None:
+    return None if found["cause"] == "running" else found["line"]

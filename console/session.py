@@ -23,7 +23,7 @@ from submission.programs import script
 
 _PORT = 15002
 _TARGET = f"deployment/{CONNECT_SECRET}"
-_LABEL = "app.kubernetes.io/component"
+_PODS = f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app.kubernetes.io/component%3Dconnect"
 # Seconds for a pod that starts; for the versions in its image; for kubectl to listen.
 _STARTS, _TELLS, _LISTENS = 180, 60, 30
 
@@ -99,9 +99,8 @@ def _ready(stack: Stack, cluster: Cluster) -> str:
     while True:
         pods = [
             pod
-            for pod in cluster.json(f"/api/v1/namespaces/{NAMESPACE}/pods")["items"]
-            if pod["metadata"].get("labels", {}).get(_LABEL) == "connect"
-            and "deletionTimestamp" not in pod["metadata"]
+            for pod in cluster.json(_PODS)["items"]
+            if "deletionTimestamp" not in pod["metadata"]
         ]
         if not pods:
             raise ConsoleError(

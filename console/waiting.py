@@ -23,9 +23,14 @@ class Wait:
         self._start = self._last = time.monotonic()
         self._reason: str | None = None
 
+    @property
+    def left(self) -> float:
+        """Seconds until the time is over."""
+        return max(0.0, self._start + self._limit - time.monotonic())
+
     def is_over(self) -> bool:
         """Whether the time is."""
-        return time.monotonic() > self._start + self._limit
+        return not self.left
 
     def tell(self, reason: str | None = None) -> None:
         """Says what it waits for: at once where that is new, else every now and then."""

@@ -20,7 +20,8 @@ class Kube:
     replies: what becomes of the replies for its log, in their order: {"bytes": after so many it
     breaks, "status": what is answered instead, "follows": it goes on until the pod has ended}; all
     later ones are whole. away: how many looks at the pod get a 503. code, why: of its end. pod: its
-    name.
+    name. has_room: until it is set the pod is pending. watched: the queries of all watches; listed:
+    how many lists there were.
     """
 
     def __init__(self) -> None:
@@ -33,6 +34,10 @@ class Kube:
         self.jobs: list[str] = []
         self.deleted: list[str] = []
         self.was_read, self.ended = threading.Event(), threading.Event()
+        self.has_room = threading.Event()
+        self.has_room.set()
+        self.watched: list[dict[str, list[str]]] = []
+        self.listed = 0
 
     def end(self, code: int, why: str = "") -> None:
         """The driver ends."""
@@ -49,6 +54,10 @@ class Kube:
         if method == "POST" and kind == "jobs":
             self.jobs.append(body["metadata"]["name"])
             return 201, {**body, "metadata": {**body["metadata"], "uid": "uid"}}
+        if method == "DELETE" and kind == "jobs" and not name:
+            for name in [*self.jobs]:
+                self.answer(method, f"{path}/{name}", body)
+            return 200, {}
         if method == "DELETE" and kind == "jobs":
             if name not in self.jobs:
                 return 404, {"message": f"no job {name}"}
@@ -56,11 +65,16 @@ class Kube:
             self.deleted.append(name)
             self.ended.set()
             return 200, {}
+        if kind == "pods" and name and not self.jobs:
+            return 404, {"message": f"no pod {name}"}
         if kind == "pods" and name:
             self.away -= 1
             return (503, {"message": "starting"}) if self.away >= 0 else (200, self._pod())
         if kind == "pods":
             return 200, {"items": [self._pod()] if self.jobs else []}
+        if method == "GET" and not name:
+            names = self.jobs if kind == "jobs" else []
+            return 200, {"items": [{"metadata": {"name": name}} for name in names]}
         return (200, {"items": []}) if method == "GET" else (200, body)
 
     def _pod(self) -> dict[str, Any]:
@@ -68,7 +82,10 @@ class Kube:
         state = {"terminated": ended} if ended else {"running": {}}
         required = {"image": "x", "imageID": "x", "ready": True, "restartCount": 0}
         container = {"name": "driver", "state": state, **required}
-        status = {"phase": "Running", "containerStatuses": [container]}
+        status: dict[str, Any] = {"phase": "Running", "containerStatuses": [container]}
+        if not self.has_room.is_set():
+            told = {"type": "PodScheduled", "status": "False", "message": "too full"}
+            status = {"phase": "Pending", "conditions": [told]}
         labels = {"batch.kubernetes.io/job-name": (self.jobs or ["gone"])[0]}
         return {"metadata": {"name": self.pod, "labels": labels}, "status": status}
 
@@ -86,7 +103,10 @@ def serving(kube: Kube) -> Generator[str]:
             url = urlsplit(self.path)
             if url.path.endswith("/log"):
                 return self.log(parse_qs(url.query))
+            if "watch" in parse_qs(url.query):
+                return self.watch(url.path, parse_qs(url.query))
             status, found = kube.answer(self.command, url.path, body)
+            kube.listed += "items" in found
             text = json.dumps(found).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -95,6 +115,25 @@ def serving(kube: Kube) -> Generator[str]:
             self.wfile.write(text)
 
         do_GET = do_POST = do_PATCH = do_DELETE = answer
+
+        def watch(self, path: str, query: dict[str, list[str]]) -> None:
+            """What there is, then a pod that gets room, or the Job that goes."""
+            kube.watched.append(query)
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.tell("ADDED", kube.answer("GET", path, None)[1]["items"])
+            if path.endswith("/jobs"):
+                self.tell("DELETED", [{"metadata": {"name": name}} for name in kube.deleted])
+            elif not kube.has_room.is_set() and kube.has_room.wait(int(query["timeoutSeconds"][0])):
+                self.tell("MODIFIED", kube.answer("GET", path, None)[1]["items"])
+            self.wfile.write(b"0\r\n\r\n")
+
+        def tell(self, kind: str, objects: list[Any]) -> None:
+            for one in objects:
+                text = json.dumps({"type": kind, "object": one}).encode() + b"\n"
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(text), text))
+                self.wfile.flush()
 
         def log(self, query: dict[str, list[str]]) -> None:
             assert query["timestamps"] == query["follow"] == ["true"]

@@ -36,8 +36,8 @@ import why
 
 ACCOUNT = Path(os.environ.get("ACCOUNT", "/var/run/secrets/kubernetes.io/serviceaccount"))
 
-#: Seconds between two looks at the pods.
-LOOK_EVERY = 2.0
+#: Seconds between two looks at the pods: every driver that has no executor yet looks.
+LOOK_EVERY = 5.0
 
 #: Seconds that the command has to end by itself when it is told to.
 ENDS_WITHIN = 30.0
@@ -64,13 +64,14 @@ Pods = list[dict[str, Any]]
 
 
 def list_pods() -> Pods:
-    """All pods of this namespace."""
+    """All pods of this namespace that Spark made."""
     host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
     namespace = (ACCOUNT / "namespace").read_text().strip()
     # Read anew each time: tokens are renewed.
     token = (ACCOUNT / "token").read_text().strip()
+    server = f"https://{f'[{host}]' if ':' in host else host}:{port}"
     request = urllib.request.Request(
-        f"https://{f'[{host}]' if ':' in host else host}:{port}/api/v1/namespaces/{namespace}/pods",
+        f"{server}/api/v1/namespaces/{namespace}/pods?labelSelector=spark-role",
         headers={"Authorization": f"Bearer {token}"},
     )
     context = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))

@@ -13,6 +13,7 @@ import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import unquote
 
 import pytest
 
@@ -45,8 +46,14 @@ class Fake:
         self.pods = [*pods]
 
     def json(self, path: str) -> dict[str, Any]:
-        if path.endswith("/pods"):
-            return {"items": self.pods}
+        pods, _, selector = path.partition("/pods?labelSelector=")
+        if selector:
+            assert pods == "/api/v1/namespaces/spark"
+            chosen = dict([unquote(selector).split("=")])
+            found = [
+                pod for pod in self.pods if chosen.items() <= pod["metadata"]["labels"].items()
+            ]
+            return {"items": found}
         assert path == "/api/v1/namespaces/spark/secrets/spark-connect"
         return {"data": {"secret": base64.b64encode(TOKEN.encode()).decode()}}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -142,33 +143,21 @@ def test_a_file_that_is_not_there_is_said_before_the_stack_is_asked(capsys, monk
     assert "no/such.py can't be read: No such file" in capsys.readouterr().err
 
 
-class Core:
-    """The API: the pod waits for its files, then runs."""
-
-    api_client = None
-
-    def __init__(self, *statuses: dict[str, Any]) -> None:
-        self.statuses = list(statuses)
-
-    def list_namespaced_pod(self, namespace: str, label_selector: str) -> client.V1PodList:
-        status = client.V1PodStatus(**self.statuses.pop(0))
-        pod = client.V1Pod(metadata=client.V1ObjectMeta(name="pod"), status=status)
-        return client.V1PodList(items=[pod])
-
-
 def test_the_time_that_an_upload_takes_is_not_waited_away(monkeypatch, tmp_path):
     now = [0.0]
     monkeypatch.setattr(run.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(run.time, "sleep", lambda seconds: None)
-    state = client.V1ContainerState(running=client.V1ContainerStateRunning())
-    receiver = client.V1ContainerStatus(
-        name="files", state=state, image="", image_id="", ready=False, restart_count=0
-    )
-    waiting = {"phase": "Pending", "init_container_statuses": [receiver]}
+    receiver = {"name": "files", "state": {"running": {}}}
+    waiting = {"phase": "Pending", "initContainerStatuses": [receiver]}
+    seen = iter([waiting, {"phase": "Pending"}, {"phase": "Running"}])
+
+    def changes(*_: object, **__: object) -> Iterator[tuple[str, dict[str, Any]]]:
+        yield "ADDED", {"metadata": {"name": "pod"}, "status": next(seen)}
+
+    monkeypatch.setattr(run, "changes", changes)
     application = Application("pi", "local:///opt/pi.py")
     made = manifests(resolve(application, PLACE), can_upload=True)
     job = run.Run(client.ApiClient(), "pi-1", made)
-    job.core = Core(waiting, {"phase": "Pending"}, {"phase": "Running"})
     monkeypatch.setattr(run, "facts", lambda *_: {})
     monkeypatch.setattr(job, "_upload", lambda pod: now.__setitem__(0, now[0] + 1000))
     assert job.wait_for_pod(300) == "pod"

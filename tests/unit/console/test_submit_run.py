@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,39 @@ def test_why_a_driver_failed_is_the_last_that_is_said_and_kept(
         ("pod", code, line.removeprefix("submit: the driver failed: ")) for line in said
     ]
     assert list(volume.iterdir()) == [volume / "pod"] * len(kept)
+
+
+def test_what_waits_for_room_asks_for_nothing_but_its_own_pods(here, kube, capfd):
+    """And is told of them, rather than asking again and again."""
+    kube.has_room.clear()
+    kube.end(0)
+    threading.Timer(1.5, kube.has_room.set).start()
+    assert here() == 0
+    waits = [query for query in kube.watched if "labelSelector" in query]
+    assert [query["labelSelector"] for query in waits] == [
+        [f"batch.kubernetes.io/job-name={kube.deleted[0]}"]
+    ]
+    # The nodes, before anything is made.
+    assert kube.listed == 1
+    assert ": no node fits pod: too full\n" in capfd.readouterr().err
+
+
+def test_what_never_gets_room_says_why_and_goes(here, kube, capfd, volume):
+    kube.has_room.clear()
+    assert here("--wait", "1") == 1
+    said = capfd.readouterr().err
+    assert "submit: no driver after 1 s: no node fits pod: too full\n" in said
+    assert kube.deleted and not kube.jobs
+    assert json.loads((volume / "pod" / "why.json").read_text())["cause"] == "no node"
+
+
+def test_what_is_gone_is_not_asked_to_go_again(here, kube, monkeypatch):
+    asked: list[str] = []
+    answer = kube.answer
+    monkeypatch.setattr(kube, "answer", lambda *call: asked.append(call[0]) or answer(*call))
+    kube.end(0)
+    assert here() == 0
+    assert asked.count("DELETE") == 1
 
 
 def test_who_submits_is_whom_the_cluster_knows_unless_a_label_says_it(here, kube, monkeypatch):
