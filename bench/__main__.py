@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 
@@ -27,8 +28,9 @@ def main() -> int:
     words_.add_argument("--engines", nargs="+", choices=names, default=names, metavar="NAME")
     many = parser.add_argument_group("applications, on a stack that is up")
     many.add_argument("--stack", default="local")
-    many.add_argument("--count", type=int, default=100, help="of each master's")
-    many.add_argument("--at-once", type=int, default=50, help="at most, as far as there is room")
+    many.add_argument("--count", type=int, default=20, help="of each row, or as many as at once")
+    many.add_argument("--at-once", type=int, nargs="+", default=[1, 10, 50], help="a row for each")
+    many.add_argument("--minutes", type=float, default=30, help="for all; it ends with what it has")
     plans = parser.add_argument_group("nodes")
     plans.add_argument("--nodes", type=int, nargs="+", default=[3, 20, 100, 250])
     args = parser.parse_args()
@@ -37,7 +39,7 @@ def main() -> int:
     if args.part == "up":
         return beside_a_script(args.rounds)
     if args.part == "applications":
-        return many_applications(args.stack, args.count, args.at_once)
+        return many_applications(args.stack, args.count, sorted(args.at_once), args.minutes)
     if args.part == "nodes":
         return first_previews(args.nodes, args.rounds)
     if args.part == "aws":
@@ -100,19 +102,21 @@ def on_aws() -> int:
     return 0
 
 
-def many_applications(stack: str, count: int, at_once: int) -> int:
+def many_applications(stack: str, count: int, at_once: list[int], minutes: float) -> int:
     """Runs them natively and on the stack's workers; 1 where one is not accounted for."""
     from bench import applications  # what it needs loads slowly
     from console.stack import ConsoleError, Stack
 
     enter(local=stack == "local")
+    load = os.getloadavg()[1]
     try:
-        measured = applications.of_both(Stack(stack), count, at_once)
+        measured = applications.of_both(Stack(stack), count, at_once, 60 * minutes)
     except ConsoleError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     table = applications.table(measured)
-    text = f"\n{page.today()}, {machine()}, stack {stack}.\n\n{table}\n"
+    about = f"{page.today()}, {machine()}, stack {stack}, at most {minutes:g} minutes for all"
+    text = f"\n{about}; load average of the five minutes before: {load:.1f}.\n\n{table}\n"
     page.write(PAGE, "bench: applications", text)
     print(table)
     return 0 if all(one.is_whole for one in measured) else 1

@@ -10,12 +10,14 @@ import os
 import secrets
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
+import why
 from kubernetes import client
 
+from bench.machine import busy
 from bench.words import say
 from console import bill
 from console.run import Run
@@ -32,8 +34,9 @@ from submission.sizes import NOTHING, Pod
 
 _RESULT = b"Pi is roughly"
 _EXECUTOR = SparkPodSpec(cores=1, memory_mib=512, overhead_mib=384, cpu_request="200m")
-# Seconds that a driver may take until it runs, and all that is left until it is gone.
-_STARTS_WITHIN, _GONE_WITHIN = 300.0, 60.0
+# Seconds for those that run when the time is over, and until all that is left is gone.
+_ENDS_WITHIN, _GONE_WITHIN = 60.0, 60.0
+_TOLD_EVERY = 10.0
 _LEFT = ("pod", "config_map", "service")
 
 
@@ -41,7 +44,8 @@ _LEFT = ("pod", "config_map", "service")
 class Ran:
     """One application. started, ended: seconds since Kubernetes was asked; None: it never ran.
 
-    code: the driver's. is_right: whether it printed its result. why: what was said last.
+    code: the driver's. is_right: whether it printed its result. why: what was said last. is_cut:
+    whether it had not ended when the time was over. asked: when Kubernetes was, time.monotonic().
     """
 
     started: float | None
@@ -49,47 +53,63 @@ class Ran:
     code: int | None
     is_right: bool
     why: str
+    is_cut: bool = False
+    asked: float = 0.0
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it ended well, with its result."""
+        return self.code == 0 and self.is_right
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A kind of applications: of one master, so many at once, done in so many seconds.
+    """Applications of one master: so many were asked for, of which at most so many at once.
 
-    used: of how many it is kept what they used. left: what is there afterwards. cpu: seconds of
-    this process for each of them.
+    room: how many have room at once. ran: those that were begun. seconds: until the last that ended
+    well was gone. used: of how many it is kept what they used. left: what is there afterwards. cpu,
+    machine: seconds of this process, and of a local stack's machine, for each that ended well.
     """
 
     master: str
+    asked: int
     at_once: int
+    room: int
     ran: list[Ran]
     seconds: float
     cores: int
     used: int
-    left: int
+    left: list[str]
     cpu: float
+    machine: float | None
 
     @property
     def right(self) -> int:
-        """How many ended well, with their result."""
-        return sum(one.code == 0 and one.is_right for one in self.ran)
+        """How many ended well."""
+        return sum(one.is_well for one in self.ran)
+
+    @property
+    def cut(self) -> int:
+        """How many had not ended when the time was over."""
+        return sum(one.is_cut for one in self.ran)
 
     @property
     def is_whole(self) -> bool:
-        """True where every one is accounted for, and nothing is left."""
-        return self.right == self.used == len(self.ran) and self.left == 0
+        """True where every one that had the time is accounted for, and nothing is left."""
+        return self.right == len(self.ran) - self.cut <= self.used and not self.left
 
     @property
     def a_minute(self) -> float:
         """How many were done."""
-        return 60 * self.right / self.seconds
+        return 60 * self.right / self.seconds if self.right else 0.0
 
 
 class _Noted(Run):
-    """A run that is noted and not shown."""
+    """A run that is noted and not shown. end: when the time is over, by time.monotonic()."""
 
-    def __init__(self, api: client.ApiClient, name: str, resolved: Resolved) -> None:
+    def __init__(self, api: client.ApiClient, name: str, resolved: Resolved, end: float) -> None:
         super().__init__(api, name, manifests(resolved, run=name), "bench", out=self._take)
-        self._text = bytearray()
+        self._text, self._end = bytearray(), end
         self._asked, self._started, self._said = 0.0, None, ""
 
     def _take(self, piece: bytes) -> None:
@@ -104,46 +124,85 @@ class _Noted(Run):
         self._started = time.monotonic() - self._asked
         return super().follow(pod)
 
-    def noted(self) -> Ran:
-        """All of it."""
+    def _keep(self, run: str, code: int | None, found: why.Cause) -> None:
+        if time.monotonic() < self._end:  # the bench's own end is no reason to keep
+            super()._keep(run, code, found)
+
+    def noted(self) -> Ran | None:
+        """All of it; None where the time was over before it began."""
         self._asked, code = time.monotonic(), None
+        if self._asked >= self._end:
+            return None
         try:
-            code = self.run(_STARTS_WITHIN)
+            code = self.run(self._end - self._asked)
         except Exception as error:  # whatever it is, it is one that is not right
             self._said = f"{type(error).__name__}: {error}"
-        ended = time.monotonic() - self._asked
-        return Ran(self._started, ended, code, _RESULT in self._text, self._said)
+        over, is_right = time.monotonic(), _RESULT in self._text
+        is_cut = over >= self._end and not (code == 0 and is_right)
+        times = (self._started, over - self._asked)
+        return Ran(*times, code, is_right, self._said, is_cut, self._asked)
 
 
-def measure(stack: Stack, master: str, count: int, at_once: int) -> Measured:
-    """Runs so many, at most so many at once, as far as they have room."""
+def measure(stack: Stack, master: str, count: int, at_once: int, limit: float) -> Measured:
+    """Runs so many, at most so many at once, for so many seconds.
+
+    Natively at most as many as have room: drivers that wait for room keep it from executors.
+    """
     api, place = connect(stack, None)
     name = f"bench-{secrets.token_hex(3)}"
     resolved = resolve(application(name, master), place)
-    at_once = min(at_once, room(api, resolved, place))
-    if at_once < 1:
+    most = room(api, resolved, place)
+    if most < 1:
         raise ConsoleError("the stack has no room for even one application")
-    say(f"{count} applications, {master}, {at_once} at once")
-    began, at, cpu = time.monotonic(), time.time(), time.process_time()
-    with ThreadPoolExecutor(at_once) as pool:
-        runs = [_Noted(api, f"{name}-{number}", resolved) for number in range(count)]
+    runs_at_once = min(at_once, most) if master == KUBERNETES else at_once
+    what = f"{master}, {at_once} at once (room for {most})"
+    say(f"{what}: {count} applications, for at most {limit:.0f} s")
+    before, at, cpu, machine = there(api, place.namespace), time.time(), time.process_time(), busy()
+    began = time.monotonic()
+    runs = [_Noted(api, f"{name}-{index}", resolved, began + limit) for index in range(count)]
+    with ThreadPoolExecutor(runs_at_once) as pool:
+        futures = [pool.submit(one.noted) for one in runs]
         try:
-            ran = list(pool.map(_Noted.noted, runs))
+            while wait(futures, _TOLD_EVERY).not_done:
+                say(f"{what}: {progress(futures)}, {time.monotonic() - began:.0f} s")
+                if time.monotonic() > began + limit + _ENDS_WITHIN:
+                    take_away(api, place.namespace, name)
         except BaseException:
             say("those that run come to their end, and no others begin")
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    seconds, cpu = time.monotonic() - began, time.process_time() - cpu
+    ran = [found for one in futures if (found := one.result())]
+    right = sum(one.is_well for one in ran)
+    each = max(1, right)
+    cpu, machine = (time.process_time() - cpu) / each, (busy() - machine) / each
     used = on_volume(api, "bill.sh", str(int(at)), folder=FOLDER)
     cores = os.cpu_count() or 1
     if not stack.is_local:
         nodes = rooms(listed(api, "list_node"), [], (), one_worker_each=False)
         cores = int(sum(one.free.has.cores for one in nodes))
+    ends = [one.asked + one.ended - began for one in ran if one.is_well]
     return Measured(
-        *(master, at_once, ran, seconds, cores),
+        *(master, count, at_once, most, ran, max(ends, default=0.0), cores),
         used=sum(one["name"] == name for one in bill.read(used, workers_are_spot=False)[1]),
-        left=left_over(api, place.namespace, name),
-        cpu=cpu / count,
+        left=left_over(api, place.namespace, before),
+        cpu=cpu,
+        machine=machine if stack.is_local else None,
+    )
+
+
+def progress(futures: Sequence[Future[Ran | None]]) -> str:
+    """How far they are."""
+    ended = [found for one in futures if one.done() and (found := one.result())]
+    right = sum(one.is_well for one in ended)
+    under_way = sum(one.running() for one in futures)
+    return f"{len(ended)} of {len(futures)} ended, {right} right, {under_way} under way"
+
+
+def take_away(api: client.ApiClient, namespace: str, name: str) -> None:
+    """Ends those that run, and do not end by themselves."""
+    jobs: Any = client.BatchV1Api(api)
+    jobs.delete_collection_namespaced_job(
+        namespace, label_selector=f"app={name}", propagation_policy="Background"
     )
 
 
@@ -172,14 +231,23 @@ def room(api: client.ApiClient, resolved: Resolved, place: Place) -> int:
     return min(most, place.workers * worker)
 
 
-def left_over(api: client.ApiClient, namespace: str, name: str) -> int:
-    """How many objects of theirs are there, once those that are going are gone."""
+def there(api: client.ApiClient, namespace: str) -> set[str]:
+    """The names of all that applications are made of, with their kinds."""
     core, batch = client.CoreV1Api(api), client.BatchV1Api(api)
-    calls = [getattr(core, f"list_namespaced_{kind}") for kind in _LEFT]
-    calls.append(batch.list_namespaced_job)
+    calls = {kind: getattr(core, f"list_namespaced_{kind}") for kind in _LEFT}
+    calls["job"] = batch.list_namespaced_job
+    return {
+        f"{kind}/{one.metadata.name}"
+        for kind, call in calls.items()
+        for one in call(namespace).items
+    }
+
+
+def left_over(api: client.ApiClient, namespace: str, before: set[str]) -> list[str]:
+    """What is there that was not, once that which is going is gone."""
     end = time.monotonic() + _GONE_WITHIN
     while True:
-        left = sum(len(call(namespace, label_selector=f"app={name}").items) for call in calls)
+        left = sorted(there(api, namespace) - before)
         if not left or time.monotonic() > end:
             return left
         time.sleep(1)
@@ -191,31 +259,45 @@ def at(share: float, values: Sequence[float]) -> float:
 
 
 def table(measured: Sequence[Measured]) -> str:
-    """Markdown: a row a master."""
+    """Markdown: a row for each master and number at once."""
     lines = [
-        "| master | applications | at once | right | a minute | a minute and core | start: median,"
-        " 99 % (s) | whole: median, 99 % (s) | usage kept | left over | our CPU for each (s) |",
-        f"|{'---|' * 11}",
+        "| master | at once | room for | ran | right | cut short | a minute | a minute and core"
+        " | start: median, 99 % (s) | whole: median, 99 % (s) | usage kept | left over"
+        " | our CPU for each (s) | the machine's (s) |",
+        f"|{'---|' * 14}",
     ]
     for one in measured:
         started = [ran.started for ran in one.ran if ran.started is not None]
-        spans = (started, [ran.ended for ran in one.ran])
+        spans = (started, [ran.ended for ran in one.ran if ran.is_well])
         times = [f"{at(0.5, span):.1f}, {at(0.99, span):.1f}" if span else "" for span in spans]
-        cells: list[Any] = [one.master, len(one.ran), one.at_once, one.right]
-        cells += [f"{one.a_minute:.1f}", f"{one.a_minute / one.cores:.1f}", *times]
-        cells += [one.used, one.left, f"{one.cpu:.2f}"]
+        cells: list[Any] = [one.master, one.at_once, one.room, f"{len(one.ran)} of {one.asked}"]
+        cells += [one.right, one.cut, f"{one.a_minute:.1f}", f"{one.a_minute / one.cores:.1f}"]
+        cells += [*times, one.used, len(one.left), f"{one.cpu:.2f}"]
+        cells += ["" if one.machine is None else f"{one.machine:.0f}"]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines) + "\n"
 
 
-def of_both(stack: Stack, count: int, at_once: int) -> list[Measured]:
-    """Natively, then on the stack's workers."""
-    found = []
-    for master in (KUBERNETES, STANDALONE):
-        one = measure(stack, master, count, at_once)
+def of_both(stack: Stack, count: int, at_once: Sequence[int], limit: float) -> list[Measured]:
+    """Natively, then on the stack's workers, with each number at once.
+
+    count: of each; where more are to be at once it is so many. limit: seconds for all; each has its
+    share of what is left.
+    """
+    end, found = time.monotonic() + limit, []
+    rows = [(master, number) for master in (KUBERNETES, STANDALONE) for number in at_once]
+    for done, (master, number) in enumerate(rows):
+        last = found[-1] if found else None
+        if last and last.master == master == KUBERNETES and last.room <= last.at_once:
+            say(f"{master}, {number} at once would be as {last.at_once}: room for {last.room}")
+            continue
+        share = (end - time.monotonic()) / (len(rows) - done)
+        one = measure(stack, master, max(count, number), number, share)
         for ran in one.ran:
-            if ran.code != 0 or not ran.is_right:
+            if not ran.is_well and not ran.is_cut:
                 say(f"{master}: code {ran.code}, {ran.why}")
-        say(f"{master}: {one.right} of {count} right, {one.a_minute:.1f} a minute")
+        for name in one.left:
+            say(f"{master}: left over: {name}")
+        say(f"{master}: {one.right} of {len(one.ran)} right, {one.a_minute:.1f} a minute")
         found.append(one)
     return found
