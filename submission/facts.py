@@ -33,8 +33,11 @@ def facts(api: client.ApiClient, namespace: str, job: str) -> dict[str, Any]:
                 return {}
             raise
 
-    all_ = ask(core.list_namespaced_pod, namespace).get("items") or []
-    pods = attempt(job, all_)
+    chosen = {"label_selector": f"{JOB_LABEL}={job}"}
+    own = ask(core.list_namespaced_pod, namespace, **chosen).get("items")
+    # The others are many, and nothing to one that waits for its own.
+    all_ = ask(core.list_namespaced_pod, namespace).get("items") if own else None
+    pods = attempt(job, all_ or [])
     about = f"involvedObject.name={job},type=Warning"
     events = ask(core.list_namespaced_event, namespace, field_selector=about).get("items") or []
     found: dict[str, Any] = {"pods": pods, "events": events}

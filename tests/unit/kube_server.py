@@ -9,7 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.unit.kubelet import Kubelet
 
@@ -21,7 +21,7 @@ class Kube:
     breaks, "status": what is answered instead, "follows": it goes on until the pod has ended}; all
     later ones are whole. away: how many looks at the pod get a 503. code, why: of its end. pod: its
     name. has_room: until it is set the pod is pending. watched: the queries of all watches; listed:
-    how many lists there were.
+    what was listed. refused: why no pod is made.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,8 @@ class Kube:
         self.has_room = threading.Event()
         self.has_room.set()
         self.watched: list[dict[str, list[str]]] = []
-        self.listed = 0
+        self.listed: list[str] = []
+        self.refused = ""
 
     def end(self, code: int, why: str = "") -> None:
         """The driver ends."""
@@ -71,7 +72,10 @@ class Kube:
             self.away -= 1
             return (503, {"message": "starting"}) if self.away >= 0 else (200, self._pod())
         if kind == "pods":
-            return 200, {"items": [self._pod()] if self.jobs else []}
+            return 200, {"items": [self._pod()] if self.jobs and not self.refused else []}
+        if kind == "events" and self.refused:
+            event = {"reason": "FailedCreate", "message": self.refused, "involvedObject": {}}
+            return 200, {"items": [{"metadata": {}, **event}]}
         if method == "GET" and not name:
             names = self.jobs if kind == "jobs" else []
             return 200, {"items": [{"metadata": {"name": name}} for name in names]}
@@ -106,7 +110,8 @@ def serving(kube: Kube) -> Generator[str]:
             if "watch" in parse_qs(url.query):
                 return self.watch(url.path, parse_qs(url.query))
             status, found = kube.answer(self.command, url.path, body)
-            kube.listed += "items" in found
+            if "items" in found:
+                kube.listed.append(unquote(self.path))
             text = json.dumps(found).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")

@@ -18,6 +18,7 @@ from kubernetes import client
 
 from console import __main__, run
 from console.verbs import submit
+from submission.conf import JOB_LABEL
 from tests.place import PLACE
 from tests.unit.kube_server import Kube, serving
 from tests.unit.kubelet import SECOND
@@ -120,11 +121,8 @@ def test_what_waits_for_room_asks_for_nothing_but_its_own_pods(here, kube, capfd
     threading.Timer(1.5, kube.has_room.set).start()
     assert here() == 0
     waits = [query for query in kube.watched if "labelSelector" in query]
-    assert [query["labelSelector"] for query in waits] == [
-        [f"batch.kubernetes.io/job-name={kube.deleted[0]}"]
-    ]
-    # The nodes, before anything is made.
-    assert kube.listed == 1
+    assert [query["labelSelector"] for query in waits] == [[f"{JOB_LABEL}={kube.deleted[0]}"]]
+    assert kube.listed == ["/api/v1/nodes"]  # before anything is made
     assert ": no node fits pod: too full\n" in capfd.readouterr().err
 
 
@@ -135,6 +133,15 @@ def test_what_never_gets_room_says_why_and_goes(here, kube, capfd, volume):
     assert "submit: no driver after 1 s: no node fits pod: too full\n" in said
     assert kube.deleted and not kube.jobs
     assert json.loads((volume / "pod" / "why.json").read_text())["cause"] == "no node"
+
+
+def test_what_a_quota_refuses_says_so_and_lists_no_pods_of_others(here, kube, capfd):
+    kube.refused = "exceeded quota: team"
+    assert here("--wait", "2") == 1
+    why = "the namespace's quota is used up: exceeded quota: team"
+    assert f"submit: no driver after 2 s: {why}\n" in capfd.readouterr().err
+    pods = {path for path in kube.listed if "/pods" in path}
+    assert pods == {f"/api/v1/namespaces/apps/pods?labelSelector={JOB_LABEL}={kube.deleted[0]}"}
 
 
 def test_what_is_gone_is_not_asked_to_go_again(here, kube, monkeypatch):
