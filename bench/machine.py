@@ -14,10 +14,8 @@ def machine() -> str:
     return f"{os.cpu_count()} × {model[1] if model else 'CPU'}, {memory / 2**20:.0f} GiB"
 
 
-def busy() -> float:
+def busy(stat: Path = Path("/proc/stat")) -> float:
     """CPU seconds that all processes of this machine have used since it started."""
-    user, nice, system, _idle, _waits, *others = map(
-        int, Path("/proc/stat").read_text().splitlines()[0].split()[1:]
-    )
-    # Those of guests are in the first two.
-    return (user + nice + system + sum(others[:3])) / os.sysconf("SC_CLK_TCK")
+    times = [int(one) for one in stat.read_text().splitlines()[0].split()[1:9]]
+    # Without idle and waiting; those of guests come after these, and are in the first two.
+    return (sum(times) - times[3] - times[4]) / os.sysconf("SC_CLK_TCK")

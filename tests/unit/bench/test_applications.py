@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from kubernetes import client
 from bench import applications
 from bench.__main__ import PAGE
 from bench.applications import Measured, Ran
+from bench.machine import busy
 from bench.page import put
 from console import run
 from console.stack import Stack
@@ -75,6 +77,11 @@ def test_what_has_no_room_natively_is_no_row_of_its_own(monkeypatch):
         *((KUBERNETES, 20, 1), (KUBERNETES, 20, 10)),
         *((STANDALONE, 20, 1), (STANDALONE, 20, 10), (STANDALONE, 50, 50)),
     ]
+
+
+def test_the_machines_cpu_is_that_of_all_and_without_its_rest(tmp_path):
+    (tmp_path / "stat").write_text("cpu  100 20 30 9000 800 4 3 2 50 7\ncpu0 1 1 1 1\n")
+    assert busy(tmp_path / "stat") == 159 / os.sysconf("SC_CLK_TCK")
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1, 100), (0.001, 1)])
