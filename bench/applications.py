@@ -14,7 +14,6 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
-import why
 from kubernetes import client
 
 from bench.machine import busy
@@ -124,7 +123,7 @@ class _Noted(Run):
         self._started = time.monotonic() - self._asked
         return super().follow(pod)
 
-    def _keep(self, run: str, code: int | None, found: why.Cause) -> None:
+    def _keep(self, run: str, code: int | None, found: Any) -> None:
         if time.monotonic() < self._end:  # the bench's own end is no reason to keep
             super()._keep(run, code, found)
 

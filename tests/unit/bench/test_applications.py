@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,6 +25,7 @@ from submission.resolve import resolve
 from tests.place import PLACE
 from tests.unit.kube_server import Kube, serving
 from tests.unit.submission.test_growth import node, pod
+from toolchain import paths
 
 RIGHT = Ran(1.0, 5.0, 0, is_right=True, why="")
 
@@ -82,6 +85,13 @@ def test_what_has_no_room_natively_is_no_row_of_its_own(monkeypatch):
 def test_the_machines_cpu_is_that_of_all_and_without_its_rest(tmp_path):
     (tmp_path / "stat").write_text("cpu  100 20 30 9000 800 4 3 2 50 7\ncpu0 1 1 1 1\n")
     assert busy(tmp_path / "stat") == 159 / os.sysconf("SC_CLK_TCK")
+
+
+def test_it_needs_no_more_than_python_finds_by_itself():
+    """pytest's own path has more."""
+    subprocess.run(
+        [sys.executable, "-c", "import bench.applications"], cwd=paths.CHECKOUT, check=True
+    )
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1, 100), (0.001, 1)])
