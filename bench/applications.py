@@ -31,7 +31,7 @@ from submission.place import KUBERNETES, STANDALONE, Place
 from submission.resolve import Resolved, resolve
 from submission.sizes import NOTHING, Pod
 
-_RESULT = b"Pi is roughly"
+_RESULT, _USAGE = b"Pi is roughly", b"usage: "
 _EXECUTOR = SparkPodSpec(cores=1, memory_mib=512, overhead_mib=384, cpu_request="200m")
 # Seconds for those that run when the time is over, and until all that is left is gone.
 _ENDS_WITHIN, _GONE_WITHIN = 60.0, 60.0
@@ -45,6 +45,7 @@ class Ran:
 
     code: the driver's. is_right: whether it printed its result. why: what was said last. is_cut:
     whether it had not ended when the time was over. asked: when Kubernetes was, time.monotonic().
+    usage: what the driver said of it.
     """
 
     started: float | None
@@ -54,6 +55,7 @@ class Ran:
     why: str
     is_cut: bool = False
     asked: float = 0.0
+    usage: str = ""
 
     @property
     def is_well(self) -> bool:
@@ -139,7 +141,9 @@ class _Noted(Run):
         over, is_right = time.monotonic(), _RESULT in self._text
         is_cut = over >= self._end and not (code == 0 and is_right)
         times = (self._started, over - self._asked)
-        return Ran(*times, code, is_right, self._said, is_cut, self._asked)
+        told = [one for one in self._text.splitlines() if one.startswith(_USAGE)]
+        usage = told[-1].decode(errors="replace") if told else "usage: nothing was said"
+        return Ran(*times, code, is_right, self._said, is_cut, self._asked, usage)
 
 
 def measure(stack: Stack, master: str, count: int, at_once: int, limit: float) -> Measured:
@@ -295,6 +299,8 @@ def of_both(stack: Stack, count: int, at_once: Sequence[int], limit: float) -> l
         for ran in one.ran:
             if not ran.is_well and not ran.is_cut:
                 say(f"{master}: code {ran.code}, {ran.why}")
+            if ran.is_well and not ran.usage.startswith("usage: {"):
+                say(f"{master}: {ran.usage}")
         for name in one.left:
             say(f"{master}: left over: {name}")
         say(f"{master}: {one.right} of {len(one.ran)} right, {one.a_minute:.1f} a minute")

@@ -66,6 +66,19 @@ def test_the_page_has_a_row_for_each_number_at_once():
     assert put(PAGE.read_text("utf-8"), "bench: applications", "NEW\n").count("NEW\n") == 1
 
 
+def test_what_is_wrong_with_one_is_said(monkeypatch, capfd):
+    ran = [dataclasses.replace(RIGHT, usage=said) for said in ("usage: {}", "usage: not known: a")]
+    ran += [Ran(None, 9.0, 3, False, "b"), dataclasses.replace(CUT, why="c")]
+    found = measured(*ran, left=["pod/d"])
+    monkeypatch.setattr(applications, "measure", lambda *_: found)
+    applications.of_both(Stack("local", env={"PATH": "/"}), 4, [10], 60)
+    said = capfd.readouterr().err.splitlines()
+    wrong = ["usage: not known: a", "code 3, b", "left over: pod/d"]
+    assert [one for one in said if any(mark in one for mark in ("usage", "code", "left"))] == [
+        f"bench: {master}: {one}" for master in (KUBERNETES, STANDALONE) for one in wrong
+    ]
+
+
 def test_what_has_no_room_natively_is_no_row_of_its_own(monkeypatch):
     asked: list[tuple[str, int, int]] = []
 
@@ -147,10 +160,11 @@ def bench(url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Measured]:
     ("text", "code", "right"), [(b"Pi is roughly 3.14\n", 0, 1), (b"no\n", 0, 0), (b"", 3, 0)]
 )
 def test_one_that_runs_is_noted_and_not_shown(bench, kube, capfd, text, code, right):
-    kube.kubelet.entries = [(0, text)]
+    kube.kubelet.entries = [(0, text), (1, b"usage: not known: why\n")]
     kube.end(code, "it failed")
     found = bench(1, 60)
     (one,) = found.ran
+    assert one.usage == "usage: not known: why"
     assert (found.right, found.cut, found.left, one.code) == (right, 0, [], code)
     assert (found.at_once, found.room) == (50, 1)
     assert one.started is not None and one.started <= one.ended
