@@ -19,7 +19,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import stream
 from kubernetes.watch import Watch
 
-from console.stack import ConsoleError, Stack
+from console.stack import ConsoleError, Stack, require_stack
 from console.waiting import Wait
 
 #: What Spark's master says of itself, by the API.
@@ -112,10 +112,14 @@ def is_ready(thing: Mapping[str, Any]) -> bool:
 
 def connect(stack: Stack) -> Cluster:
     """The stack's cluster. Raises ConsoleError where it has none."""
-    text = stack.outputs(secrets=True).get("kubeconfig")
-    if not text:
+    return connect_by(stack, stack.outputs(secrets=True))
+
+
+def connect_by(stack: Stack, outputs: Mapping[str, Any]) -> Cluster:
+    """The same by its outputs, secret ones too, where they are known: each call takes its time."""
+    if not outputs.get("kubeconfig"):
         raise ConsoleError(f"stack {stack.name} has no cluster; `make up` makes one")
-    return Cluster(text)
+    return Cluster(outputs["kubeconfig"])
 
 
 def connect_spark(stack: Stack) -> tuple[Cluster, dict[str, Any]]:
@@ -127,18 +131,13 @@ def connect_spark(stack: Stack) -> tuple[Cluster, dict[str, Any]]:
     return Cluster(outputs["kubeconfig"]), outputs
 
 
-def require_stack(stack: Stack) -> None:
-    """Raises ConsoleError where the backend doesn't know it."""
-    if not stack.exists():
-        raise ConsoleError(f"there is no stack {stack.name}; `make up` makes one")
-
-
-def require_answer(stack: Stack, seconds: float = 60) -> None:
+def require_answer(stack: Stack, outputs: Mapping[str, Any], seconds: float = 60) -> None:
     """Raises ConsoleError unless the stack's cluster answers within that time.
 
-    Where nothing has changed an update asks no node, so it ends well beside a cluster that is off.
+    outputs: its own, secret ones too. Where nothing has changed an update asks no node, so it ends
+    well beside a cluster that is off.
     """
-    cluster, wait = connect(stack), Wait("the cluster to answer", seconds)
+    cluster, wait = connect_by(stack, outputs), Wait("the cluster to answer", seconds)
     while True:
         try:
             cluster.get("/readyz")

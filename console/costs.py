@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from console.cluster import require_stack
-from console.stack import ConsoleError, Stack
+from console.stack import ConsoleError, Stack, require_stack
 
 HOURS_PER_MONTH = 24 * 30.4375
 

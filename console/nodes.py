@@ -10,8 +10,7 @@ from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from console.cluster import require_stack
-from console.stack import PROJECT, ConsoleError, Stack, read_settings
+from console.stack import PROJECT, ConsoleError, Stack, read_settings, require_stack
 from console.waiting import Wait
 from patience import factor
 

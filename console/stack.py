@@ -188,8 +188,9 @@ class Stack:
 
     def exists(self) -> bool:
         """Whether the backend knows the stack."""
-        if self.is_local and not (self._folder / "passphrase").exists():
-            return False
+        if self.is_local:  # its backend's files are quicker than to call Pulumi
+            kept = self._folder / ".pulumi" / "stacks" / PROJECT / f"{self.name}.json"
+            return (self._folder / "passphrase").exists() and kept.exists()
         qualified = ["--fully-qualify-stack-names"] if "/" in self.name else []
         listed = self.pulumi("stack", "ls", "--json", *qualified, capture=True)
         # All of them are of this project, so the organization and the name tell them apart.
@@ -390,3 +391,9 @@ class Stack:
         if code != 0:
             raise ConsoleError(f"pulumi {arguments[0]} failed (exit code {code})")
         return printed
+
+
+def require_stack(stack: Stack) -> None:
+    """Raises ConsoleError where the backend doesn't know it."""
+    if not stack.exists():
+        raise ConsoleError(f"there is no stack {stack.name}; `make up` makes one")

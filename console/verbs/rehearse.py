@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from components.settings import Settings, SettingsError
-from console.cluster import require_stack
 from console.rehearsal import (
     KEPT,
     Report,
@@ -26,7 +25,7 @@ from console.rehearsal import (
     translate,
     values,
 )
-from console.stack import LOCAL, PROJECT, ROOT, ConsoleError, Stack, groups
+from console.stack import LOCAL, PROJECT, ROOT, ConsoleError, Stack, groups, require_stack
 from console.timings import read_events
 from console.verb import Verb
 from toolchain import paths

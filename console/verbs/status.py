@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from console import backup, nodes, report
-from console.cluster import SPARK_MASTER, Cluster, connect, require_stack
-from console.stack import ConsoleError, Stack
+from console.cluster import SPARK_MASTER, Cluster, connect_by
+from console.stack import ConsoleError, Stack, require_stack
 from console.tables import table
 from console.verb import Verb
 
@@ -28,7 +28,8 @@ def run(options: argparse.Namespace) -> None:
     if stopped := nodes.stopped(stack):
         print(stopped)
         return
-    cluster = connect(stack)
+    outputs = stack.outputs(secrets=True)
+    cluster = connect_by(stack, outputs)
     for listed in ("nodes", "pods"):
         print(table(*cluster.table(f"/api/v1/{listed}")), end="\n\n", flush=True)
     if said := troubles(cluster.json("/api/v1/nodes")["items"]):
@@ -37,8 +38,7 @@ def run(options: argparse.Namespace) -> None:
     kept = {one["metadata"]["name"]: one.get("data", {}) for one in maps}
     print("".join(f"{line}\n" for line in backup.describe(kept, datetime.now(UTC))))
     print(spark(cluster))
-    result = stack.outputs().get("wordCount")
-    if result:
+    if result := outputs.get("wordCount"):
         print(f"\n{report.top_words(result)}")
 
 

@@ -15,8 +15,8 @@ import urllib.request
 from dataclasses import dataclass, field
 from typing import Any
 
-from console.cluster import LOOPBACK, Cluster, connect, port_forward, require_stack
-from console.stack import ConsoleError, Stack
+from console.cluster import LOOPBACK, Cluster, connect, port_forward
+from console.stack import ConsoleError, Stack, require_stack
 from console.verb import Verb
 from toolchain.terminal import shown
 

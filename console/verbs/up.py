@@ -66,13 +66,15 @@ def up(stack: Stack, input_: str | None, *, refresh: bool = False) -> None:
     except ConsoleError:
         tell_why(stack)
         raise
-    require_answer(stack)
+    outputs = stack.outputs(secrets=True)
+    require_answer(stack, outputs)
     if before and before != _control_plane(stack):
         print("\nThe control plane is another one: what is newer than its snapshot comes now\n")
         stack.refresh()
         stack.up(events)
+        outputs = stack.outputs(secrets=True)
     grow.forget(stack)
-    result = stack.outputs()["wordCount"]
+    result = outputs["wordCount"]
     phases = timings.phases(timings.read_events(events), origin=started)
     if stack.is_local:
         phases.insert(0, timings.Phase("local cloud", 0.0, cloud_up - started))

@@ -95,7 +95,7 @@ def test_an_update_ends_well_only_beside_a_cluster_that_answers(server, stack) -
     server.http.server_close()
     server.http.shutdown()
     with pytest.raises(ConsoleError) as refused:
-        cluster.require_answer(stack, seconds=0)
+        cluster.require_answer(stack, stack.outputs(), seconds=0)
     said = str(refused.value)
     assert "does not answer (the cluster does not answer: " in said and "Connection refused" in said
     assert "`make status`" in said and "0x" not in said and len(said.splitlines()) == 1
@@ -104,7 +104,7 @@ def test_an_update_ends_well_only_beside_a_cluster_that_answers(server, stack) -
 def test_a_cluster_that_is_only_slow_is_waited_for(server, stack, capsys) -> None:
     left = [(503, {"message": "not\nyet"}), (200, "ok")]
     server.answer = lambda path, accept: left.pop(0)
-    cluster.require_answer(stack)
+    cluster.require_answer(stack, stack.outputs())
     assert left == []
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("waiting for the cluster to answer (") and line.endswith(": not yet")
@@ -113,7 +113,7 @@ def test_a_cluster_that_is_only_slow_is_waited_for(server, stack, capsys) -> Non
 def test_a_stack_without_a_cluster_is_told(stack, monkeypatch) -> None:
     monkeypatch.setattr(Stack, "outputs", lambda *_, **__: {})
     with pytest.raises(ConsoleError, match="stack dev has no cluster"):
-        cluster.require_answer(stack)
+        cluster.require_answer(stack, stack.outputs())
 
 
 @pytest.mark.parametrize(

@@ -111,9 +111,7 @@ PULUMI = """#!{python} -SE
 import json, os, shutil, sys
 here = {here!r}
 words = sys.argv
-if "ls" in words:
-    print('[{{"name": "local"}}]')
-elif "output" in words:
+if "output" in words:
     print(open(here + "/outputs").read())
 elif "export" in words:
     print('{{"deployment": {{}}}}')
@@ -154,6 +152,8 @@ class Place:
         for made in (self.cloud, folder / "bin", folder / "ups"):
             made.mkdir()
         (self.cloud / "passphrase").touch()
+        (self.cloud / ".pulumi" / "stacks" / "tinderbox").mkdir(parents=True)
+        (self.cloud / ".pulumi" / "stacks" / "tinderbox" / "local.json").touch()
         (self.cloud / "Pulumi.local.yaml").write_text(yaml.safe_dump(BEFORE))
         (folder / "outputs").write_text('{"nodes": [{}]}')
         program = folder / "bin" / "pulumi"

@@ -57,7 +57,12 @@ class Place:
         self.knows()
 
     def knows(self, *names: str) -> None:
-        """The stacks that the backend has."""
+        """The stacks that the backend has; of the local cloud's it has a file each."""
+        kept = self.cloud / ".pulumi" / "stacks" / "tinderbox"
+        shutil.rmtree(kept, ignore_errors=True)
+        for name in names:
+            (kept / name).parent.mkdir(parents=True, exist_ok=True)
+            (kept / f"{name}.json").touch()
         self._stacks.write_text(json.dumps([{"name": name} for name in names]))
 
     def calls(self) -> list[tuple[list[str], dict[str, str]]]:
@@ -88,6 +93,15 @@ def test_a_stack_has_one_configuration_whoever_it_belongs_to(place: Place, name:
     assert made.folder == place.root / ".tinderbox" / "dev"
     made.outputs()
     assert place.calls()[-1][0][-2:] == ["-s", name]
+
+
+def test_whether_the_local_clouds_backend_has_it_is_seen_without_pulumi(place: Place) -> None:
+    place.knows("rehearsal")
+    assert not Stack("local").exists() and Stack("rehearsal", of_cloud=True).exists()
+    place.knows("local")
+    assert Stack("local").exists()
+    (place.cloud / "passphrase").unlink()
+    assert not Stack("local").exists()
 
 
 @pytest.mark.parametrize(
@@ -231,7 +245,7 @@ def test_the_clouds_copy_keeps_salt_and_text(place: Place) -> None:
         },
         "encryptionsalt": "salt",
     }
-    assert [call[0][1:3] for call in place.calls()] == [["stack", "ls"], ["stack", "init"]]
+    assert [call[0][1:3] for call in place.calls()] == [["stack", "init"]]
 
 
 def test_the_clouds_copy_is_whole_or_as_it_was(place: Place, monkeypatch) -> None:
@@ -313,9 +327,7 @@ def test_another_stack_can_be_on_the_local_cloud(place: Place) -> None:
     kept = {"config": {"tinderbox:aws": {"region": "y"}}, "encryptionsalt": "salt"}
     assert yaml.safe_load((place.cloud / "Pulumi.other.yaml").read_text()) == kept
     assert made.history() == [1]
-    assert [call[0][1:3] for call in place.calls()] == [
-        *(["stack", "ls"], ["stack", "init"], ["stack", "history"])
-    ]
+    assert [call[0][1:3] for call in place.calls()] == [["stack", "init"], ["stack", "history"]]
     assert place.calls()[-1][1]["PULUMI_BACKEND_URL"] == f"file://{place.cloud}"
 
 

@@ -66,9 +66,10 @@ def test_an_error_is_one_line_and_code_1(monkeypatch, capsys) -> None:
     assert capsys.readouterr().err == "outputs: no \\x1b[2J stack\n"
 
 
-def test_only_the_verb_that_is_asked_for_is_loaded() -> None:
+@pytest.mark.parametrize("verb", ["outputs", "preview"])
+def test_only_the_verb_that_is_asked_for_is_loaded(verb: str) -> None:
     check = (
-        "import sys, console.__main__ as m; m.verb_of('outputs');"
+        f"import sys, console.__main__ as m; m.verb_of('{verb}');"
         "assert not {'kubernetes', 'pulumi', 'matplotlib', 'rich'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", check], check=True, cwd=ROOT)
