@@ -313,7 +313,7 @@ class KubeNodes(pulumi.ComponentResource):
     def _create_peer(self, plan: NodePlan) -> Node:
         """A control plane besides the first, through which it is reached as a worker is."""
         instance = self._create_instance(
-            plan, [self._args.network.control_plane_group_id], self._of_control_planes
+            plan, [self._args.network.peer_group_id], self._of_control_planes
         )
         return self._node(
             plan, "control plane", instance, instance.public_ip, self._through(instance)
