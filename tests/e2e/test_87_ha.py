@@ -1,4 +1,4 @@
-"""Three control planes: one is killed, the API answers on, and `up` makes it good."""
+"""Three control planes: one is killed, the API answers, `up` makes it good; then one, and three."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from console.stack import ROOT, Stack
 from localcloud.api.client import aws_client, ec2_client
 from localcloud.layout import STATE
 from tests.e2e.conftest import Up
-from tests.e2e.meanwhile import Slow, wait_for
+from tests.e2e.meanwhile import Slow, Watch, pods, wait_for
 
 #: Within so many seconds of a kill the API is there.
 AWAY = 10
@@ -58,13 +59,6 @@ def test_the_words_are_counted_and_all_are_members(up: Up, text: Path):
     assert up.changes() == {}
 
 
-def test_another_number_is_refused_in_the_preview(up: Up):
-    up.configure({"nodes": {"controlPlanes": 1}})
-    refused = up.pulumi("preview", fails=True)
-    up.configure({"nodes": {"controlPlanes": 3}})
-    assert "nodes.controlPlanes is 3 in this cluster, and 1 is asked for" in refused
-
-
 def test_a_snapshot_is_not_brought_back(up: Up):
     (name,) = re.findall(r"^(\S+\.snapshot), ", up.make("backup"), re.M)
     refused = up.make("restore", f"SNAPSHOT={name}", "YES=1", fails=True)
@@ -102,3 +96,72 @@ def _is_gone(instance: str) -> bool:
 def test_the_balancers_are_as_the_api_says(up: Up):
     balancers = aws_client("elbv2").describe_load_balancers()["LoadBalancers"]
     assert sorted(one["Scheme"] for one in balancers) == ["internal", "internet-facing"]
+
+
+def _of_the_first(up: Up) -> str:
+    """A kubeconfig of the first one's own address, whatever names its certificate has by now."""
+    config = yaml.safe_load(up.stack.outputs(secrets=True)["kubeconfig"])
+    config["clusters"][0]["cluster"] |= {
+        "server": f"https://{up.control_plane()['publicIp']}:6443",
+        "tls-server-name": "control-plane.tinderbox.internal",
+    }
+    return yaml.safe_dump(config)
+
+
+def _choose(up: Up, number: int) -> None:
+    up.configure({"nodes": {"controlPlanes": number, "count": number + 1}})
+
+
+def _assert_right(up: Up, number: int) -> None:
+    """There are so many, and nothing else; an update has nothing to do."""
+    assert len(_control_planes(up)) == number
+    assert _members(up) == {node["hostName"]: "started" for node in _control_planes(up)}
+    assert up.ready() == up.hosts()
+    assert {node["metadata"]["name"] for node in up.get("nodes")["items"]} == up.hosts()
+    endpoints = up.get("endpointslice", "kubernetes")["endpoints"]
+    assert len(endpoints) == number
+    assert up.changes() == {}
+
+
+def _change(up: Up, number: int) -> None:
+    """Another number, while an application runs that may not begin anew."""
+    before = up.outputs()["nodes"]
+    stay = [before[0], before[-1]]
+    _choose(up, number)
+    assert f"becomes {number}; " in up.pulumi("preview")
+    slow = Slow(up, tasks=40, seconds=3, waits=True)
+    slow.wait_for_tasks(2)
+    drivers = slow.drivers()
+    ran = set(pods(up, "app.kubernetes.io/name=spark", "Running"))
+    with Watch(up, _of_the_first(up)) as watch:
+        up.pulumi("up", "--yes", "--skip-preview")
+    assert watch.away <= AWAY
+    print(f"{number} control planes: the API was away for {watch.away:.1f} s")
+    _assert_right(up, number)
+    after = up.outputs()["nodes"]
+    assert [after[0], after[-1]] == stay
+    assert slow.drivers() == drivers
+    assert ran <= set(pods(up, "app.kubernetes.io/name=spark", "Running"))
+    slow.assert_right()
+    slow.delete()
+
+
+def test_one_stays_of_three(up: Up):
+    """The first of them was made anew above, and joined."""
+    _change(up, 1)
+    assert not aws_client("elbv2").describe_load_balancers()["LoadBalancers"]
+
+
+def test_more_that_came_halfway_leave_again(up: Up):
+    _choose(up, 3)
+    up.interrupted("control-plane-2-keeper creating")
+    assert len(_members(up)) == 2
+    _choose(up, 1)
+    up.pulumi("up", "--yes", "--skip-preview")
+    _assert_right(up, 1)
+
+
+def test_one_becomes_three(up: Up):
+    _change(up, 3)
+    (name,) = re.findall(r"^(\S+\.snapshot), ", up.make("backup"), re.M)
+    assert name

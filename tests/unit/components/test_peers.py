@@ -9,11 +9,12 @@ import pytest
 from tests.unit.changes import Kind, effect
 from tests.unit.components.test_kubeadm import value
 from tests.unit.components.test_scripts import INIT, INIT_SCRIPTS, KUBEADM, make_ca
-from tests.unit.plan import Plan, planned
+from tests.unit.plan import Plan, ask, plan, planned
 from tests.unit.shell import Sandbox
 
 THREE = {"nodes": {"controlPlanes": 3, "count": 4}}
 PEERS = ("control-plane-2", "control-plane-3")
+INSTANCE = "aws:ec2/instance:Instance"
 BALANCER = "aws:lb/loadBalancer:LoadBalancer"
 TARGETS = "aws:lb/targetGroup:TargetGroup"
 TARGET = "aws:lb/targetGroupAttachment:TargetGroupAttachment"
@@ -32,7 +33,7 @@ def test_one_control_plane_has_nothing_of_it():
 
 
 def test_those_that_are_counted_are_control_planes_first(three: Plan):
-    names = sorted(made.name for made in three.of("aws:ec2/instance:Instance"))
+    names = sorted(made.name for made in three.of(INSTANCE))
     assert names == [f"tinderbox-test-{name}" for name in ("control-plane", *PEERS, "worker-1")]
 
 
@@ -75,7 +76,8 @@ def test_another_number_is_told_and_leaves_what_stays_alone(before, after, says,
     told = [line for line in capsys.readouterr().err.splitlines() if "nodes.controlPlanes" in line]
     assert [line.startswith(f"info: nodes.controlPlanes: {says}") for line in told] == [True]
     # No machine but theirs, and no worker joins anew; one kubelet's restart is its turning there.
-    first = {"approver", "init"} | ({"kubeconfig", "keeper"} if {} in (before, after) else set())
+    first = {"address", "approver", "init"}
+    first |= {"kubeconfig", "keeper"} if {} in (before, after) else set()
     turns = {"worker-N-join"} if {} in (before, after) else {"control-plane-N-init"}
     named = {f"control-plane-{name}" for name in first} | turns | {"inventory"}
     assert set(found.updated) == named
@@ -144,6 +146,25 @@ def test_upgrades_come_to_them_before_workers(three: Plan):
     waits = [three.waits_for(f"{name}-drain") for name in (*PEERS, "worker-1")]
     assert "control-plane-2-return" in waits[1] and "control-plane-3-return" in waits[2]
     assert not {"control-plane-3-return", "worker-1-return"} & waits[0]
+
+
+def test_the_first_one_is_not_brought_back_beside_others_that_live():
+    """It stays alone where it is lost: a machine in its place would know of no other."""
+    one = plan({})  # of its own: what it is told of stays
+    address = one.one("control-plane-address").inputs
+    three = {**address, "tags": {**address["tags"], "ControlPlanes": "3"}}
+    stays, made = (
+        one.hooks[f"tinderbox-test-control-plane-{name}"] for name in ("stays", "is-made")
+    )
+    assert one.options_of("control-plane-address").fixed_by == {
+        "tinderbox-test-control-plane-stays"
+    }
+    assert one.options_of("control-plane", INSTANCE).before_create
+    ask(stays, three, address)
+    ask(made, None, {})
+    ask(stays, address, {**address, "tags": {}})
+    with pytest.raises(ValueError, match="it would be the first one, which is lost; set it back"):
+        ask(stays, three, address)
 
 
 # The scripts
