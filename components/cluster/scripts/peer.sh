@@ -25,6 +25,13 @@ drop_dead() {
   done <<<"$members"
 }
 
+# hand_over: where it leads etcd, this one does from now on; else nobody would for some seconds.
+hand_over() {
+  local own
+  own=$(at_etcd 127.0.0.1 endpoint status --write-out fields | sed -n 's/^"MemberID" : //p')
+  at_etcd "$PEER_IP" move-leader "$(printf %x "$own")" >/dev/null 2>&1 || true # it does not lead, or is dead
+}
+
 # What was replaced is let go last, when another cluster or machine may be there, or a living one has dropped it already.
 release() {
   local machine id
@@ -42,6 +49,7 @@ release() {
   ! kubelet_answers "$PEER" || drain "$PEER" || true
   if [[ -n $id ]]; then
     drop_dead
+    hand_over
     drop_member 127.0.0.1 "$id" "$PEER"
   fi
   wait_for 120 "the API to answer" kubectl get --raw /readyz

@@ -177,6 +177,7 @@ ALL = f"{ME}=10.42.0.5 {OTHER}=10.42.0.6"
 ETCDCTL = """#!/bin/bash
 echo "$*" >>"$SANDBOX/etcd-asked"
 [[ $* != *"member list" ]] || cat "$SANDBOX/members"
+[[ $* != *"endpoint status"* ]] || printf '"MemberID" : 31\n"Leader" : 32\n'
 """
 
 
@@ -354,6 +355,15 @@ def test_one_that_leaves_is_drained_and_no_member_and_no_node_any_more(leaves, t
     # Pods are led there no more before the next one may go.
     assert (tmp_path / "served").read_text() == ""
     assert not leaves.file(f"/etc/tinderbox/peers/{OTHER}").exists()
+
+
+def test_one_that_leads_hands_it_over_first(leaves, tmp_path):
+    """In etcd's own words; without it nobody leads for the time of an election."""
+    release(leaves, tmp_path)
+    asked = (tmp_path / "etcd-asked").read_text().splitlines()
+    (handed,) = (n for n, line in enumerate(asked) if line.endswith(" move-leader 1f"))
+    assert "--endpoints https://10.42.0.6:2379 " in asked[handed]
+    assert asked[handed + 1].endswith(" member remove 2")
 
 
 def test_one_that_came_no_further_than_to_etcd_leaves_it(leaves, tmp_path):
