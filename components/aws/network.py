@@ -11,7 +11,7 @@ reached from outside, and workers through the first.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypedDict
@@ -41,13 +41,19 @@ class Opening:
     reason: str
 
 
-def openings(operator_cidr: str, *, has_peers: bool = False) -> list[Opening]:
-    """Every way into a node; what is not here is closed. has_peers: of several control planes."""
+#: The ways between several control planes.
+PEERS = tuple(
+    Opening(name, "tcp", port, Group.CONTROL_PLANE, Group.CONTROL_PLANE, reason)
+    for name, port, reason in (
+        ("etcd-clients", 2379, "etcd, for a control plane that joins"),
+        ("etcd-peers", 2380, "etcd between control planes"),
+    )
+)
+
+
+def openings(operator_cidr: str) -> list[Opening]:
+    """Every way into a node, besides PEERS; what is not here is closed."""
     operator, first, all_ = operator_cidr, Group.CONTROL_PLANE, Group.NODES
-    etcd = [
-        Opening("etcd-clients", "tcp", 2379, first, first, "etcd, for a control plane that joins"),
-        Opening("etcd-peers", "tcp", 2380, first, first, "etcd between control planes"),
-    ]
     return [
         Opening("operator-ssh", "tcp", 22, operator, first, "SSH for the operator"),
         Opening("operator-api", "tcp", 6443, operator, first, "Kubernetes API for the operator"),
@@ -58,7 +64,6 @@ def openings(operator_cidr: str, *, has_peers: bool = False) -> list[Opening]:
         ),
         Opening("nodes-vxlan", "udp", 8472, all_, all_, "flannel: the traffic between pods"),
         Opening("nodes-nfs", "tcp", 2049, all_, all_, "the shared file system"),
-        *(etcd if has_peers else []),
     ]
 
 
@@ -94,7 +99,7 @@ class NetworkStack(pulumi.ComponentResource):
     """The network of one cluster.
 
     Outputs: vpc_id, internet_gateway_id, subnet_id, security_group_id (of all nodes and the file
-    system), control_plane_group_id.
+    system), control_plane_group_id, peer_group_id (the same, once control planes reach each other).
     """
 
     vpc_id: pulumi.Output[str]
@@ -102,6 +107,7 @@ class NetworkStack(pulumi.ComponentResource):
     subnet_id: pulumi.Output[str]
     security_group_id: pulumi.Output[str]
     control_plane_group_id: pulumi.Output[str]
+    peer_group_id: pulumi.Output[str]
 
     def __init__(
         self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None
@@ -134,7 +140,11 @@ class NetworkStack(pulumi.ComponentResource):
                 f"{name}-control-plane-group", vpc, "What is reached from outside"
             ),
         }
-        rules = self._create_rules(groups, args)
+        operator_cidr = args.settings.operator_cidr
+        assert operator_cidr is not None, "Settings asks for it wherever a network is made"
+        rules = self._create_rules(groups, openings(operator_cidr))
+        # The first control plane does not wait for these: they may come when it is there already.
+        between = self._create_ways_in(groups, PEERS if args.has_peers else ())
 
         def stays(cidr: str) -> None:
             if cidr != args.settings.cidr:
@@ -149,6 +159,7 @@ class NetworkStack(pulumi.ComponentResource):
         self.subnet_id = _after(subnet.id, way_out)
         self.security_group_id = _after(groups[Group.NODES].id, rules)
         self.control_plane_group_id = _after(groups[Group.CONTROL_PLANE].id, rules)
+        self.peer_group_id = _after(self.control_plane_group_id, between)
         outputs: NetworkOutputs = {
             "vpcId": self.vpc_id,
             "internetGatewayId": self.internet_gateway_id,
@@ -201,13 +212,28 @@ class NetworkStack(pulumi.ComponentResource):
         )
 
     def _create_rules(
-        self, groups: Mapping[Group, aws.ec2.SecurityGroup], args: NetworkArgs
+        self, groups: Mapping[Group, aws.ec2.SecurityGroup], ways_in: Sequence[Opening]
     ) -> list[pulumi.CustomResource]:
         """What may come into the groups, and that their members may call out."""
-        operator_cidr = args.settings.operator_cidr
-        assert operator_cidr is not None, "Settings asks for it wherever a network is made"
+        rules = self._create_ways_in(groups, ways_in)
+        rules.append(
+            aws.vpc.SecurityGroupEgressRule(
+                f"{self._name}-to-anywhere",
+                security_group_id=groups[Group.NODES].id,
+                ip_protocol="-1",
+                cidr_ipv4="0.0.0.0/0",
+                description="Packages and images; answers need no rule",
+                tags={"Name": f"{self._name}-to-anywhere"},
+                opts=self._child,
+            )
+        )
+        return rules
+
+    def _create_ways_in(
+        self, groups: Mapping[Group, aws.ec2.SecurityGroup], ways_in: Sequence[Opening]
+    ) -> list[pulumi.CustomResource]:
         rules: list[pulumi.CustomResource] = []
-        for opening in openings(operator_cidr, has_peers=args.has_peers):
+        for opening in ways_in:
             of_group = isinstance(opening.source, Group)
             rules.append(
                 aws.vpc.SecurityGroupIngressRule(
@@ -223,17 +249,6 @@ class NetworkStack(pulumi.ComponentResource):
                     opts=self._child,
                 )
             )
-        rules.append(
-            aws.vpc.SecurityGroupEgressRule(
-                f"{self._name}-to-anywhere",
-                security_group_id=groups[Group.NODES].id,
-                ip_protocol="-1",
-                cidr_ipv4="0.0.0.0/0",
-                description="Packages and images; answers need no rule",
-                tags={"Name": f"{self._name}-to-anywhere"},
-                opts=self._child,
-            )
-        )
         return rules
 
 

@@ -17,6 +17,7 @@ import pulumi
 import pulumi_aws as aws
 import pulumi_command as command
 
+from components.aws.first import First
 from components.aws.network import NetworkStack
 from components.cluster.roll import Entrance, Roll
 from components.engine.fixed import fixed
@@ -278,8 +279,12 @@ class KubeNodes(pulumi.ComponentResource):
 
     def _create_control_plane(self, plan: NodePlan, others: Sequence[NodePlan]) -> Node:
         name = self._full_name(plan)
+        first = First(name, self._args.settings.nodes.control_planes)
         address = aws.ec2.Eip(
-            f"{name}-address", domain="vpc", tags={"Name": name}, opts=self._child
+            f"{name}-address",
+            domain="vpc",
+            tags={"Name": name, **first.tags},
+            opts=pulumi.ResourceOptions.merge(self._child, first.of_address),
         )
         self._roll = Roll(
             self._name,
@@ -295,8 +300,11 @@ class KubeNodes(pulumi.ComponentResource):
             stays, pulumi.ResourceOptions(ignore_changes=["ami", "instanceMarketOptions"])
         )
         instance = self._create_instance(
-            plan, [self._args.network.control_plane_group_id], self._of_control_planes
+            plan,
+            [self._args.network.control_plane_group_id],
+            pulumi.ResourceOptions.merge(self._of_control_planes, first.of_instance),
         )
+        first.is_(instance)
         if self._args.settings.nodes.image is not None:
             instance.ami.apply(functools.partial(self._tell_of_image, plan))
         association = aws.ec2.EipAssociation(
@@ -313,7 +321,7 @@ class KubeNodes(pulumi.ComponentResource):
     def _create_peer(self, plan: NodePlan) -> Node:
         """A control plane besides the first, through which it is reached as a worker is."""
         instance = self._create_instance(
-            plan, [self._args.network.control_plane_group_id], self._of_control_planes
+            plan, [self._args.network.peer_group_id], self._of_control_planes
         )
         return self._node(
             plan, "control plane", instance, instance.public_ip, self._through(instance)

@@ -9,12 +9,18 @@ Of upgrades upgrade.py tells. Nothing sleeps: each step waits for what it needs,
 Of several control planes the first is what the one is. The others come after it, one by one; each
 has the same steps, of which `init` finds a cluster that lives and joins it:
 
-    first: upgrade ─ balancer ─ second: init ─ keeper ─ member (on the first) ┬ balancer
-                                                                              └ third: init ─ …
+    first: upgrade ─ balancer, balanced ─ member (on the first) ─ second: init ─ keeper ─ …
+                                        … ─ admit (on the first) ┬ balancer
+                                                                 └ third: member ─ …
+
+Another number of them on a cluster that stands is the same: what all call the API by is a name, and
+what the name leads to are these steps' values. Of fewer, Pulumi deletes last: by then all have
+turned to where the API is to be, and each `member` that goes lets its node go, the last one first.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +33,7 @@ from components.cluster.backup import BACKUP, create_backup_key, keep, program
 from components.cluster.cluster import Cluster, kubernetes_provider
 from components.cluster.steps import read_script, run_step, same_trigger, value_of
 from components.cluster.upgrade import Upgrade, UpgradeArgs
-from components.engine.fixed import fixed
+from components.engine.fixed import fixed, told
 from components.node import Balancer, Node
 from components.settings import Settings
 from components.settings.node_plan import taking
@@ -100,10 +106,11 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             {
                 "cluster.podCidr": value_of("POD_CIDR"),
                 "cluster.serviceCidr": value_of("SERVICE_CIDR"),
-                "nodes.controlPlanes": _control_planes,
             },
-            # Names and addresses of more are not known before they are made.
-            asked={"nodes.controlPlanes": 1 + len(args.peers)},
+        )
+        wanted = 1 + len(args.peers)
+        self._counted = told(
+            f"{name}-control-planes", _control_planes, wanted, lambda was: _becomes(was, wanted)
         )
 
         mirror = args.settings.mirror
@@ -123,13 +130,14 @@ class KubeadmBootstrap(pulumi.ComponentResource):
             for worker in args.workers:
                 self._pull(worker, after=[prepared[worker.name].containerd])
         self._backup_key = create_backup_key(name, pulumi.ResourceOptions(parent=self))
-        init = self._init(control_plane, after=prepared[control_plane.name])
+        init = self._init(control_plane, after=prepared[control_plane.name], opts=self._counted)
         keeper = self._keep(control_plane, init)
         self._approve_serving_certificates(control_plane, after=[init])
         upgraded = upgrade.control_plane(release, after=[keeper])  # it makes a snapshot
         answers: list[pulumi.Resource] = [upgraded]
         if args.balancer is not None:
             answers += args.balancer.lead_to(control_plane, answers)
+            answers.append(self._wait_for_balancer(control_plane, args.balancer, answers))
         peers: list[pulumi.Resource] = []
         for peer in args.peers:
             before = [*answers, *prepared[peer.name], *peers[-1:]]
@@ -234,7 +242,12 @@ class KubeadmBootstrap(pulumi.ComponentResource):
         """Where the operator reaches the API."""
         return node.address if self._args.balancer is None else self._args.balancer.address
 
-    def _init(self, node: Node, after: Sequence[pulumi.Resource]) -> command.remote.Command:
+    def _init(
+        self,
+        node: Node,
+        after: Sequence[pulumi.Resource],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> command.remote.Command:
         args = self._args
         plans = [one.plan for one in (args.control_plane, *args.peers, *args.workers)]
         return run_step(
@@ -252,7 +265,21 @@ class KubeadmBootstrap(pulumi.ComponentResource):
                 "TAKES_WORK": str(node.plan in taking(plans)).lower(),
                 **self._known_peers(),
             },
-            opts=pulumi.ResourceOptions.merge(self._as_made, self._after(after)),
+            opts=functools.reduce(
+                pulumi.ResourceOptions.merge, (self._as_made, self._after(after), opts)
+            ),
+        )
+
+    def _wait_for_balancer(
+        self, node: Node, balancer: Balancer, after: Sequence[pulumi.Resource]
+    ) -> command.remote.Command:
+        """Workers of a cluster that stands turn to it: by then it has to lead to the first one."""
+        return run_step(
+            f"{node.name}-balanced",
+            node,
+            "balanced.sh",
+            {"ENDPOINT_NAME": _ENDPOINT_NAME, "BALANCER": balancer.inside},
+            opts=self._after(after),
         )
 
     def _keep(self, node: Node, init: pulumi.Resource) -> command.remote.Command:
@@ -279,26 +306,35 @@ class KubeadmBootstrap(pulumi.ComponentResource):
         """Another control plane joins; leaves, as a member of etcd too, when it is taken away."""
         args = self._args
         assert args.balancer is not None, "there is one before several control planes"
-        init = self._init(peer, after)
-        keeper = self._keep(peer, init)
+        known = {"PEER": peer.host_name, "PEER_IP": peer.private_ip, "INSTANCE": peer.instance_id}
+        # Before it joins: whatever comes in between, what lets it go is there.
         member = run_step(
             f"{peer.name}-member",
             args.control_plane,
             ["drain_lib.sh", BACKUP, "etcd_lib.sh", "peer.sh"],
-            {"PEER": peer.host_name, "PEER_IP": peer.private_ip, "INSTANCE": peer.instance_id},
+            known,
             undoes=True,
             triggers=[peer.instance_id],
             opts=pulumi.ResourceOptions.merge(
-                self._after([keeper]),
+                self._after(after),
                 pulumi.ResourceOptions.merge(
                     pulumi.ResourceOptions(deleted_with=args.control_plane.instance),
                     same_trigger(0),
                 ),
             ),
         )
+        keeper = self._keep(peer, self._init(peer, [*after, member]))
+        admitted = run_step(
+            f"{peer.name}-admit",
+            args.control_plane,
+            [BACKUP, "etcd_lib.sh", "admit.sh"],
+            known,
+            triggers=[peer.instance_id],
+            opts=pulumi.ResourceOptions.merge(self._after([keeper]), same_trigger(0)),
+        )
         # Before it leaves nobody is led there any more.
-        args.balancer.lead_to(peer, after=[member])
-        return member
+        args.balancer.lead_to(peer, after=[admitted])
+        return admitted
 
     def _join(
         self,
@@ -385,6 +421,17 @@ class KubeadmBootstrap(pulumi.ComponentResource):
 
 def _pairs(labels: Mapping[str, str], between: str) -> str:
     return between.join(f"{key}={value}" for key, value in labels.items())
+
+
+def _becomes(was: int, wanted: int) -> str:
+    """What another number of control planes means."""
+    how = "more join, one by one"
+    if was > wanted:
+        how = "the others leave, one by one, when nobody asks them any more"
+    says = f"nodes.controlPlanes: {was} becomes {wanted}; {how}"
+    if 1 in (was, wanted):
+        says += "; the API's address for operators is another one then, and so is the kubeconfig"
+    return says
 
 
 def _control_planes(inputs: Mapping[str, Any]) -> int | None:

@@ -1,5 +1,7 @@
 """Settings that stay as they are while the cluster stands: another value is refused in the preview.
 
+Of one that may change, what becomes of it is said there.
+
 What the cluster was made with is in Pulumi's state, which a program does not see; a hook does.
 """
 
@@ -19,19 +21,16 @@ def fixed(
     settings: Mapping[str, Find],
     *,
     grows: Collection[str] = (),
-    asked: Mapping[str, object] | None = None,
 ) -> pulumi.ResourceOptions:
     """For resources that hold these settings (key -> where): no update changes them.
 
-    name: of the hook, once in a program. grows: those that may become more, but not less. asked:
-    what is wanted now, of those that the new inputs may not say in a preview.
+    name: of the hook, once in a program. grows: those that may become more, but not less.
     """
-    said = asked or {}
 
     async def refuse(update: pulumi.ResourceHookArgs) -> None:
         old, new = [await _known(inputs or {}) for inputs in (update.old_inputs, update.new_inputs)]
         for key, find in settings.items():
-            was, wanted = _plain(find(old)), _plain(said.get(key, find(new)))
+            was, wanted = _plain(find(old)), _plain(find(new))
             if None in (was, wanted) or was == wanted:
                 continue
             says = f"{key} is {was} in this cluster, and {wanted} is asked for"
@@ -42,6 +41,24 @@ def fixed(
                 raise ValueError(f"{says}: it can only grow; set {was} or more")
 
     hook = pulumi.ResourceHook(name, refuse, pulumi.ResourceHookOptions(on_dry_run=True))
+    return pulumi.ResourceOptions(hooks=pulumi.ResourceHookBinding(before_update=[hook]))
+
+
+def told(
+    name: str, find: Find, wanted: object, say: Callable[[Any], str]
+) -> pulumi.ResourceOptions:
+    """For a resource that holds a setting which may change: the preview says so, too.
+
+    name: of the hook, once in a program. wanted: what is asked for, which the new inputs may not
+    tell in a preview. say: the line, given what it was.
+    """
+
+    async def tell(update: pulumi.ResourceHookArgs) -> None:
+        was = _plain(find(await _known(update.old_inputs or {})))
+        if was not in (None, wanted):
+            pulumi.log.info(say(was))
+
+    hook = pulumi.ResourceHook(name, tell, pulumi.ResourceHookOptions(on_dry_run=True))
     return pulumi.ResourceOptions(hooks=pulumi.ResourceHookBinding(before_update=[hook]))
 
 

@@ -176,14 +176,15 @@ class Watch(threading.Thread):
     """Asks the API again and again: which workers took no pods, and for how long it was away.
 
     away: the most seconds from one answer to the next, so that of a call that was good is in it.
+    kubeconfig: of another way to it than that of the outputs.
     """
 
-    def __init__(self, up: Up) -> None:
+    def __init__(self, up: Up, kubeconfig: str | None = None) -> None:
         super().__init__(daemon=True)
         self._up = up
         # Its owner's only; in the middle of an update the outputs can't be asked for it.
         self._config = tempfile.NamedTemporaryFile("w")  # noqa: SIM115 (until the thread goes)
-        self._config.write(up.stack.outputs(secrets=True)["kubeconfig"])
+        self._config.write(kubeconfig or up.stack.outputs(secrets=True)["kubeconfig"])
         self._config.flush()
         self._done = threading.Event()
         self.away = 0.0

@@ -3,66 +3,29 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from console.stack import ROOT, Stack
 from localcloud.api.client import aws_client, ec2_client
-from localcloud.layout import STATE
 from tests.e2e.conftest import Up
 from tests.e2e.meanwhile import Slow, wait_for
-
-#: Within so many seconds of a kill the API is there.
-AWAY = 10
+from tests.e2e.peers import AWAY, control_planes, is_gone, made_with, members
 
 
 @pytest.fixture(scope="module")
 def up(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """A stack of three control planes and a worker, on a local cloud of its own."""
-    assert not STATE.exists(), "there is a local cloud already: make destroy"
-    made = Up(Stack("local"))
-    try:
-        subprocess.run([sys.executable, "-m", "localcloud", "up"], cwd=ROOT, check=True)
-        made.stack.prepare(str(text))
-        made.configure({"nodes": {"controlPlanes": 3, "count": 4}})
-        made.stack.up(tmp_path_factory.mktemp("up") / "events.jsonl")
+    """A stack of three control planes and a worker."""
+    with made_with(3, text, tmp_path_factory.mktemp("up")) as made:
         yield made
-    finally:
-        subprocess.run(["make", "destroy"], cwd=ROOT, check=True)
-    assert not STATE.exists()
-
-
-def _members(up: Up) -> dict[str, str]:
-    """State by name of etcd's members, by the first one's word."""
-    pki = "/etc/kubernetes/pki/etcd"
-    asked = "sudo /usr/local/lib/tinderbox/etcdctl --endpoints https://127.0.0.1:2379 member list"
-    keys = f"--cacert {pki}/ca.crt --cert {pki}/healthcheck-client.crt"
-    told = up.ssh(up.control_plane(), f"{asked} {keys} --key {pki}/healthcheck-client.key").stdout
-    fields = [line.split(", ") for line in told.splitlines()]
-    return {one[2]: one[1] for one in fields}
-
-
-def _control_planes(up: Up) -> list[dict[str, Any]]:
-    return [node for node in up.outputs()["nodes"] if node["role"] == "control plane"]
 
 
 def test_the_words_are_counted_and_all_are_members(up: Up, text: Path):
     up.assert_counted(text)
-    assert _members(up) == {node["hostName"]: "started" for node in _control_planes(up)}
+    assert members(up) == {node["hostName"]: "started" for node in control_planes(up)}
     assert up.ready() == up.hosts()
     assert up.changes() == {}
-
-
-def test_another_number_is_refused_in_the_preview(up: Up):
-    up.configure({"nodes": {"controlPlanes": 1}})
-    refused = up.pulumi("preview", fails=True)
-    up.configure({"nodes": {"controlPlanes": 3}})
-    assert "nodes.controlPlanes is 3 in this cluster, and 1 is asked for" in refused
 
 
 def test_a_snapshot_is_not_brought_back(up: Up):
@@ -73,12 +36,12 @@ def test_a_snapshot_is_not_brought_back(up: Up):
 
 @pytest.mark.parametrize("place", [1, 0])
 def test_one_is_killed_and_made_good(up: Up, place: int):
-    before = _control_planes(up)
+    before = control_planes(up)
     # It ends by itself: the way in by SSH may be what is killed.
     slow = Slow(up, tasks=30, seconds=3, retries=2)
     slow.wait_for_tasks(2)
     ec2_client().terminate_instances(InstanceIds=[before[place]["instanceId"]])
-    wait_for("its end", lambda: _is_gone(before[place]["instanceId"]), 60)
+    wait_for("its end", lambda: is_gone(before[place]["instanceId"]), 60)
     wait_for("the API", lambda: up.kubectl("get", "--raw", "/readyz", check=False) == "ok", AWAY)
     slow.assert_right()
     slow.delete()
@@ -86,17 +49,12 @@ def test_one_is_killed_and_made_good(up: Up, place: int):
     # As `make up REFRESH=1`, which would bring back the settings that the repo has.
     for verb in ("refresh", "up"):
         up.pulumi(verb, "--yes", "--skip-preview")
-    after = _control_planes(up)
+    after = control_planes(up)
     assert after[place]["instanceId"] != before[place]["instanceId"]
-    assert _members(up) == {node["hostName"]: "started" for node in after}
+    assert members(up) == {node["hostName"]: "started" for node in after}
     wait_for("all nodes", lambda: up.ready() == up.hosts(), 240)
     assert {node["metadata"]["name"] for node in up.get("nodes")["items"]} == up.hosts()
     assert up.changes() == {}
-
-
-def _is_gone(instance: str) -> bool:
-    found = ec2_client().describe_instances(InstanceIds=[instance])["Reservations"]
-    return found[0]["Instances"][0]["State"]["Name"] == "terminated"
 
 
 def test_the_balancers_are_as_the_api_says(up: Up):

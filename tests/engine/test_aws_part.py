@@ -423,11 +423,23 @@ def _workers(ec2: Any) -> set[str]:
     return {one["InstanceId"] for reservation in found for one in reservation["Instances"]}
 
 
+#: By another number of control planes: what tells of them.
+TOUCHED = {_name("inventory"), _name("control-plane-address")}
+
+
+def _touched(steps: list[dict[str, Any]]) -> dict[str, str]:
+    """What is neither made nor taken away nor left alone, by name: the verb."""
+    found = {name: step["op"] for name, step in _by_name(steps).items()}
+    return {name: op for name, op in found.items() if op not in ("same", "create", "delete")}
+
+
 def test_load_balancers_come_with_several_control_planes(aws_engine, aws_part, moto):
-    # A cluster keeps its number, so this comes late; that they go is seen by the sweep.
-    aws_engine.config["nodes"] |= {"controlPlanes": 3, "count": 5}
+    before, one = _workers(aws_part), dict(aws_engine.config["nodes"])
+    aws_engine.config["nodes"] |= {"controlPlanes": 3, "count": one["count"] + 2}
     aws_engine.configure()
+    assert _touched(aws_engine.preview()).keys() <= TOUCHED
     aws_engine.pulumi("up", "--yes", "--skip-preview")
+    assert before < _workers(aws_part)
     assert {step["op"] for step in aws_engine.preview("--refresh")} <= {"same", "refresh"}
     elbv2 = boto3.client(
         "elbv2",
@@ -445,6 +457,36 @@ def test_load_balancers_come_with_several_control_planes(aws_engine, aws_part, m
         arn = group["TargetGroupArn"]
         targets = elbv2.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
         assert len(targets) == 3
+
+    # That they go when there is one again, and nothing else does.
+    aws_engine.config["nodes"] = one
+    aws_engine.configure()
+    assert _touched(aws_engine.preview()).keys() <= TOUCHED
+    aws_engine.pulumi("up", "--yes", "--skip-preview")
+    assert _workers(aws_part) == before
+    assert not elbv2.describe_load_balancers()["LoadBalancers"]
+    assert not elbv2.describe_target_groups()["TargetGroups"]
+
+
+@pytest.mark.parametrize("verb", [("preview",), ("up", "--yes", "--skip-preview")])
+def test_the_one_that_stays_has_to_be_there(aws_engine, aws_part, verb):
+    count = aws_engine.config["nodes"]["count"]
+    several, one = ({"controlPlanes": n, "count": count + n - 1} for n in (3, 1))
+    aws_engine.configure(nodes=several)
+    aws_engine.pulumi("up", "--yes", "--skip-preview")
+    (first,) = [
+        resource["id"]
+        for resource in aws_engine.state()
+        if resource["urn"].endswith(f"Instance::{_name('control-plane')}")
+    ]
+    aws_part.terminate_instances(InstanceIds=[first])
+    aws_engine.pulumi("refresh", "--yes", "--skip-preview")
+    aws_engine.configure(nodes=one)
+    done = aws_engine.pulumi(*verb, fails=True)
+    says = "nodes.controlPlanes is 3 in this cluster, and 1 is asked for: it would be the first one"
+    assert says in done.stdout + done.stderr
+    aws_engine.configure(nodes=several)
+    aws_engine.pulumi("up", "--yes", "--skip-preview")
 
 
 def test_what_no_state_knows_is_swept_after_asking(aws_engine, aws_part, monkeypatch, capsys):

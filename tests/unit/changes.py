@@ -78,6 +78,7 @@ class Kind:
 def kinds(jars: tuple[str, str]) -> list[Kind]:
     """All rows, in their order; jars: two folders with different ones."""
     priced, spot = {"price": 0.05}, {"nodes": {"spot": True}}
+    three = {"nodes": {"controlPlanes": 3, "count": 5}}
     opex = {"nodes": priced, "opex": {"engine": "kube-resource-report"}}
     s3 = {"region": "eu-central-1", "accessKey": "a", "secretKey": "b"}
     here = {"spark": {"jars": jars[0]}, "s3": s3}
@@ -97,6 +98,8 @@ def kinds(jars: tuple[str, str]) -> list[Kind]:
         Kind("smaller disks", {"nodes": {"diskGiB": 40}}, {}),
         Kind("spot on", {}, spot),
         Kind("spot off", spot, {}),
+        Kind("three control planes for one", {}, three),
+        Kind("one control plane for three", three, {}),
         Kind("another network", {}, {"network": {"cidr": "10.50.0.0/16"}}),
         Kind("another zone", {}, {"network": {"zone": "eu-central-1b"}}),
         Kind("another operator", {}, {"network": {"operatorCidr": "198.18.0.2/32"}}),
@@ -340,7 +343,9 @@ def _rendered(name: str, chart: str, namespace: str, values: str) -> dict[str, A
 
 def _names(names: Iterable[str]) -> tuple[str, ...]:
     short = {name.removeprefix("tinderbox-test-") for name in names}
-    return tuple(sorted(re.sub(r"(worker|more)-\d+", r"\1-N", name) for name in short))
+    return tuple(
+        sorted(re.sub(r"(worker|more|control-plane)-\d+", r"\1-N", name) for name in short)
+    )
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -258,7 +258,7 @@ def _computed(type_: str, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
             "privateDns": f"{name}.compute.internal",
         }
     if type_ == "aws:ec2/eip:Eip":
-        return {"publicIp": "198.18.1.1"}
+        return {"publicIp": "198.18.1.2" if name.endswith("-api-address") else "198.18.1.1"}
     if type_ == "aws:lb/loadBalancer:LoadBalancer":
         return {"arn": f"arn:{name}", "dnsName": f"{name}.elb.amazonaws.com"}
     if type_ == "aws:lb/targetGroup:TargetGroup":

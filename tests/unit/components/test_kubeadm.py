@@ -187,7 +187,8 @@ def test_what_the_cluster_was_made_with_is_looked_at_before_an_update():
     assert guarded == {
         **dict.fromkeys(nodes, hooks),
         "control-plane": hooks | {"tinderbox-test-control-plane-architecture"},
-        "control-plane-init": {"tinderbox-test-cluster"},
+        "control-plane-address": {"tinderbox-test-control-plane-stays"},
+        "control-plane-init": {"tinderbox-test-cluster", "tinderbox-test-control-planes"},
         "control-plane-upgrade": {"tinderbox-test-control-plane-upgrade"},
     }
     inputs = plan.one("control-plane-init").inputs

@@ -30,7 +30,11 @@ ENGINE = {
 @pytest.mark.parametrize("config", [ENGINE, {**EXISTING, **ENGINE}])
 def test_each_release_and_each_claim_of_a_volume_is_looked_at(config):
     plan = planned(config)
-    looked_at = {name for (_, name), options in plan.options.items() if options.is_looked_at}
+    looked_at = {
+        name
+        for (type_, name), options in plan.options.items()
+        if options.is_looked_at and type_.startswith("kubernetes:")
+    }
     releases = {made.name for made in plan.of("kubernetes:helm.sh/v3:Release")}
     claims = {made.name for made in plan.of("kubernetes:core/v1:PersistentVolumeClaim")}
     assert looked_at == releases | claims and len(releases) >= 3 and len(claims) == 3

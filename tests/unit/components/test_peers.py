@@ -9,11 +9,12 @@ import pytest
 from tests.unit.changes import Kind, effect
 from tests.unit.components.test_kubeadm import value
 from tests.unit.components.test_scripts import INIT, INIT_SCRIPTS, KUBEADM, make_ca
-from tests.unit.plan import Plan, planned
+from tests.unit.plan import Plan, ask, plan, planned
 from tests.unit.shell import Sandbox
 
 THREE = {"nodes": {"controlPlanes": 3, "count": 4}}
 PEERS = ("control-plane-2", "control-plane-3")
+INSTANCE = "aws:ec2/instance:Instance"
 BALANCER = "aws:lb/loadBalancer:LoadBalancer"
 TARGETS = "aws:lb/targetGroup:TargetGroup"
 TARGET = "aws:lb/targetGroupAttachment:TargetGroupAttachment"
@@ -32,7 +33,7 @@ def test_one_control_plane_has_nothing_of_it():
 
 
 def test_those_that_are_counted_are_control_planes_first(three: Plan):
-    names = sorted(made.name for made in three.of("aws:ec2/instance:Instance"))
+    names = sorted(made.name for made in three.of(INSTANCE))
     assert names == [f"tinderbox-test-{name}" for name in ("control-plane", *PEERS, "worker-1")]
 
 
@@ -58,26 +59,79 @@ def test_what_can_not_be_is_refused_in_a_line(nodes, says):
     assert says in str(refused.value).replace("'", "")
 
 
-def test_of_a_cluster_that_stands_the_number_stays():
-    for before, after, was, wanted in ({}, THREE, 1, 3), (THREE, {}, 3, 1):
-        found = effect(Kind("", before, {**after, "nodes": {"count": 4, **after.get("nodes", {})}}))
-        assert f"nodes.controlPlanes is {was} in this cluster, and {wanted} is" in found.refused
+TWO_WORKERS: dict[str, dict[str, object]] = {"nodes": {"controlPlanes": 3, "count": 5}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ({}, TWO_WORKERS, "1 becomes 3; more join, one by one; the API's address"),
+        (TWO_WORKERS, {}, "3 becomes 1; the others leave, one by one, when nobody asks them any"),
+        (TWO_WORKERS, {"nodes": {"controlPlanes": 5, "count": 7}}, "3 becomes 5; more join, one"),
+    ],
+)
+def test_another_number_is_told_and_leaves_what_stays_alone(before, after, says, capsys):
+    found = effect(Kind("", before, after))
+    assert not found.refused
+    told = [line for line in capsys.readouterr().err.splitlines() if "nodes.controlPlanes" in line]
+    assert [line.startswith(f"info: nodes.controlPlanes: {says}") for line in told] == [True]
+    # No machine but theirs, and no worker joins anew; one kubelet's restart is its turning there.
+    first = {"address", "approver", "init"}
+    first |= {"kubeconfig", "keeper"} if {} in (before, after) else set()
+    turns = {"worker-N-join"} if {} in (before, after) else {"control-plane-N-init"}
+    named = {f"control-plane-{name}" for name in first} | turns | {"inventory"}
+    assert set(found.updated) == named
+    made = [name for name in found.made if not name.startswith("control-plane-N")]
+    assert not [name for name in made if "worker" in name or name == "control-plane"]
+
+
+def test_the_first_one_waits_for_nothing_that_only_others_need(three: Plan):
+    ways = {"from-etcd-clients", "from-etcd-peers"}
+    assert not ways & three.waits_for("control-plane")
+    assert ways <= three.waits_for("control-plane-2")
 
 
 def test_they_join_one_after_the_other_and_are_led_to_then(three: Plan):
     assert {"control-plane-api-inside", "control-plane-upgrade"} <= three.waits_for(
         "control-plane-2-init"
     )
-    assert "control-plane-2-member" in three.waits_for("control-plane-3-init")
     for name in PEERS:
+        # What lets it go is there before it can come, and is undone after nobody is led there.
+        assert f"{name}-member" in three.waits_for(f"{name}-init")
         for side in ("public", "inside"):
-            assert f"{name}-member" in three.waits_for(f"{name}-api-{side}")
+            assert {f"{name}-admit", f"{name}-init"} <= three.waits_for(f"{name}-api-{side}")
+    # Undone in the other order, one by one.
+    assert "control-plane-2-admit" in three.waits_for("control-plane-3-member")
+
+
+def test_nobody_turns_to_a_balancer_that_leads_nowhere(three: Plan):
+    assert "control-plane-api-inside" in three.waits_for("control-plane-balanced")
+    for later in ("worker-1-join", "control-plane-kubeconfig", "control-plane-2-init"):
+        assert "control-plane-balanced" in three.waits_for(later)
+
+
+def test_the_api_is_asked_for_through_the_balancer(sandbox):
+    sandbox.fake("curl", '(($(wc -l <"$SANDBOX/calls") >= 3))')
+    values = {"ENDPOINT_NAME": "cp.internal", "BALANCER": "api.elb.amazonaws.com"}
+    assert sandbox.step("balanced.sh", **values).returncode == 0
+    asked = sandbox.calls("curl")
+    assert len(asked) == 3
+    assert "--connect-to cp.internal:6443:api.elb.amazonaws.com:6443" in asked[-1]
+    assert asked[-1].endswith("https://cp.internal:6443/readyz")
+
+
+def test_with_the_first_one_they_go_without_a_word(three: Plan):
+    for name in PEERS:
+        options = three.options_of(f"{name}-member")
+        assert options.deleted_with == "tinderbox-test-control-plane"
+        assert options.ignore_changes == {"triggers[0]"}
+        assert three.options_of(f"{name}-admit").ignore_changes == {"triggers[0]"}
     for later in ("worker-1-invite", "control-plane-kubeconfig"):
         assert "control-plane-api-public" in three.waits_for(later)
 
 
 def test_the_api_is_asked_by_addresses_that_outlive_them(three: Plan):
-    assert value(three.one("control-plane-kubeconfig"), "PUBLIC_IP") == "198.18.1.1"
+    assert value(three.one("control-plane-kubeconfig"), "PUBLIC_IP") == "198.18.1.2"
     assert value(three.one("worker-1-join"), "ENDPOINT_IP").endswith(".elb.amazonaws.com")
     assert value(three.one("worker-1-join"), "CONTROL_PLANE").endswith(".elb.amazonaws.com")
     public, inside = three.of(BALANCER)
@@ -94,6 +148,25 @@ def test_upgrades_come_to_them_before_workers(three: Plan):
     assert not {"control-plane-3-return", "worker-1-return"} & waits[0]
 
 
+def test_the_first_one_is_not_brought_back_beside_others_that_live():
+    """It stays alone where it is lost: a machine in its place would know of no other."""
+    one = plan({})  # of its own: what it is told of stays
+    address = one.one("control-plane-address").inputs
+    three = {**address, "tags": {**address["tags"], "ControlPlanes": "3"}}
+    stays, made = (
+        one.hooks[f"tinderbox-test-control-plane-{name}"] for name in ("stays", "is-made")
+    )
+    assert one.options_of("control-plane-address").fixed_by == {
+        "tinderbox-test-control-plane-stays"
+    }
+    assert one.options_of("control-plane", INSTANCE).before_create
+    ask(stays, three, address)
+    ask(made, None, {})
+    ask(stays, address, {**address, "tags": {}})
+    with pytest.raises(ValueError, match="it would be the first one, which is lost; set it back"):
+        ask(stays, three, address)
+
+
 # The scripts
 
 
@@ -104,6 +177,7 @@ ALL = f"{ME}=10.42.0.5 {OTHER}=10.42.0.6"
 ETCDCTL = """#!/bin/bash
 echo "$*" >>"$SANDBOX/etcd-asked"
 [[ $* != *"member list" ]] || cat "$SANDBOX/members"
+[[ $* != *"endpoint status"* ]] || printf '"MemberID" : 31\n"Leader" : 32\n'
 """
 
 
@@ -226,3 +300,103 @@ def test_one_that_lives_is_no_more_dead_than_it_answers(first, tmp_path):
     (tmp_path / "members").write_text("3, started, gone, https://10.42.0.9:2380, x, false\n")
     assert run(first).returncode == 0
     assert "member remove" not in (tmp_path / "etcd-asked").read_text()
+
+
+# Those that leave
+
+PEER = {"PEER": OTHER, "PEER_IP": "10.42.0.6", "INSTANCE": "i-2"}
+LEAVES = ("drain_lib.sh", "snapshot_lib.sh", "etcd_lib.sh", "peer.sh")
+# What the cluster knows of it: a node of the machine in the file, and where pods are led to.
+CLUSTER = """
+case $* in
+  "get node "*) [[ ! -e $SANDBOX/machine ]] || cat "$SANDBOX/machine" ;;
+  "get --raw /api/"*) [[ -e $SANDBOX/machine ]] ;;
+  "get endpointslice "*) head -n 1 "$SANDBOX/served"; sed -i 1d "$SANDBOX/served" ;;
+esac
+"""
+
+
+@pytest.fixture
+def leaves(first: Sandbox, tmp_path) -> Sandbox:
+    """The first of two, which the other one is to leave."""
+    first.fake("kubectl", CLUSTER)
+    first.file("/etc/kubernetes/manifests/etcd.yaml", "    image: k8s/etcd:3\n")
+    (tmp_path / "members").write_text(
+        f"1, started, {ME}, https://10.42.0.5:2380, x, false\n"
+        "2, started, cp-2, https://10.42.0.6:2380, x, false\n"
+    )
+    (tmp_path / "machine").write_text("i-2")
+    (tmp_path / "served").write_text("10.42.0.5 10.42.0.6\n10.42.0.5\n")
+    (tmp_path / "etcd-asked").write_text("")
+    return first
+
+
+def release(leaves: Sandbox, tmp_path) -> tuple[str, list[str]]:
+    """The step is undone: what it said, and which members etcd was asked to know no more."""
+    ran = leaves.step(*LEAVES, argument="delete", **PEER)
+    assert ran.returncode == 0, ran.stderr
+    asked = (tmp_path / "etcd-asked").read_text().splitlines()
+    return ran.stdout, [line.split()[-1] for line in asked if "member remove" in line]
+
+
+def test_one_that_leaves_is_drained_and_no_member_and_no_node_any_more(leaves, tmp_path):
+    assert leaves.step(*LEAVES, **PEER).returncode == 0
+    assert release(leaves, tmp_path)[1] == ["2"]
+    calls = leaves.calls("kubectl")
+    order = [
+        next(n for n, call in enumerate(calls) if call.startswith(begin))
+        for begin in (
+            "drain cp-2 ",
+            "get endpointslice ",
+            "delete node cp-2",
+        )
+    ]
+    assert order == sorted(order)
+    # Pods are led there no more before the next one may go.
+    assert (tmp_path / "served").read_text() == ""
+    assert not leaves.file(f"/etc/tinderbox/peers/{OTHER}").exists()
+
+
+def test_one_that_leads_hands_it_over_first(leaves, tmp_path):
+    """In etcd's own words; without it nobody leads for the time of an election."""
+    release(leaves, tmp_path)
+    asked = (tmp_path / "etcd-asked").read_text().splitlines()
+    (handed,) = (n for n, line in enumerate(asked) if line.endswith(" move-leader 1f"))
+    assert "--endpoints https://10.42.0.6:2379 " in asked[handed]
+    assert asked[handed + 1].endswith(" member remove 2")
+
+
+def test_one_that_came_no_further_than_to_etcd_leaves_it(leaves, tmp_path):
+    """The update that made it was ended while it joined: it has no node, and etcd no name of it."""
+    assert leaves.step(*LEAVES, **PEER).returncode == 0
+    (tmp_path / "machine").unlink()
+    members = tmp_path / "members"
+    members.write_text(members.read_text().replace("started, cp-2", "unstarted, "))
+    assert release(leaves, tmp_path)[1] == ["2"]
+
+
+@pytest.mark.parametrize("knows", ["the node", "the note"])
+def test_another_machine_of_that_name_is_left_alone(leaves, tmp_path, knows):
+    (tmp_path / "machine").write_text("i-3" if knows == "the node" else "")
+    assert leaves.step(*LEAVES, **{**PEER, "INSTANCE": "i-3"}).returncode == 0
+    said, removed = release(leaves, tmp_path)
+    assert (said, removed) == ("cp-2 is not i-2, or no more: nothing to do\n", [])
+
+
+def test_one_that_nobody_knows_needs_nothing(leaves, tmp_path):
+    (tmp_path / "machine").write_text("")
+    (tmp_path / "members").write_text(f"1, started, {ME}, https://10.42.0.5:2380, x, false\n")
+    assert release(leaves, tmp_path)[1] == []
+
+
+@pytest.mark.parametrize(("takes", "removed"), [(1, ["3", "2"]), (0, ["2"])])
+def test_of_three_a_dead_one_leaves_before_one_that_lives(leaves, tmp_path, takes, removed):
+    """Else etcd lets none go: it would be one of two."""
+    leaves.fake(
+        "timeout",
+        f"[[ $* != *10.42.0.7* ]] || exit {takes}\n[[ $1 != 3 ]] || exit 0\n"
+        'exec /usr/bin/timeout "$@"',
+    )
+    members = tmp_path / "members"
+    members.write_text(members.read_text() + "3, started, cp-3, https://10.42.0.7:2380, x, false\n")
+    assert release(leaves, tmp_path)[1] == removed
