@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -328,6 +329,8 @@ def start(provider: Provider) -> tuple[grpc.Server, Servicer, int]:
 
 def run(provider: Provider) -> None:
     """Serve until SIGINT or SIGTERM, or until the engine is gone; then leave without a word."""
+    # AWS's API as boto3 reads it is big and stays: looking through it for garbage is for nothing.
+    gc.set_threshold(100_000)
     wait_for_the_end = watch_for_the_end()
     server, servicer, port = start(provider)
     if len(sys.argv) > 1:

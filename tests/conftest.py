@@ -72,6 +72,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
     return ByFile(config, log)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Pulumi's SDKs warn of their own old names whenever they are imported."""
+    for package in ("pulumi_aws", "pulumi_command"):
+        config.addinivalue_line("filterwarnings", f"ignore::DeprecationWarning:{package}.*")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the longest first."""
     order = {Path(__file__).parent / file: place for place, file in enumerate(LONGEST)}

@@ -154,7 +154,8 @@ def test_usage_of_driver_and_executors(spark: Standalone, counted: Path) -> None
 def test_unreadable_for_executors_names_the_file(spark: Standalone) -> None:
     (spark.folder / "bad").mkdir()
     (spark.folder / "bad" / "x.txt.gz").write_bytes(b"no gzip")
-    driver = spark.submit(PROGRAM, str(spark.folder / "bad"), str(spark.folder / "runs" / "bad"))
+    paths = (str(spark.folder / "bad"), str(spark.folder / "runs" / "bad"))
+    driver = spark.submit("--conf", "spark.cores.max=1", PROGRAM, *paths)
     assert driver.wait(timeout=120) == 2
     last = (spark.folder / "driver.log").read_text().splitlines()[-1]
     assert last.startswith(f"wordcount: {spark.folder}/bad/x.txt.gz: cannot be read: ")
@@ -326,7 +327,7 @@ def test_a_worker_lost_in_the_middle(spark: Standalone, app: Slow) -> None:
 
 def test_a_driver_killed_in_the_middle(spark: Standalone, start: Start) -> None:
     """No executor stays, and its cores are free again."""
-    app = start(8, 0.2, 0, spark.folder / "never")
+    app = start(8, 0.2, 0, spark.folder / "never", conf={"spark.cores.max": "1"})
     app.wait_for_tasks(1)
     app.kill()
     wait_for("its executors' end", lambda: not app.executors())
@@ -339,7 +340,7 @@ def test_executors_come_with_the_load_and_go(spark: Standalone, start: Start) ->
         "spark.dynamicAllocation.shuffleTracking.enabled": "true",
         "spark.dynamicAllocation.shuffleTracking.timeout": "1s",
         "spark.dynamicAllocation.minExecutors": "1",
-        "spark.dynamicAllocation.maxExecutors": "3",
+        "spark.dynamicAllocation.maxExecutors": "2",
         "spark.dynamicAllocation.executorIdleTimeout": "1s",
         "spark.executor.cores": "1",
         "spark.executor.memory": "512m",
@@ -349,7 +350,7 @@ def test_executors_come_with_the_load_and_go(spark: Standalone, start: Start) ->
     def active() -> int:
         return len([e for e in app.api("executors") if e["id"] != "driver"])
 
-    wait_for("all that it may have", lambda: active() == 3)
+    wait_for("all that it may have", lambda: active() == 2)
     app.may_end()
     wait_for("its result", lambda: "{" in app.log.read_text())
     wait_for("the least that it keeps", lambda: active() == 1)

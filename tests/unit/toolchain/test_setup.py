@@ -152,6 +152,8 @@ def test_plugins_are_installed_by_the_cli_and_stand_ins_run_from_their_own_copy(
     said = subprocess.run([plugin, "127.0.0.1:1"], capture_output=True, text=True, check=True)
     assert said.stdout == "demo ['127.0.0.1:1']\n"
     assert "STAND-IN" in plugin.read_text()
+    demo = plugin.parent / "standins" / "demo"
+    assert list(demo.glob("__pycache__/__main__.*.pyc"))  # compiled, since each command starts it
     assert (home / "bin" / "pulumi").samefile(cli)
     assert os.access(home / "bin" / "pulumi-language-python", os.X_OK)
     assert [p.name for p in home.parent.iterdir()] == [home.name]
@@ -165,6 +167,8 @@ def test_a_stand_in_that_the_cli_refuses_leaves_no_home(tmp_path, monkeypatch):
     cli = tmp_path / "pulumi"
     cli.write_text("#!/bin/sh\necho 'no such\nplugin' >&2\nexit 1\n")
     cli.chmod(0o755)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
     with pytest.raises(ToolchainError, match="plugin aws 7.51.1 failed: no such plugin"):
         plugin_home.Home(tmp_path, cli, {"aws": "7.51.1"}, {}, cli=False, language=False).make()
     assert list((tmp_path / "cache" / "pulumi-home").iterdir()) == []
