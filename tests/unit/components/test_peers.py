@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
+import yaml
 
 from tests.unit.changes import Kind, effect
 from tests.unit.components.test_kubeadm import value
@@ -300,6 +301,50 @@ def test_one_that_lives_is_no_more_dead_than_it_answers(first, tmp_path):
     (tmp_path / "members").write_text("3, started, gone, https://10.42.0.9:2380, x, false\n")
     assert run(first).returncode == 0
     assert "member remove" not in (tmp_path / "etcd-asked").read_text()
+
+
+# What stands for a certificate here is the line of its names.
+OPENSSL = """
+crt=$SANDBOX/root/etc/kubernetes/pki/apiserver.crt
+[[ $1 == s_client ]] && exec cat "$crt"
+[[ $* == *-checkip* ]] || exec /usr/bin/openssl "$@"
+grep --quiet "\\"${*: -1}\\"" && echo "IP ${*: -1} does match certificate"
+"""
+SIGNS = """
+[[ $* != "init phase certs apiserver "* ]] || {
+  cd "$SANDBOX/root/etc/kubernetes/pki"
+  [[ ! -e apiserver.crt ]] || exit # as kubeadm does
+  grep certSANs "$6" >apiserver.crt
+}
+"""
+
+
+def test_the_certificate_is_good_for_wherever_the_api_is(first):
+    """Of one, of several, and of one again; who still asks by the address before is not cut off."""
+    first.fake("openssl", OPENSSL)
+    first.fake("kubeadm", SIGNS + PREPARES + KUBEADM + MAKES)
+    assert run(first, CONTROL_PLANES="").returncode == 0
+    first.file("/etc/kubernetes/pki/apiserver.crt", '["198.18.1.1"]\n')
+    certificate = first.file("/etc/kubernetes/pki/apiserver.crt")
+
+    def made_anew(**more: str) -> bool:
+        ran = run(first, **more)
+        assert ran.returncode == 0, ran.stderr
+        return "the API server's certificate is made anew" in ran.stdout
+
+    assert made_anew(PUBLIC_IP="198.18.1.2")
+    assert '"198.18.1.1"' in certificate.read_text() and '"198.18.1.2"' in certificate.read_text()
+    kept = first.file("/etc/kubernetes/tinderbox.yaml").read_text()
+    names = list(yaml.safe_load_all(kept))[1]["apiServer"]["certSANs"]
+    assert names == ["198.18.1.2", "cp.internal", "10.42.0.5", "198.18.1.1"]
+    assert not made_anew(PUBLIC_IP="198.18.1.2")
+    assert not made_anew(CONTROL_PLANES="")
+    # One that was made anew as one of several knows the load balancer's address alone.
+    ranges = "  podSubnet: 10.244.0.0/16\n  serviceSubnet: 10.96.0.0/12\n"
+    first.file("/etc/kubernetes/tinderbox.yaml", f'{ranges}  certSANs: ["198.18.1.2"]\n')
+    certificate.write_text('["198.18.1.2"]\n')
+    assert made_anew(CONTROL_PLANES="")
+    assert '"198.18.1.1"' in certificate.read_text()
 
 
 # Those that leave
