@@ -170,6 +170,17 @@ def pressed(up: Up, node: Node) -> bool:
     return ("DiskPressure", "True") in [(one["type"], one["status"]) for one in states]
 
 
+def evicted(up: Up, node: Node) -> list[str]:
+    """The pods that had to leave it."""
+    found = up.get("pods", "--all-namespaces")["items"]
+    return [
+        pod["metadata"]["name"]
+        for pod in found
+        if pod["spec"].get("nodeName") == node["hostName"]
+        and pod["status"].get("reason") == "Evicted"
+    ]
+
+
 def test_a_workers_own_disk_is_full(up: Up, slow: Slow):
     """Here it is the host's: the kubelet's folder becomes a small file system for this time."""
     node, place = nodes(up)[-1], "/var/lib/kubelet"
@@ -185,7 +196,7 @@ def test_a_workers_own_disk_is_full(up: Up, slow: Slow):
         assert up.ssh(node, f"sudo fallocate -l 300M {place}/full").returncode == 0
         wait_for("the kubelet to see it", lambda: pressed(up, node), seconds=120)
         assert f"{node['hostName']}: DiskPressure" in up.make("status")
-        wait_for("the pods to go", lambda: "Evicted" in up.make("status"), seconds=120)
+        wait_for("its pods to go", lambda: evicted(up, node), seconds=120)
         assert up.ssh(node, f"sudo rm {place}/full").returncode == 0
         wait_for("the kubelet to see that", lambda: not pressed(up, node), seconds=420)
     finally:
