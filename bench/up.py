@@ -176,6 +176,7 @@ def bare(work: Path) -> None:
     modules = go_modules()
     run(
         str(HERE / "bare_up.sh"),
+        PATH=Stack("local").env["PATH"],  # with helm and kubectl
         WORK=str(work),
         KEY=str(key),
         CONTROL_PLANE=nodes[0],
