@@ -119,7 +119,7 @@ def hand_over(stack: Stack, work: Path) -> None:
     shutil.copy(TEXT, work / "text")
     arguments = job["spec"]["template"]["spec"]["containers"][0]["args"]
     (work / "text.path").write_text(next(one for one in arguments if "/inputs/" in one) + "\n")
-    of_worker = next(one for one in stack.outputs()["nodes"] if one["role"] != "control-plane")
+    of_worker = next(one for one in stack.outputs()["nodes"] if one["role"] != "control plane")
     (work / "labels").write_text(f"node-role.kubernetes.io/{of_worker['role']}=\n")
 
 

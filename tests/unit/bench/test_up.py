@@ -33,7 +33,7 @@ def test_the_script_gets_what_the_stack_has_in_its_cluster(tmp_path: Path):
         ("kubernetes:batch/v1:Job", job),
     ]
     state = {"deployment": {"resources": [{"type": t, "inputs": of} for t, of in made]}}
-    nodes = [{"role": "control-plane"}, {"role": "worker"}]
+    nodes = [{"role": "control plane"}, {"role": "worker"}]
     stack: Any = SimpleNamespace(state=lambda secrets: state, outputs=lambda: {"nodes": nodes})
     up.hand_over(stack, tmp_path)
     (objects,) = yaml.safe_load_all((tmp_path / "objects.yaml").read_text())
@@ -43,6 +43,7 @@ def test_the_script_gets_what_the_stack_has_in_its_cluster(tmp_path: Path):
     chart = "metrics-server --namespace kube-system --repo http://mirror/m --version 3.13.1\n"
     assert (tmp_path / "metrics-server.chart").read_text() == chart
     assert yaml.safe_load((tmp_path / "job.yaml").read_text()) == job
+    assert (tmp_path / "labels").read_text() == "node-role.kubernetes.io/worker=\n"
     assert (tmp_path / "text.path").read_text() == container["args"][1] + "\n"
 
 
