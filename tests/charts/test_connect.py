@@ -43,7 +43,7 @@ URL = r"(http://127\.0\.0\.1:\d+/)lab\?token=(\w+)"
 # Seconds, in place of minutes.
 IDLE = {
     "spark.dynamicAllocation.executorIdleTimeout": "10s",
-    "spark.connect.session.manager.defaultSessionTimeout": "20s",
+    "spark.connect.session.manager.defaultSessionTimeout": "40s",  # on a busy machine, too
     "spark.connect.session.manager.maintenanceInterval": "1s",
 }
 
