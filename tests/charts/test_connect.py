@@ -245,7 +245,7 @@ def test_an_idle_session_ends(spark: Standalone, address: str, python: Path) -> 
         assert client.stdin and client.stdout
         assert json.loads(client.stdout.readline()) == {"counted": 7}
         assert online() > 0
-        wait_for("its end", lambda: online() == 0)
+        wait_for("its end", lambda: online() == 0, seconds=120)
         client.stdin.write("\n")
         assert "SESSION" in str(told(client)["error"])
     finally:
