@@ -83,6 +83,18 @@ def test_an_older_state_is_brought_back(up: Up):
     assert up.changes() == {}
 
 
+def _settled(up: Up) -> dict[str, str]:
+    """The workers' pods, once they are the same for five looks: an older state was brought back."""
+    seen: list[dict[str, str]] = []
+
+    def is_steady() -> bool:
+        seen.append(pods_of_workers(up))
+        return len(seen) >= 5 and all(one == seen[-1] for one in seen[-5:])
+
+    wait_for("pods that stay as they are", is_steady)
+    return seen[-1]
+
+
 def _who(up: Up, **config: Path) -> str:
     """Whom the API takes the operator for; "" where it takes him for nobody."""
     asked = ("auth", "whoami", "-o", "jsonpath={.status.userInfo.username} {.status.userInfo}")
@@ -99,7 +111,7 @@ def test_the_operator_is_an_identity_that_can_be_taken_away(
     former.write_text(up.stack.outputs(secrets=True)["kubeconfig"])
     allowed = ("auth", "can-i", "get", "secrets", "--all-namespaces")
     assert up.kubectl(*allowed, config=former).strip() == "yes"
-    counted, pods = up.outputs()["wordCount"], pods_of_workers(up)
+    counted, pods = up.outputs()["wordCount"], _settled(up)
     up.configure({"cluster": {"operator": 2}})
     up.pulumi("up", "--yes", "--skip-preview")
     assert (up.outputs()["wordCount"], pods_of_workers(up)) == (counted, pods)
