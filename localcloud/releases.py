@@ -25,7 +25,7 @@ from localcloud.errors import CloudError
 from localcloud.host import debian
 from localcloud.host.shell import run
 from localcloud.mirror import images, own_images, packages, registry, upstream
-from localcloud.mirror.repository import ORIGIN, Signer
+from localcloud.mirror.repository import ORIGIN
 from toolchain import builds, paths
 from toolchain.locks import lock
 from toolchain.versions import GoModule, at, go_modules, pins, releases
@@ -169,12 +169,14 @@ def _build_packages(
     # With Debian's runc, as the one that is served has it.
     for served in pool.glob("containerd.io_*"):
         run(["dpkg-deb", "-x", str(served), str(scratch / "there")])
-    for package in wanted:
-        packages.build(package, scratch / "there" / "usr" / "bin" / "runc", pool)
-    for package in repository.packages:  # what else such a repository holds
-        if not list(pool.glob(f"{package.name}_*")):
-            packages.build(package, Path(), pool)
-    repository.index(new, Signer(_base() / "key"))
+    named = {package.name for package in wanted}
+    others = [  # what else such a repository holds
+        package
+        for package in repository.packages
+        if package.name not in named and not list(pool.glob(f"{package.name}_*"))
+    ]
+    runc = scratch / "there" / "usr" / "bin" / "runc"
+    repository.build([*wanted, *others], runc, _base() / "key", new)
 
 
 def _keep(served: Path, new: Path) -> None:
@@ -224,9 +226,8 @@ def _take_images(
     pictures: Iterable[images.Image], scratch: Path, progress: debian.Progress
 ) -> list[images.Image]:
     """Takes upstream's where they can be had; those that are to be built."""
-    buildah, named = images.Buildah(_base() / "buildah"), _stored(pictures)
-    upstream.take_images(buildah, named, scratch, progress)
-    return [image for name, image in named.items() if not images.is_there(buildah, image, name)]
+    buildah = images.Buildah(_base() / "buildah")
+    return upstream.take_images(buildah, _stored(pictures), scratch, progress)
 
 
 def _offer_images(

@@ -15,7 +15,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,8 +116,8 @@ def _build(place: Path, progress: debian.Progress) -> None:
         buildah.clean()
         pictures = images.catalogue()
         progress("mirror [1/4] what upstream has, where it can be reached")
-        upstream.take_images(buildah, {one.folder: one for one in pictures}, scratch, progress)
-        missing = [one for one in pictures if not images.is_there(buildah, one, one.folder)]
+        named = {one.folder: one for one in pictures}
+        missing = upstream.take_images(buildah, named, scratch, progress)
         minor = go_modules()["kubernetes"].version.rpartition(".")[0]
         repositories = [
             one
@@ -151,6 +151,16 @@ class Repository:
     pool: str
     index: Callable[[Path, repository.Signer], None]
 
+    def build(self, those: Iterable[packages.Package], runc: Path, key: Path, into: Path) -> None:
+        """Makes it in the folder `into`, of these packages and those that are in its pool there."""
+        signer = repository.Signer(key)
+        signer.ensure()
+        pool = into / self.pool
+        pool.mkdir(parents=True, exist_ok=True)
+        for package in those:
+            packages.build(package, runc, pool)
+        self.index(into, signer)
+
 
 def kubernetes(static: Path, minor: str) -> Repository:
     """Kubernetes' repository of one minor version, such as v1.36."""
@@ -179,16 +189,9 @@ def _build_packages(repositories: list[Repository], key: Path, scratch: Path) ->
     """These apt repositories, of packages that are built here."""
     if not repositories:
         return
-    signer = repository.Signer(key)
-    signer.ensure()
     rootfs.debootstrap(scratch / "runc", "extract", ["runc"])
-    runc = scratch / "runc" / "usr" / "sbin" / "runc"
     for one in repositories:
-        pool = one.folder / one.pool
-        pool.mkdir(parents=True)
-        for package in one.packages:
-            packages.build(package, runc, pool)
-        one.index(one.folder, signer)
+        one.build(one.packages, scratch / "runc" / "usr" / "sbin" / "runc", key, one.folder)
 
 
 def _fill_registry(

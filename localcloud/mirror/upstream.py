@@ -11,6 +11,7 @@ import functools
 import gzip
 import re
 import shutil
+import subprocess
 import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Mapping
@@ -21,7 +22,6 @@ import yaml
 
 from localcloud.errors import CloudError
 from localcloud.host import debian
-from localcloud.host.shell import run
 from localcloud.machines import rootfs
 from localcloud.mirror.images import Buildah, Image, is_there, registry_of
 from localcloud.mirror.packages import Package
@@ -40,21 +40,28 @@ CHARTS = {
 
 def take_images(
     buildah: Buildah, wanted: Mapping[str, Image], scratch: Path, progress: debian.Progress
-) -> None:
-    """Takes those of the images, by their names in buildah's storage, that are not there yet."""
+) -> list[Image]:
+    """Takes those of the images, by their names in buildah's storage, that are not there yet.
+
+    Returns those that are to be built.
+    """
     missing = {name: image for name, image in wanted.items() if not is_there(buildah, image, name)}
     places = {image: f"https://{_host(image)}/v2/" for image in missing.values()}
     answers = download.reachable(sorted(set(places.values())))
+    to_build = []
     for name, image in missing.items():
         if not answers[places[image]]:
+            to_build.append(image)
             continue
         try:
             with ticking(lambda image=image: f"{image.reference}, upstream's,"):
                 buildah.take(image, name, scratch)
         except CloudError as error:
+            to_build.append(image)
             progress(f"{image.reference} is built here, since upstream's can't be had: {error}")
         else:
             progress(f"{image.reference} is upstream's")
+    return to_build
 
 
 def _host(image: Image) -> str:
@@ -109,6 +116,8 @@ def take_packages(
 def _copy(repository: Repository, wanted: list[Package], into: Path) -> None:
     def get(path: str, digest: str = "") -> Path:
         target = into / path
+        if ".." in target.parts or not target.is_relative_to(into):
+            raise ToolchainError(f"it names a file outside of it: {path}")
         target.parent.mkdir(parents=True, exist_ok=True)
         download.transfer(repository.url + path, target)
         if digest:
@@ -139,7 +148,8 @@ def _copy(repository: Repository, wanted: list[Package], into: Path) -> None:
         asked = [one for one in offered if one["Version"] == package.version]
         if not offered or (not asked and package.version == wanted[0].version):
             raise ToolchainError(f"it has no {package.name} {package.version}")
-        for one in [*asked, max(offered, key=functools.cmp_to_key(_compare))]:
+        newest = functools.reduce(_newer, offered)
+        for one in [*asked, newest]:
             path = one["Filename"].removeprefix("./")
             if not (into / path).exists():
                 get(path, one["SHA256"])
@@ -160,15 +170,10 @@ def _stanzas(folder: Path) -> list[dict[str, str]]:
     ]
 
 
-def _compare(one: Mapping[str, str], other: Mapping[str, str]) -> int:
-    """As dpkg orders versions."""
-    for sign, word in ((-1, "lt"), (1, "gt")):
-        asked = (
-            f"dpkg --compare-versions {one['Version']} {word} {other['Version']} && echo yes ||:"
-        )
-        if run(["sh", "-c", asked]).strip():
-            return sign
-    return 0
+def _newer(one: Mapping[str, str], other: Mapping[str, str]) -> Mapping[str, str]:
+    """The one of two packages whose version is the newer, as dpkg orders them."""
+    asked = ["dpkg", "--compare-versions", one["Version"], "lt", other["Version"]]
+    return other if subprocess.run(asked, check=False).returncode == 0 else one
 
 
 def take_chart(name: str, version: str, into: Path, progress: debian.Progress) -> bool:

@@ -278,7 +278,7 @@ def test_an_index_that_is_packed_or_asked_for_by_its_hash_is_copied_too(
     assert (copy / "dists/trixie/pool/stable/amd64" / find("containerd.io").file_name).exists()
 
 
-@pytest.mark.parametrize("fault", ["version", "changed", "gone", "away"])
+@pytest.mark.parametrize("fault", ["version", "changed", "gone", "away", "outside"])
 def test_of_a_repository_that_has_not_all_nothing_is_taken(fault, small, signer, tmp_path, said):
     www, copy = tmp_path / "www", tmp_path / "copy"
     wanted = packages.kubernetes()
@@ -292,6 +292,12 @@ def test_of_a_repository_that_has_not_all_nothing_is_taken(fault, small, signer,
             (www / wanted[0].file_name).unlink()
         case "away":
             (www / "Release.key").unlink()
+        case "outside":
+            index, release = www / "Packages", www / "Release"
+            before = hashlib.sha256(index.read_bytes()).hexdigest()
+            index.write_text(index.read_text().replace("Filename: ./", "Filename: a/../../"))
+            after = hashlib.sha256(index.read_bytes()).hexdigest()
+            release.write_text(release.read_text().replace(before, after))
     with served(www) as url:
         there = upstream.Repository(f"{url}/", "Release.key", "", "")
         assert not upstream.take_packages(there, wanted, copy, said.append)
@@ -300,6 +306,7 @@ def test_of_a_repository_that_has_not_all_nothing_is_taken(fault, small, signer,
         "version": "it has no kubelet 1.36.99-1.1",
         "changed": "has SHA-256",
         "gone": "404",
+        "outside": "it names a file outside of it: a/../../",
     }
     if fault == "away":
         assert said == []
