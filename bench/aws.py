@@ -7,13 +7,14 @@ each takes is in aws.toml, with its source. Without end many are made side by si
 from __future__ import annotations
 
 import re
-import tempfile
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from bench.moto import against_moto
 
 _COUNT = "wordcount-result"
 """The step that prints the count."""
@@ -161,14 +162,10 @@ def plan(steps: Iterable[Mapping[str, Any]], stack: str, figures: Figures) -> Pl
 
 def reckon(stacks: Sequence[tuple[int, int]]) -> list[Plan]:
     """Of stacks of so many nodes, and control planes among them."""
-    from tests.aws_api import IMAGE, aws_api
-    from tests.engine.conftest import STACK, Engine
+    from tests.engine.conftest import STACK
 
     figures, found = Figures.read(), []
-    with tempfile.TemporaryDirectory() as name, aws_api([IMAGE], Path(name)) as url:
-        folder = Path(name) / "engine"
-        folder.mkdir()
-        engine = Engine(folder, url)
+    with against_moto() as engine:
         for count, control_planes in stacks:
             engine.configure(nodes={"count": count, "controlPlanes": control_planes})
             found.append(plan(engine.preview(), STACK, figures))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.moto import against_moto
 from bench.words import say
 
 if TYPE_CHECKING:
@@ -102,13 +102,8 @@ def part_of(command: str) -> str | None:
 
 def measure(counts: Sequence[int], rounds: int) -> list[Planned]:
     """Of so many nodes each, the fastest of the rounds."""
-    from tests.aws_api import IMAGE, aws_api
-    from tests.engine.conftest import Engine
-
-    with tempfile.TemporaryDirectory() as name, aws_api([IMAGE], Path(name)) as url:
-        folder = Path(name) / "engine"
-        folder.mkdir()
-        engine, found = Engine(folder, url), []
+    found = []
+    with against_moto() as engine:
         for count in counts:
             engine.configure(nodes={"count": count})
             tried = [_plan(engine, count) for _ in range(rounds)]

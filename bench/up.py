@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from console.stack import Stack
-from console.timings import read_events
+from console.timings import read_events, worked_on
 from localcloud.layout import HOST_ADDRESS
 from toolchain import paths
 from toolchain.versions import go_modules
@@ -26,8 +26,6 @@ from toolchain.versions import go_modules
 HERE = Path(__file__).parent
 TEXT = paths.CHECKOUT / "README.md"
 LOCALCLOUD = (sys.executable, "-m", "localcloud")
-#: The image's login, and how long a machine may take to let it in, in seconds.
-_LOGIN, _LIMIT = "admin", 60
 
 
 @dataclass
@@ -76,23 +74,19 @@ def run(*command: str, **env: str) -> None:
     subprocess.run(command, cwd=paths.CHECKOUT, env={**os.environ, **env}, check=True)
 
 
-def spans(events: Iterable[dict[str, Any]]) -> list[tuple[str, float, float]]:
+def spans(events: Sequence[dict[str, Any]]) -> list[tuple[str, float, float]]:
     """When each resource was made, in seconds since the first event, in that order."""
+    first = float(events[0]["timestamp"])
     began: dict[str, float] = {}
     found: list[tuple[str, float, float]] = []
-    first = None
-    for event in events:
-        at = float(event["timestamp"])
-        first = at if first is None else first
-        for kind in ("resourcePreEvent", "resOutputsEvent"):
-            metadata = (event.get(kind) or {}).get("metadata")
-            if metadata is None or metadata["op"] != "create" or "$" not in metadata["urn"]:
-                continue
-            if kind == "resourcePreEvent":
-                began[metadata["urn"]] = at - first
-            elif metadata["urn"] in began:
-                name = metadata["urn"].rpartition("::")[2]
-                found.append((name, began.pop(metadata["urn"]), at - first))
+    for at, begins, metadata in worked_on(events):
+        urn = metadata["urn"]
+        if metadata["op"] != "create" or "$" not in urn:
+            continue
+        if begins:
+            began[urn] = at - first
+        elif urn in began:
+            found.append((urn.rpartition("::")[2], began.pop(urn), at - first))
     return sorted(found, key=lambda one: one[1])
 
 
@@ -135,66 +129,35 @@ def _plain(value: Any) -> Any:
 def bare(work: Path) -> None:
     """Three machines of the local cloud, and the script."""
     from localcloud.api.client import ec2_client  # boto3 loads slowly
+    from tests.cloud.machines import Network
 
     run(*LOCALCLOUD, "up")
-    ec2 = ec2_client()
-    vpc = ec2.create_vpc(CidrBlock="10.42.0.0/16")["Vpc"]["VpcId"]
+    network, ec2 = Network.make(work), ec2_client()
     gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
-    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
-    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.42.0.0/20")["Subnet"]["SubnetId"]
-    ec2.modify_subnet_attribute(SubnetId=subnet, MapPublicIpOnLaunch={"Value": True})
-    (table,) = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])[
-        "RouteTables"
-    ]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=network.vpc)
+    of_vpc = [{"Name": "vpc-id", "Values": [network.vpc]}]
+    (table,) = ec2.describe_route_tables(Filters=of_vpc)["RouteTables"]
     ec2.create_route(
         RouteTableId=table["RouteTableId"], DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway
     )
-    group = ec2.create_security_group(VpcId=vpc, GroupName="bare", Description="bare")["GroupId"]
     every = {"IpRanges": [{"CidrIp": "0.0.0.0/0"}], "FromPort": 0, "ToPort": 65535}
     ec2.authorize_security_group_ingress(
-        GroupId=group, IpPermissions=[{**every, "IpProtocol": name} for name in ("tcp", "udp")]
+        GroupId=network.group,
+        IpPermissions=[{**every, "IpProtocol": name} for name in ("tcp", "udp")],
     )
-    key = work / "key"
-    if not key.exists():
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    ec2.import_key_pair(KeyName="bare", PublicKeyMaterial=key.with_suffix(".pub").read_bytes())
-    image = ec2.describe_images(Owners=["136693071363"])["Images"][0]["ImageId"]
-    made = ec2.run_instances(
-        ImageId=image,
-        MinCount=3,
-        MaxCount=3,
-        InstanceType="t3.medium",
-        KeyName="bare",
-        SubnetId=subnet,
-        SecurityGroupIds=[group],
-    )["Instances"]
-    ids = [one["InstanceId"] for one in made]
-    (answer,) = ec2.describe_instances(InstanceIds=ids)["Reservations"]
-    nodes = [f"{one['PublicIpAddress']}/{one['PrivateIpAddress']}" for one in answer["Instances"]]
-    for node in nodes:
-        _wait_for_ssh(node.partition("/")[0], key)
+    nodes = [f"{node.public}/{node.address}" for node in network.run(3)]
     modules = go_modules()
     run(
         str(HERE / "bare_up.sh"),
         PATH=Stack("local").env["PATH"],  # with helm and kubectl
         WORK=str(work),
-        KEY=str(key),
+        KEY=str(network.key),
         CONTROL_PLANE=nodes[0],
         WORKERS=" ".join(nodes[1:]),
         MIRROR=HOST_ADDRESS,
         KUBERNETES=modules["kubernetes"].version.lstrip("v"),
         CONTAINERD=modules["containerd"].version.lstrip("v"),
     )
-
-
-def _wait_for_ssh(address: str, key: Path) -> None:
-    options = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
-    options += ["-o", "LogLevel=QUIET", "-o", "ConnectTimeout=2", "-i", str(key)]
-    limit = time.monotonic() + _LIMIT
-    while subprocess.run(["ssh", *options, f"{_LOGIN}@{address}", "true"]).returncode:
-        if time.monotonic() > limit:
-            raise TimeoutError(f"{address} does not take SSH within {_LIMIT} s")
-        time.sleep(0.2)
 
 
 def table(measured: Measured) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -37,25 +37,31 @@ def phases(events: Iterable[dict], origin: float | None = None) -> list[Phase]:
 
     origin: Unix seconds that count as 0; by default the first event.
     """
+    events = list(events)
+    if origin is None:
+        origin = float(events[0]["timestamp"]) if events else 0.0
     spans: dict[str, tuple[float, float]] = {}
     open_: dict[str, float] = {}
+    for at, begins, metadata in worked_on(events):
+        name = _phase_of(metadata["urn"])
+        if name is None:
+            continue
+        if begins:
+            open_[metadata["urn"]] = at
+        begin = open_.get(metadata["urn"], at)
+        first, last = spans.get(name, (begin, at))
+        spans[name] = (min(first, begin), max(last, at))
+    found = [Phase(name, b - origin, e - origin) for name, (b, e) in spans.items()]
+    return sorted(found, key=lambda phase: (phase.start, phase.end))
+
+
+def worked_on(events: Iterable[dict]) -> Iterator[tuple[float, bool, dict]]:
+    """When work on a resource began or ended (seconds since the epoch, whether it began, which)."""
     for event in events:
-        at = float(event["timestamp"])
-        origin = at if origin is None else origin
         for kind in ("resourcePreEvent", "resOutputsEvent", "resOpFailedEvent"):
             metadata = (event.get(kind) or {}).get("metadata")
-            if not metadata or metadata["op"] in ("same", "read"):
-                continue
-            name = _phase_of(metadata["urn"])
-            if name is None:
-                continue
-            if kind == "resourcePreEvent":
-                open_[metadata["urn"]] = at
-            begin = open_.get(metadata["urn"], at)
-            first, last = spans.get(name, (begin, at))
-            spans[name] = (min(first, begin), max(last, at))
-    found = [Phase(name, b - (origin or 0), e - (origin or 0)) for name, (b, e) in spans.items()]
-    return sorted(found, key=lambda phase: (phase.start, phase.end))
+            if metadata and metadata["op"] not in ("same", "read"):
+                yield float(event["timestamp"]), kind == "resourcePreEvent", metadata
 
 
 def read_events(file: Path) -> list[dict]:
