@@ -2,8 +2,8 @@
 # A cluster, Spark on it and a word count by ssh, kubeadm, helm and kubectl, with nothing of ours: what
 # `make up` is measured beside. Machines that take SSH are there; it waits for what `make up` waits for.
 #   KEY: of the login admin           CONTROL_PLANE, WORKERS: "PUBLIC/PRIVATE ..." addresses
-#   WORK: a folder with objects.yaml, job.yaml, text (the input), its path on the volume in text.path, the
-#   nodes' labels in labels, and of each chart NAME.yaml (values) and NAME.chart (helm's arguments)
+#   WORK: a folder with objects.yaml, job.yaml, text (the input), its path on the volume in text.path, and of
+#   each chart NAME.yaml (values) and NAME.chart (helm's arguments)
 #   MIRROR, KUBERNETES, CONTAINERD: as bare_node.sh has them
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -66,11 +66,6 @@ chart() { # chart NAME: installs it, and waits until it is ready
 }
 chart flannel
 all
-mapfile -t labels <"$WORK/labels"
-for node in $WORKERS; do
-  name=$(kubectl get nodes -o jsonpath="{.items[?(@.status.addresses[0].address=='${node#*/}')].metadata.name}")
-  kubectl label --overwrite node "$name" "${labels[@]}" >/dev/null
-done
 kubectl wait --for=condition=Ready nodes --all --timeout=5m >/dev/null
 kubectl apply --server-side -f "$WORK/objects.yaml" >/dev/null
 text=$(<"$WORK/text.path")

@@ -25,6 +25,7 @@ from toolchain.versions import go_modules
 
 HERE = Path(__file__).parent
 TEXT = paths.CHECKOUT / "README.md"
+_NOT_MADE = ("pulumi", "tinderbox")
 LOCALCLOUD = (sys.executable, "-m", "localcloud")
 
 
@@ -81,12 +82,14 @@ def spans(events: Sequence[dict[str, Any]]) -> list[tuple[str, float, float]]:
     found: list[tuple[str, float, float]] = []
     for at, begins, metadata in worked_on(events):
         urn = metadata["urn"]
-        if metadata["op"] != "create" or "$" not in urn:
+        # A component begins with the program and ends with its last part.
+        if metadata["op"] != "create" or metadata["type"].partition(":")[0] in _NOT_MADE:
             continue
         if begins:
             began[urn] = at - first
         elif urn in began:
-            found.append((urn.rpartition("::")[2], began.pop(urn), at - first))
+            name = urn.rpartition("::")[2].removeprefix("tinderbox-local-")
+            found.append((name, began.pop(urn), at - first))
     return sorted(found, key=lambda one: one[1])
 
 
@@ -113,8 +116,6 @@ def hand_over(stack: Stack, work: Path) -> None:
     shutil.copy(TEXT, work / "text")
     arguments = job["spec"]["template"]["spec"]["containers"][0]["args"]
     (work / "text.path").write_text(next(one for one in arguments if "/inputs/" in one) + "\n")
-    of_worker = next(one for one in stack.outputs()["nodes"] if one["role"] != "control plane")
-    (work / "labels").write_text(f"node-role.kubernetes.io/{of_worker['role']}=\n")
 
 
 def _plain(value: Any) -> Any:

@@ -33,8 +33,7 @@ def test_the_script_gets_what_the_stack_has_in_its_cluster(tmp_path: Path):
         ("kubernetes:batch/v1:Job", job),
     ]
     state = {"deployment": {"resources": [{"type": t, "inputs": of} for t, of in made]}}
-    nodes = [{"role": "control plane"}, {"role": "worker"}]
-    stack: Any = SimpleNamespace(state=lambda secrets: state, outputs=lambda: {"nodes": nodes})
+    stack: Any = SimpleNamespace(state=lambda secrets: state)
     up.hand_over(stack, tmp_path)
     (objects,) = yaml.safe_load_all((tmp_path / "objects.yaml").read_text())
     assert objects == {"kind": "Secret", "data": {"secret": "eA=="}}
@@ -43,21 +42,25 @@ def test_the_script_gets_what_the_stack_has_in_its_cluster(tmp_path: Path):
     chart = "metrics-server --namespace kube-system --repo http://mirror/m --version 3.13.1\n"
     assert (tmp_path / "metrics-server.chart").read_text() == chart
     assert yaml.safe_load((tmp_path / "job.yaml").read_text()) == job
-    assert (tmp_path / "labels").read_text() == "node-role.kubernetes.io/worker=\n"
     assert (tmp_path / "text.path").read_text() == container["args"][1] + "\n"
 
 
 def test_spans_are_of_what_was_made_from_its_begin_to_its_end():
-    def event(at: float, kind: str, name: str, op: str = "create") -> dict[str, Any]:
-        return {"timestamp": at, kind: {"metadata": {"urn": f"urn:a::b::c$d::{name}", "op": op}}}
+    def event(
+        at: float, kind: str, name: str, op: str = "create", type_: str = "aws:ec2/vpc:Vpc"
+    ) -> dict[str, Any]:
+        metadata = {"urn": f"urn:a::b::c${type_}::{name}", "op": op, "type": type_}
+        return {"timestamp": at, kind: {"metadata": metadata}}
 
     found = up.spans(
         [
             event(100, "resourcePreEvent", "vpc"),
+            event(100, "resourcePreEvent", "all of it", type_="tinderbox:index:NetworkStack"),
             event(101, "resourcePreEvent", "old", "same"),
             event(102, "resourcePreEvent", "subnet"),
             event(103, "resOutputsEvent", "vpc"),
             event(105, "resOutputsEvent", "subnet"),
+            event(106, "resOutputsEvent", "all of it", type_="tinderbox:index:NetworkStack"),
         ]
     )
     assert found == [("vpc", 0, 3), ("subnet", 2, 5)]
