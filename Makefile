@@ -24,7 +24,7 @@ $(foreach name,$(given),$(eval override $(name) := $$(value $(name))))
 export $(given)
 # What would change Python or a shell before they can put it aside themselves (toolchain/env.py).
 unexport $(filter PYTHON% BASH_% GREP_% GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE,$(.VARIABLES)) ENV CDPATH
-export PYTHONDONTWRITEBYTECODE := 1
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.tinderbox/compiled
 export PYTHONUTF8 := 1
 
 python := .venv/bin/python

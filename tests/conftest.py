@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 from tests import jvm
-from toolchain import paths
 from toolchain.env import enter
 
 # A shell starts what runs in the background with SIGINT ignored, nohup with SIGHUP, and children
@@ -35,8 +33,6 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     later = ["sh", "-c", 'cat; sleep 3; rm -rf "$0"', tempfile.tempdir]
     _remover = subprocess.Popen(later, stdin=subprocess.PIPE, start_new_session=True)
 jvm.use(os.environ)
-# What pytest makes of the tests' asserts stays for the next run.
-sys.dont_write_bytecode, sys.pycache_prefix = False, str(paths.SCRATCH / "compiled")
 # Programs of Go live for seconds as well, and have memory enough.
 os.environ["GOGC"] = "400"
 

@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     jars = commands.add_parser("jars", help="fetch Java packages; prints the folder")
     jars.add_argument("name", help="a set of versions.toml, or any name for --packages")
     jars.add_argument("--packages", default="", help="GROUP:ARTIFACT:VERSION, with commas between")
+    commands.add_parser("venv", help="make the Python environment that `.venv` leads to")
     commands.add_parser("env", help="print the environment's `export` lines")
     return parser
 
@@ -51,6 +52,10 @@ def _run(options: argparse.Namespace) -> None:
         from toolchain import tools as all_tools
 
         all_tools.run(local=options.local, fresh=options.fresh)
+    elif options.command == "venv":
+        from toolchain import venv
+
+        venv.make()
     elif options.command == "jars":
         from toolchain import jars as java
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import sys
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -42,8 +43,8 @@ _LOCAL = {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-# Python's files are UTF-8 whatever the terminal is, and none of them is written into a checkout.
-_ALWAYS = {"PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+# Python's files are UTF-8 whatever the terminal is, and what it compiles lies in one place.
+_ALWAYS = {"PYTHONUTF8": "1", "PYTHONPYCACHEPREFIX": str(paths.COMPILED)}
 # What a daemon has of its maker's environment, which it outlives.
 _DAEMON = ("PATH", "HOME", "XDG_CACHE_HOME", "TINDERBOX_*")
 _LOOPBACK = ("localhost", API_ADDRESS, "::1")
@@ -124,6 +125,7 @@ def enter(*, local: bool = False) -> None:
     entered = ours(os.environ, local=local)
     os.environ.clear()
     os.environ.update(entered)
+    sys.dont_write_bytecode, sys.pycache_prefix = False, entered["PYTHONPYCACHEPREFIX"]
     if local:
         os.umask(0o022)
 

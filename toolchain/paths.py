@@ -16,6 +16,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 #: Scratch of this checkout (ignored by git); `bin/` in it comes first on PATH.
 SCRATCH = CHECKOUT / ".tinderbox"
 BIN = SCRATCH / "bin"
+#: What Python compiles, of packages as well, when it is first imported.
+COMPILED = SCRATCH / "compiled"
 
 #: A link to the Python environment in the cache.
 VENV = CHECKOUT / ".venv"

@@ -87,7 +87,7 @@ class Home:
         if self.language:
             launcher = launcher_text("language host for Python", "language_python", self.venv)
             _write_launcher(fresh / "bin" / "pulumi-language-python", launcher)
-            _copy_sources(fresh / "bin" / "standins", self.venv)
+            _copy_sources(fresh / "bin" / "standins")
         for name, version in self.plugins.items():
             content = self.built.get(name) or _standin(name, self.venv, scratch)
             _install(self.pulumi, fresh, name, version, content)
@@ -103,23 +103,17 @@ def _write_launcher(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
-def _copy_sources(to: Path, venv: Path) -> None:
+def _copy_sources(to: Path) -> None:
     for file in sources():
         target = to / file.relative_to(SOURCES)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
-    # They start with each command, and nothing is written beside them then (toolchain/env.py).
-    never_old = ("--invalidation-mode", "unchecked-hash")
-    compiled = [str(venv / "bin" / "python"), "-m", "compileall", "-q", *never_old, str(to)]
-    done = subprocess.run(compiled, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise ToolchainError(f"compiling the stand-ins failed: {done.stdout}{done.stderr}")
 
 
 def _standin(name: str, venv: Path, folder: Path) -> Path:
     """A stand-in's folder as the CLI takes it: the executable, and its sources beside it."""
     content = folder / name
-    _copy_sources(content / "standins", venv)
+    _copy_sources(content / "standins")
     launcher = launcher_text(f"plugin pulumi-resource-{name}", name, venv)
     _write_launcher(content / f"pulumi-resource-{name}", launcher)
     return content

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -47,7 +47,8 @@ def run(local: bool = False, fresh: bool = False) -> None:
     if fresh or not _valid(stamp):
         with lock(f"tools-{paths.digest_of(str(paths.CHECKOUT))[:12]}", "the tools"):
             _debian_packages()
-            _choose_and_make(stamp, venv.make(), local)
+            with venv.making() as environment:
+                _choose_and_make(stamp, environment, local)
     if local:
         builds.build(_for_local())
     chosen = [Choice(**fields) for fields in env.chosen()["choices"]]
@@ -55,9 +56,10 @@ def run(local: bool = False, fresh: bool = False) -> None:
     print(f"tools: ready in {elapsed(time.monotonic() - start)}: {', '.join(names)}")
 
 
-def _choose_and_make(stamp: str, environment: Path, local: bool) -> None:
+def _choose_and_make(stamp: str, environment_made: Callable[[], Path], local: bool) -> None:
     """Choose, say why, fetch and build what is chosen, and write the links and the record."""
     commands = _commands(local)
+    environment = environment_made()
     cli = next(choice for choice in commands if choice.name == "pulumi")
     plugins = _plugins(Path(cli.path), environment / "bin" / "python")
     host = choose.language_host(Path(cli.path), installed.executables(LANGUAGE_HOST, _folders()))

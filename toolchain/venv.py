@@ -6,12 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from toolchain import debian, paths
 from toolchain.errors import ToolchainError
 from toolchain.locks import lock
+from toolchain.progress import ticking
 
 REQUIREMENTS = ("requirements.txt", "requirements-dev.txt", "toolchain/constraints.txt")
 
@@ -75,6 +77,30 @@ def make() -> Path:
     return place
 
 
+@contextmanager
+def making() -> Generator[Callable[[], Path]]:
+    """Makes it in a process beside what the block does; yields what waits for it, like `make`.
+
+    pip keeps one core busy for minutes, and most of what else is got does not need Python.
+    """
+    if ready(folder()):
+        yield make
+        return
+    command = [sys.executable, "-m", "toolchain", "venv"]
+    with subprocess.Popen(command, cwd=paths.CHECKOUT) as beside:
+
+        def wait() -> Path:
+            if beside.wait():
+                raise ToolchainError("no Python environment (why is above)")
+            return make()
+
+        try:
+            yield wait
+        except BaseException:
+            beside.terminate()
+            raise
+
+
 def ensure(place: Path, requirements: Path, *more: str, python: str | None = None) -> None:
     """Make an environment in `place` of a file of requirements, unless it is there.
 
@@ -93,13 +119,12 @@ def _install(place: Path, requirements: Path, more: Sequence[str], python: str) 
         debian.install(["python3-venv"], "to make the Python environment")
     if place.exists():
         shutil.rmtree(place)
-    print(f"tools: Python environment: installing {requirements.name}", flush=True)
-    _run([python, "-m", "venv", str(place)], "make a Python environment")
-    pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-    _run(
-        [*pip, "--disable-pip-version-check", "-r", str(requirements), *more],
-        f"install {requirements.name}",
-    )
+    with ticking(lambda: f"Python environment: {requirements.name},"):
+        _run([python, "-m", "venv", str(place)], "make a Python environment")
+        inside = [str(place / "bin" / "python"), "-m"]
+        # Half of pip's time was to compile all of the packages; Python does what it imports.
+        pip = ["pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check"]
+        _run([*inside, *pip, "-r", str(requirements), *more], f"install {requirements.name}")
     (place / ".complete").touch()
 
 

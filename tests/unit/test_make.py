@@ -135,7 +135,8 @@ def test_every_variable_goes_the_same_way(make: Made, target: str, arguments: st
 def test_python_starts_whatever_the_shell_has_for_it(make: Made, name: str) -> None:
     _, env = make("up", **{name: "/elsewhere"})
     assert name not in env
-    assert env["PYTHONUTF8"] == env["PYTHONDONTWRITEBYTECODE"] == "1"
+    assert env["PYTHONUTF8"] == "1"
+    assert env["PYTHONPYCACHEPREFIX"] == f"{Path(env['PWD']).resolve()}/.tinderbox/compiled"
 
 
 def test_jobs_of_make_do_not_overtake_each_other(make: Made) -> None:

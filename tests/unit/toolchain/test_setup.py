@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,45 @@ def test_an_environment_that_was_cut_short_is_not_ready(tmp_path):
     assert not venv.ready(tmp_path)
 
 
+@pytest.fixture
+def beside(tmp_path, monkeypatch):
+    """Puts a program of a shell in the place of what makes the environment; none is there yet."""
+    python = tmp_path / "python"
+
+    def put(program: str) -> None:
+        python.write_text(f"#!/bin/sh\n{program}\n")
+        python.chmod(0o755)
+
+    monkeypatch.setenv("TINDERBOX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(venv.sys, "executable", str(python))
+    return put
+
+
+def test_the_environment_is_made_beside_what_else_is_got(tmp_path, monkeypatch, beside):
+    got = tmp_path / "got"
+    beside(f'[ "$*" = "-m toolchain venv" ] && until [ -e {got} ]; do sleep 0.05; done')
+    monkeypatch.setattr(venv, "make", lambda: Path("/made"))
+    with venv.making() as made:
+        got.touch()
+        assert made() == Path("/made")
+
+
+def test_an_environment_that_cannot_be_made_is_said(beside):
+    beside("exit 1")
+    with pytest.raises(ToolchainError, match="no Python environment"), venv.making() as made:
+        made()
+
+
+def test_who_stops_does_not_wait_for_the_environment(tmp_path, beside):
+    begun, ended = tmp_path / "begun", tmp_path / "ended"
+    beside(f"trap 'touch {ended}; exit' TERM; touch {begun}; while :; do sleep 0.05; done")
+    with pytest.raises(KeyboardInterrupt), venv.making():
+        while not begun.exists():
+            time.sleep(0.05)
+        raise KeyboardInterrupt
+    assert ended.exists()
+
+
 def test_plugins_are_installed_by_the_cli_and_stand_ins_run_from_their_own_copy(
     tmp_path, monkeypatch
 ):
@@ -152,8 +192,6 @@ def test_plugins_are_installed_by_the_cli_and_stand_ins_run_from_their_own_copy(
     said = subprocess.run([plugin, "127.0.0.1:1"], capture_output=True, text=True, check=True)
     assert said.stdout == "demo ['127.0.0.1:1']\n"
     assert "STAND-IN" in plugin.read_text()
-    demo = plugin.parent / "standins" / "demo"
-    assert list(demo.glob("__pycache__/__main__.*.pyc"))  # compiled, since each command starts it
     assert (home / "bin" / "pulumi").samefile(cli)
     assert os.access(home / "bin" / "pulumi-language-python", os.X_OK)
     assert [p.name for p in home.parent.iterdir()] == [home.name]
