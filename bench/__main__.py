@@ -13,7 +13,7 @@ from bench.picture import draw, draw_spans
 from toolchain import paths
 from toolchain.env import enter
 
-_PARTS = ("words", "applications", "up", "nodes", "aws")
+_PARTS = ("words", "growth", "applications", "data", "up", "nodes", "aws")
 PAGE = paths.CHECKOUT / "docs" / "performance.md"
 
 
@@ -31,20 +31,43 @@ def main() -> int:
     many.add_argument("--count", type=int, default=20, help="of each row, or as many as at once")
     many.add_argument("--at-once", type=int, nargs="+", default=[1, 10, 50], help="a row for each")
     many.add_argument("--minutes", type=float, default=30, help="for all; it ends with what it has")
+    data = parser.add_argument_group("data, on a local stack that is up")
+    data.add_argument("--gigabytes", type=int, nargs="+", default=[1, 5])
     plans = parser.add_argument_group("nodes")
     plans.add_argument("--nodes", type=int, nargs="+", default=[3, 20, 100, 250])
     args = parser.parse_args()
     if missing := set(words.COMPARED_TO) - set(args.engines):
         parser.error(f"--engines needs {' and '.join(sorted(missing))}, too")
+    if args.part == "growth":
+        return how_it_grows(args.rounds)
     if args.part == "up":
         return beside_a_script(args.rounds)
     if args.part == "applications":
         return many_applications(args.stack, args.count, sorted(args.at_once), args.minutes)
+    if args.part == "data":
+        return from_a_store(args.gigabytes)
     if args.part == "nodes":
         return first_previews(args.nodes, args.rounds)
     if args.part == "aws":
         return on_aws()
     return the_words(args)
+
+
+def how_it_grows(rounds: int) -> int:
+    """Counts one text in several forms; 1 where the counts differ."""
+    from bench import growth
+
+    found = growth.forms(growth.MEGABYTES, growth.TIMES, growth.FILES)
+    try:
+        growth.measure(rounds, found)
+    except words.Disagreement as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    table = growth.table(found)
+    text = f"\n{page.today()}, {machine()}, rounds in turn, warm: {rounds}.\n\n{table}\n"
+    page.write(PAGE, "bench: growth", text)
+    print(table)
+    return 0
 
 
 def beside_a_script(rounds: int) -> int:
@@ -120,6 +143,23 @@ def many_applications(stack: str, count: int, at_once: list[int], minutes: float
     page.write(PAGE, "bench: applications", text)
     print(table)
     return 0 if all(one.is_whole for one in measured) else 1
+
+
+def from_a_store(gigabytes: list[int]) -> int:
+    """Counts texts in S3; 1 where one fails."""
+    from bench import data
+    from console.stack import ConsoleError, Stack
+
+    enter(local=True)
+    try:
+        measured = data.measure(Stack("local"), gigabytes)
+    except ConsoleError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    table = data.table(measured, os.cpu_count() or 1)
+    page.write(PAGE, "bench: data", f"\n{page.today()}, {machine()}.\n\n{table}\n")
+    print(table)
+    return 0
 
 
 def the_words(args: argparse.Namespace) -> int:

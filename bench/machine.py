@@ -19,3 +19,9 @@ def busy(stat: Path = Path("/proc/stat")) -> float:
     times = [int(one) for one in stat.read_text().splitlines()[0].split()[1:9]]
     # Without idle and waiting; those of guests come after these, and are in the first two.
     return (sum(times) - times[3] - times[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def cpu(pid: int) -> float:
+    """CPU seconds, user and system time, that a process has used since it started."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

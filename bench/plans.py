@@ -7,7 +7,6 @@ to the plan of spark_jobs/wordcount.py: CPU seconds of the JVM, and wall.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from typing import Any
 
 from bench import texts
 from bench.contender import session
+from bench.machine import cpu
 from toolchain import paths
 
 _SQL = "spark.sql."
@@ -79,12 +79,6 @@ def plans(spark: Any, text: Path) -> dict[str, Callable[[], Any]]:
     }
 
 
-def _cpu(pid: int) -> float:
-    """Seconds of user and system time of a process."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def main() -> int:
     """Measures and prints; 0."""
     parser = argparse.ArgumentParser(prog="python -m bench.plans", description=__doc__)
@@ -101,18 +95,18 @@ def main() -> int:
             settings = SETTINGS.get(name, {})
             for key, value in settings.items():
                 spark.conf.set(key, value)
-            cpu, began = _cpu(pid), time.monotonic()
+            spent_before, began = cpu(pid), time.monotonic()
             found[name]().write.format("noop").mode("overwrite").save()
             if number:
-                spent[name].append((_cpu(pid) - cpu, time.monotonic() - began))
+                spent[name].append((cpu(pid) - spent_before, time.monotonic() - began))
             for key in settings:
                 spark.conf.unset(key)
     for name, all_ in spent.items():
-        cpu, wall = (
+        cpu_, wall = (
             median(one[i] / base[i] for one, base in zip(all_, spent["today"], strict=True))
             for i in range(2)
         )
-        print(f"{name:32} CPU {cpu:.2f}  wall {wall:.2f}")
+        print(f"{name:32} CPU {cpu_:.2f}  wall {wall:.2f}")
     return 0
 
 

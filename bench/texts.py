@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from pathlib import Path
 
 import numpy
@@ -65,5 +66,48 @@ def make(path: Path, megabytes: int, seed: int = 1) -> Path:
                 whole = piece[: left - 1].rpartition(b" ")[0]
                 piece = whole.ljust(left - 1) + b"\n"
             left -= file.write(piece)
+    os.replace(making, path)
+    return path
+
+
+def again(path: Path, text: Path, times: int) -> Path:
+    """The same text so many times over; one that lies there with the right size is taken."""
+    if path.exists() and path.stat().st_size == times * text.stat().st_size:
+        return path
+    making = path.with_suffix(".making")
+    with making.open("wb") as file:
+        for _ in range(times):
+            with text.open("rb") as whole:
+                shutil.copyfileobj(whole, file, 1 << 20)
+    os.replace(making, path)
+    return path
+
+
+def in_files(folder: Path, text: Path, files: int) -> Path:
+    """The same text in a folder of about so many files, each of whole lines.
+
+    A folder that lies there is taken as it is.
+    """
+    if folder.exists():
+        return folder
+    making = folder.with_suffix(".making")
+    making.mkdir()
+    each, number = -(-text.stat().st_size // files), 0
+    with text.open("rb") as lines:
+        while piece := lines.read(each):
+            (making / f"{number:06}.txt").write_bytes(piece + lines.readline())
+            number += 1
+    os.replace(making, folder)
+    return folder
+
+
+def in_one_line(path: Path, text: Path) -> Path:
+    """The same text with spaces for its ends of lines; one that lies there is taken as it is."""
+    if path.exists():
+        return path
+    making = path.with_suffix(".making")
+    with text.open("rb") as whole, making.open("wb") as file:
+        while piece := whole.read(1 << 20):
+            file.write(piece.replace(b"\n", b" "))
     os.replace(making, path)
     return path

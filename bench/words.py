@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from bench import texts
 from bench.contender import CONTENDERS
+from bench.machine import cpu
 from toolchain import paths, venv
 
 #: What the table compares all with.
@@ -84,11 +85,17 @@ class Contender:
             raise SystemExit(f"bench: {self.name} ended with {self._process.wait()}")
         return json.loads(answer)
 
+    def _pids(self) -> list[int]:
+        children = f"/proc/{self._process.pid}/task/{self._process.pid}/children"
+        return [self._process.pid, *map(int, Path(children).read_text().split())]
+
     def peak_mib(self) -> int:
         """The most memory that it had at once, with the JVM or the pipe that it started."""
-        children = f"/proc/{self._process.pid}/task/{self._process.pid}/children"
-        pids = [str(self._process.pid), *Path(children).read_text().split()]
-        return sum(map(_peak_kib, pids)) // 1024
+        return sum(map(_peak_kib, self._pids())) // 1024
+
+    def cpu(self) -> float:
+        """CPU seconds so far, with those of the JVM."""
+        return sum(map(cpu, self._pids()))
 
     def end(self) -> None:
         """Ends it as a person would: nothing more to count."""
@@ -100,7 +107,7 @@ class Contender:
             self._process.kill()
 
 
-def _peak_kib(pid: str) -> int:
+def _peak_kib(pid: int) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1])
@@ -108,15 +115,17 @@ def _peak_kib(pid: str) -> int:
 
 
 @contextmanager
-def _contenders(names: list[str], text: Path, folder: Path) -> Generator[list[Contender]]:
+def contenders(counts: Sequence[tuple[str, Path]]) -> Generator[list[Contender]]:
+    """A process for each (name, text); what they write goes into a passing folder."""
     made: list[Contender] = []
-    try:
-        for name in names:
-            made.append(Contender(name, text, folder / str(len(made))))
-        yield made
-    finally:
-        for one in made:
-            one.end()
+    with tempfile.TemporaryDirectory(prefix="tinderbox-bench-") as folder:
+        try:
+            for name, text in counts:
+                made.append(Contender(name, text, Path(folder) / str(len(made))))
+            yield made
+        finally:
+            for one in made:
+                one.end()
 
 
 def measure(megabytes: int, rounds: int, names: list[str] | None = None) -> Measured:
@@ -128,12 +137,9 @@ def measure(megabytes: int, rounds: int, names: list[str] | None = None) -> Meas
     names = names or list(CONTENDERS)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     agreed: dict[str, Any] = {}
-    with (
-        tempfile.TemporaryDirectory(prefix="tinderbox-bench-") as folder,
-        _contenders(names, text, Path(folder)) as contenders,
-    ):
+    with contenders([(name, text) for name in names]) as counting:
         for number in range(rounds + 1):
-            for one in contenders:
+            for one in counting:
                 answer = one.count()
                 taken = answer.pop("seconds")
                 say(f"{megabytes} MB, {number or 'warming up'}: {one.name} {taken:.1f} s")
@@ -144,7 +150,7 @@ def measure(megabytes: int, rounds: int, names: list[str] | None = None) -> Meas
                 agreed = agreed or answer
                 if answer != agreed:
                     raise Disagreement(f"{one.name} counted {answer}, {names[0]} {agreed}")
-        peaks = {one.name: one.peak_mib() for one in contenders}
+        peaks = {one.name: one.peak_mib() for one in counting}
     return Measured(megabytes, agreed["words"], agreed["distinct"], seconds, peaks)
 
 

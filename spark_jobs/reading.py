@@ -5,7 +5,8 @@ or for globs, knows UTF-8 only, and has a whole line in memory. So
 - a file whose name is not what Spark needs gets a passing one: a link in a hidden folder of the
   output, where every executor sees it (a copy, where that is no folder of this machine's);
 - a text in another encoding is decoded into that folder, and one that Spark can't unpack unpacked;
-- a text with a line longer than LINE is cut at another whitespace than "\n".
+- a text with a line longer than LINE is cut at another whitespace than "\n";
+- more than MANY small texts are put into one file: Spark takes longer to open one than to count it.
 All other texts, which are nearly all, Spark gets as they are.
 
 Only pyspark and the standard library, Python 3.10: it goes into a cluster beside the job.
@@ -20,7 +21,6 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import reduce
@@ -50,7 +50,8 @@ from texts import Found, Text, TextError, shown
 #: Bytes of a line from which on it is cut. A task needs some thirty times as much for a line.
 LINE = 1 << 20
 
-#: The same of lines that must not be cut, and of words.
+#: The same of lines that must not be cut, and of words. In a store, where each place that is looked at
+#: is a request, so far apart are they.
 LONGEST = 1 << 24
 
 #: At how many places of a file its lines are measured; between them, in a very large file, not.
@@ -58,6 +59,10 @@ PLACES = 4096
 
 #: So many bytes of packed files are unpacked to measure their lines; of others the beginning is.
 UNPACKED_TO_MEASURE = 1 << 28
+
+#: So many texts of at most HEAD bytes are no few, and so many bytes of them go into one file: it
+#: takes room where the output is.
+MANY, PACKED = 256, 1 << 32
 
 #: How many names of what is left out are told.
 NAMED = 10
@@ -273,8 +278,7 @@ def _find_by_hadoop(spark: SparkSession, name: str, encoding: str | None) -> Fou
             raise TextError(text.name, f"cannot be read: {error}") from None
         return texts.judged(text, held)
 
-    with ThreadPoolExecutor(texts.LOOKERS) as pool:
-        found.texts = list(pool.map(looked_at, found.texts))
+    found.texts = list(texts.side_by_side(looked_at, found.texts))
     return found
 
 
@@ -367,9 +371,8 @@ class Input:
     def _measure_all(self, found: Sequence[Text]) -> dict[str, str]:
         """The separator of each text, by its path."""
         is_little = sum(text.size for text in found if text.compression) < UNPACKED_TO_MEASURE
-        with ThreadPoolExecutor(texts.LOOKERS) as pool:
-            measured = pool.map(lambda text: self._measure(text, is_little), found)
-            return {text.path: sep for text, sep in zip(found, measured, strict=True)}
+        measured = texts.side_by_side(lambda text: self._measure(text, is_little), found)
+        return {text.path: sep for text, sep in zip(found, measured, strict=True)}
 
     def _measure(self, text: Text, is_little: bool) -> str:
         """The separator of a text; "" where each whitespace has to be one."""
@@ -379,6 +382,8 @@ class Input:
         stride, places = line, PLACES
         if not text.compression:
             stride = max(line, text.size // PLACES)
+            if not text.path.startswith("/"):
+                stride = max(stride, LONGEST)
         elif not is_little:
             places = 1
         try:
@@ -403,9 +408,8 @@ class Input:
         os.makedirs(local, exist_ok=True)
         try:
             given: dict[str, list[str]] = {}
-            for number, text in enumerate(self.found.texts):
-                if not text.size:
-                    continue
+            found = self._pack([text for text in self.found.texts if text.size], f"{local}/packed")
+            for number, text in enumerate(found):
                 passing, sep = self._passing(text, f"{local}/{number}")
                 path = passing.path
                 if path.startswith(f"{local}/"):
@@ -432,6 +436,34 @@ class Input:
         ]
         nothing = self.spark.range(0).select(F.lit("").alias("value"))
         return reduce(DataFrame.union, frames) if frames else nothing
+
+    def _pack(self, found: Sequence[Text], place: str) -> list[Text]:
+        """The texts, with one at that place instead of small ones, if these are many."""
+        packed: list[Text] = []
+        size = 0
+        for text in found:
+            is_plain = not text.encoding and not text.compression
+            if is_plain and text.size <= texts.HEAD and size + text.size <= PACKED:
+                packed.append(text)
+                size += text.size
+        if len(packed) <= MANY:
+            return list(found)
+        with open(place, "wb") as made:
+            for content in texts.side_by_side(self._whole, packed):
+                made.write(content)
+            size = made.tell()
+        gone = {text.path for text in packed}
+        self._separators[place] = "\n"
+        return [Text(self.name, place, "", size), *(t for t in found if t.path not in gone)]
+
+    def _whole(self, text: Text) -> bytes:
+        """All of a small text, as lines of a larger one."""
+        try:
+            with self._open(text) as stream:
+                content = b"".join(_pieces(stream))
+        except OSError as error:
+            raise TextError(text.name, f"cannot be read: {error}") from None
+        return content.removeprefix(codecs.BOM_UTF8) + b"\n"
 
     def _passing(self, text: Text, place: str) -> tuple[Text, str]:
         """What Spark is to read for a text, at that place if not where it is, and its separator."""

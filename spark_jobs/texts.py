@@ -32,10 +32,10 @@ import struct
 import tarfile
 import unicodedata
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 #: How much of a file, unpacked, is looked at.
 HEAD = 1 << 16
@@ -57,8 +57,12 @@ SUFFIXES = {
     "snappy": ".snappy",
 }
 
-#: Files are looked at side by side: on a network each takes a while.
-LOOKERS = 16
+#: Files are looked at side by side: on a network each takes a while. A thread takes so many in one
+#: go, or the threads themselves would be most of what small files cost.
+LOOKERS, IN_ONE_GO = 16, 16
+
+
+Made = TypeVar("Made")
 
 
 class TextError(Exception):
@@ -347,10 +351,20 @@ def find(name: str, encoding: str | None = None, unpack: Unpack | None = None) -
         walk.root(root)
     found = Found(list(walk.texts.values()), walk.left_out)
     found.require_seen(name)
-    with ThreadPoolExecutor(LOOKERS) as pool:
-        looked_at = pool.map(lambda text: _looked_at(text, encoding, unpack), found.texts)
-        found.texts = sorted(looked_at, key=lambda text: os.fsencode(text.name))
+    looked_at = side_by_side(lambda text: _looked_at(text, encoding, unpack), found.texts)
+    found.texts = sorted(looked_at, key=lambda text: os.fsencode(text.name))
     return found
+
+
+def side_by_side(work: Callable[[Text], Made], texts: Sequence[Text]) -> Iterator[Made]:
+    """What a function makes of each text, in their order; few of that are in memory at once."""
+    each = max(1, min(IN_ONE_GO, len(texts) // LOOKERS))
+    with ThreadPoolExecutor(LOOKERS) as pool:
+        for first in range(0, len(texts), LOOKERS * each):
+            batch = texts[first : first + LOOKERS * each]
+            parts = [batch[at : at + each] for at in range(0, len(batch), each)]
+            for made in pool.map(lambda part: [work(text) for text in part], parts):
+                yield from made
 
 
 class _Walk:

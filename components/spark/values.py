@@ -17,6 +17,18 @@ from submission.place import SHARED_PATH
 
 CHART = "./charts/spark"  # relative, so that the state is the same for every clone
 JARS = f"{SHARED_PATH}/spark/jars"
+# Where the jars have Spark's side of it, S3 gets output by Hadoop's magic committer, which copies
+# nothing; all other file systems by the classic one. A folder that goes takes its uploads along.
+_CLOUD = "org.apache.spark.internal.io.cloud"
+_COMMITTER = {
+    "spark.sql.sources.commitProtocolClass": f"{_CLOUD}.PathOutputCommitProtocol",
+    "spark.sql.parquet.output.committer.class": f"{_CLOUD}.BindingParquetOutputCommitter",
+    "spark.hadoop.mapreduce.outputcommitter.factory.scheme.s3a": (
+        "org.apache.hadoop.fs.s3a.commit.S3ACommitterFactory"
+    ),
+    "spark.hadoop.fs.s3a.committer.name": "magic",
+    "spark.hadoop.fs.s3a.directory.operations.purge.uploads": "true",
+}
 
 
 def spark_values(
@@ -101,4 +113,7 @@ def _jars_conf(jars: LocalFiles | None) -> dict[str, str]:
     if jars is None:
         return {}
     path = f"{JARS}/{jars.digest}/{jars.name}/*"
-    return {"spark.driver.extraClassPath": path, "spark.executor.extraClassPath": path}
+    conf = {"spark.driver.extraClassPath": path, "spark.executor.extraClassPath": path}
+    if any(name.startswith("spark-hadoop-cloud_") for name in jars.files):
+        conf |= _COMMITTER
+    return conf

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import reading
+import texts
 from careful import UserError
 from patterns import may_match_whitespace
 
@@ -65,6 +66,27 @@ def test_only_the_first_places_are_looked_at() -> None:
     content = b"a line\n" * 5000 + b"x" * 100_000
     assert separator(content) is None
     assert separator(content, places=3) == "\n"
+
+
+@pytest.mark.parametrize(("path", "places"), [("/text", 25), ("s3a://bucket/text", 4)])
+def test_a_store_is_asked_for_few_places(
+    path: str, places: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is a request there, and a text of a terabyte would be a million."""
+    monkeypatch.setattr(reading, "LONGEST", 8 * LINE)
+    content, seeks = b"a line\n" * (LINE * 25 // 7), list[int]()
+
+    class Stream(io.BytesIO):
+        def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+            seeks.append(offset)
+            return super().seek(offset, whence)
+
+    found = object.__new__(reading.Input)
+    found._line, found._candidates = LINE, reading.WHITE_SPACE
+    monkeypatch.setattr(found, "_open", lambda _: Stream(content), raising=False)
+    text = texts.Text("text", path, "", len(content))
+    assert found._measure(text, is_little=True) == "\n"
+    assert len(seeks) == places
 
 
 @pytest.mark.parametrize(

@@ -289,6 +289,31 @@ def test_folder_with_folders_hidden_and_compressed_files(
     assert "2 hidden files" in outcome.stderr
 
 
+def test_many_small_files_are_read_as_one(
+    run: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And none of them is another's: not its last word, its broken character, its mark."""
+    monkeypatch.setattr(reading, "MANY", 3)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    small = [b"\xef\xbb\xbfone two", b"\xef\xbb\xbfone\n", b"caf\xc3", b"\xa9 two\r\n"]
+    for number, content in enumerate([*small, gzip.compress(b"packed"), b""]):
+        (folder / str(number)).write_bytes(content)
+    (folder / "large").write_bytes(b"large " * texts.HEAD)
+    (folder / "marked").write_bytes("marked".encode("utf-16"))
+    read: list[str] = []
+    count = wordcount.count_words
+
+    def counting(lines: DataFrame, *args: Any) -> DataFrame:
+        read.extend(os.path.basename(name) for name in lines.inputFiles())
+        return count(lines, *args)
+
+    monkeypatch.setattr(wordcount, "count_words", counting)
+    words = ["one", "two", "one", "caf\ufffd", "\ufffd", "two", "packed", "marked"]
+    expect(run(folder), words + ["large"] * texts.HEAD, replacedBytes=2)
+    assert sorted(read) == ["1.gz", "3", "large", "packed"]  # what is decoded is the third
+
+
 def test_every_name_is_counted(run: Callable[..., Outcome], tmp_path: Path) -> None:
     """Names that Spark can't open, or would take for something else, beside those that it can."""
     folder = tmp_path / "in:1 {a}"

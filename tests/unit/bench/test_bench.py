@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench import texts, words
+from bench import growth, texts, words
 from bench.__main__ import PAGE
 from bench.contender import result
 from bench.page import put
@@ -54,6 +54,9 @@ class Fake:
     def peak_mib(self) -> int:
         return 7
 
+    def cpu(self) -> float:
+        return 0.0
+
     def end(self) -> None:
         pass
 
@@ -82,8 +85,35 @@ def test_the_first_count_only_warms(fake: type[Fake]):
     assert "| duckdb | 2.0 | 1.00 | 2.00 | 7 |" in words.table(measured)
 
 
-def test_the_page_has_a_place_for_the_words():
+def test_other_forms_of_a_text_are_the_same_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(texts, "WORDS", 1000)
+    text = texts.make(tmp_path / "one.txt", 1)
+    line = texts.in_one_line(tmp_path / "line.txt", text).read_bytes()
+    assert b"\n" not in line and line.decode().split() == text.read_text("utf-8").split()
+    assert texts.again(tmp_path / "2.txt", text, 2).read_bytes() == 2 * text.read_bytes()
+    files = sorted(texts.in_files(tmp_path / "files", text, 100).iterdir())
+    assert 90 < len(files) <= 100
+    assert b"".join(file.read_bytes() for file in files) == text.read_bytes()
+
+
+def test_growth_is_for_as_much_and_forms_have_to_agree(
+    fake: type[Fake], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    right = {"seconds": 2.0, "words": 9, "distinct": 2, "top": ["a", "b"]}
+    fake.answers = {"Tinderbox": right}
+    found = [growth.Grown("one", tmp_path), growth.Grown("ten", tmp_path, times=10)]
+    growth.measure(1, found)
+    found[1].seconds, found[0].cpu, found[1].cpu = [30.0], [4.0], [44.0]
+    assert "| ten | 30.0 | 44.0 | 1.50 | 1.10 | 7 |" in growth.table(found)
+    answers = iter([right, {**right, "words": 8}] * 2)
+    monkeypatch.setattr(fake, "count", lambda _: dict(next(answers)))
+    with pytest.raises(words.Disagreement, match="two: .*'words': 8"):
+        growth.measure(1, [growth.Grown("one", tmp_path), growth.Grown("two", tmp_path)])
+
+
+@pytest.mark.parametrize("part", ["words", "growth", "data"])
+def test_the_page_has_a_place_for_what_is_measured(part: str):
     page = PAGE.read_text("utf-8")
-    assert put(page, "bench: words", "NEW\n").count("NEW\n") == 1
+    assert put(page, f"bench: {part}", "NEW\n").count("NEW\n") == 1
     with pytest.raises(ValueError, match="no part nothing"):
         put(page, "nothing", "")

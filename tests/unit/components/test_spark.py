@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -170,6 +171,16 @@ def test_jars_are_on_the_volume_and_every_class_path_before_spark_is(with_s3):
     for role in ("driver", "executor"):
         assert conf[f"spark.{role}.extraClassPath"] == f"{copy['remotePath']}/s3/*"
     assert "spark-jars" in plan_.options_of("spark", RELEASE).depends_on
+
+
+@pytest.mark.parametrize("jar", ["spark-hadoop-cloud_2.13-4.2.0.jar", "hadoop-aws-3.5.0.jar"])
+def test_jars_that_can_commit_to_s3_do(with_s3, jar):
+    """Without them every write would fail, wherever it goes."""
+    (Path(with_s3["spark"]["jars"]) / jar).write_text("two")
+    conf = plan(with_s3).one("spark", RELEASE).inputs["values"]["app"]["conf"]
+    has_committer = "spark.sql.sources.commitProtocolClass" in conf
+    assert has_committer == ("spark.hadoop.fs.s3a.committer.name" in conf)
+    assert has_committer == jar.startswith("spark-hadoop-cloud")
 
 
 def test_s3_is_told_to_applications_and_its_keys_are_in_a_secret_only(with_s3):
