@@ -1,7 +1,7 @@
 """What a stack on the local cloud uses when it has nothing to do, by part.
 
-Processor time and memory are read from this host: of pods, containerd and kubelet from the control
-groups of the machines, of the local cloud's own processes from /proc.
+Both are read from this host: processor time from the control groups of the machines' pods,
+containerd and kubelet, memory from their processes (what several share is divided among them).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from console.cluster import connect
 from console.stack import Stack
 from localcloud.daemons import record
+from localcloud.errors import CloudError
 from localcloud.host import cgroups
 
 #: What runs on a machine beside pods and has a row of its own; the rest is systemd's, runc's ...
@@ -27,7 +28,8 @@ HOST = "host"
 _POD = re.compile(r"pod([0-9a-f]{8}[0-9a-f_-]{24,28})(\.slice)?$")
 _HASH = re.compile(r"-[0-9a-z]{8,10}$")
 _TICKS = os.sysconf("SC_CLK_TCK")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+#: What a process has, by its id, in bytes.
+Memory = Callable[[int], int]
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,16 @@ class Part:
 
 @dataclass(frozen=True)
 class Use:
-    """cpu: seconds since it began, or of a span cores. memory: bytes that can't just be dropped."""
+    """cpu: seconds since it began, or of a span cores. memory: bytes."""
 
     cpu: float
     memory: float
 
     def __add__(self, other: Use) -> Use:
         return Use(self.cpu + other.cpu, self.memory + other.memory)
+
+
+NOTHING = Use(0, 0)
 
 
 def name_of(pod: Mapping[str, Any]) -> tuple[str, str]:
@@ -73,47 +78,55 @@ def part_of(folder: str, pods: Mapping[str, tuple[str, str]]) -> tuple[str, str]
 
 
 def of_machine(
-    machine: str, cpu: Path, memory: Path, pods: Mapping[str, tuple[str, str]]
+    machine: str, top: Path, pods: Mapping[str, tuple[str, str]], memory: Memory
 ) -> dict[Part, Use]:
-    """What its parts have used. cpu, memory: its group's folder in the tree that has these."""
-    found: dict[Part, Use] = defaultdict(lambda: Use(0, 0))
-    for place, below, _ in os.walk(cpu):
+    """What its parts have used. top: its group's folder in the tree of cgroup v2."""
+    found: dict[Part, Use] = defaultdict(lambda: NOTHING)
+    for place, below, _ in os.walk(top):
         for folder in [*below]:
             if part := part_of(folder, pods):
                 below.remove(folder)
-                at = Path(place, folder)
-                found[Part(machine, *part)] += _of_group(at, memory / at.relative_to(cpu))
-    whole, parts = _of_group(cpu, memory), total(found.values())
+                found[Part(machine, *part)] += _of_group(Path(place, folder), memory)
+    whole, parts = _of_group(top, memory), total(found.values())
     rest = Use(whole.cpu - parts.cpu, whole.memory - parts.memory)
     return {**found, Part(machine, "node", REST): rest}
 
 
-def _of_group(cpu: Path, memory: Path) -> Use:
-    old = cpu / "cpuacct.usage"  # nanoseconds
-    if old.exists():
-        seconds = int(old.read_text()) / 1e9
-    else:
-        (used,) = re.findall(r"^usage_usec (\d+)", (cpu / "cpu.stat").read_text(), re.M)
-        seconds = int(used) / 1e6
-    return Use(seconds, cgroups.used(memory) or 0)
+def _of_group(folder: Path, memory: Memory) -> Use:
+    (used,) = re.findall(r"^usage_usec (\d+)", (folder / "cpu.stat").read_text(), re.M)
+    files = (Path(place, "cgroup.procs") for place, _, _ in os.walk(folder))
+    pids = {int(pid) for file in files for pid in file.read_text().split()}
+    return Use(int(used) / 1e6, sum(map(memory, pids)))
 
 
-def of_process(stat: str) -> Use:
+def of_process(stat: str, memory: float) -> Use:
     """By the text of its /proc/PID/stat, with what its children that have ended used."""
-    fields = stat.rpartition(")")[2].split()
-    return Use(sum(map(int, fields[11:15])) / _TICKS, int(fields[21]) * _PAGE)
+    return Use(sum(map(int, stat.rpartition(")")[2].split()[11:15])) / _TICKS, memory)
+
+
+def share(pid: int) -> int:
+    """Bytes of memory of a process: what it shares with others is divided among them."""
+    try:
+        told = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:  # it has ended
+        return 0
+    return 1024 * sum(map(int, re.findall(r"^Pss: +(\d+)", told, re.M)))
 
 
 def look(machines: Iterable[str], pods: Mapping[str, tuple[str, str]]) -> dict[Part, Use]:
-    """All that there is now."""
-    cpu, memory = cgroups.folder_of("cpuacct"), cgroups.folder_of("memory")
+    """All that there is now. Raises CloudError where no tree tells the time of each group."""
+    trees = [folder for tree, folder in cgroups.roots() if tree.version == 2]
+    if not trees:
+        raise CloudError(
+            "this host has no cgroup v2, not even beside v1: nothing is known of parts"
+        )
     found: dict[Part, Use] = {}
     for machine in machines:
-        found |= of_machine(machine, cpu / machine, memory / machine, pods)
+        found |= of_machine(machine, trees[0] / machine, pods, share)
     known = record.load()
     for name, process in (known.alive if known else {}).items():
         stat = Path(f"/proc/{process.pid}/stat").read_text()
-        found[Part(HOST, "local cloud", name)] = of_process(stat)
+        found[Part(HOST, "local cloud", name)] = of_process(stat, share(process.pid))
     return found
 
 
@@ -121,9 +134,8 @@ def between(
     before: Mapping[Part, Use], after: Mapping[Part, Use], seconds: float
 ) -> dict[Part, Use]:
     """Cores on average, and the memory of the end; what came meanwhile began with nothing."""
-    nothing = Use(0, 0)
     return {
-        part: Use((use.cpu - before.get(part, nothing).cpu) / seconds, use.memory)
+        part: Use((use.cpu - before.get(part, NOTHING).cpu) / seconds, use.memory)
         for part, use in after.items()
     }
 
@@ -156,7 +168,7 @@ def table(used: Mapping[Part, Use]) -> str:
 
 def by_machine(used: Mapping[Part, Use]) -> dict[str, Use]:
     """What each uses, by its instance's id."""
-    found: dict[str, Use] = defaultdict(lambda: Use(0, 0))
+    found: dict[str, Use] = defaultdict(lambda: NOTHING)
     for part, use in used.items():
         if part.on != HOST:
             found[part.on] += use
@@ -165,7 +177,7 @@ def by_machine(used: Mapping[Part, Use]) -> dict[str, Use]:
 
 def total(uses: Iterable[Use]) -> Use:
     """Of all together."""
-    return sum(uses, Use(0, 0))
+    return sum(uses, NOTHING)
 
 
 def _line(of: str, name: str, machines: int, use: Use) -> str:

@@ -198,31 +198,16 @@ def remove(name: str = "", seconds: float = 10) -> None:
 
 def memory(name: str) -> int | None:
     """Bytes that the group uses, without file cache that could be dropped; None if unknown."""
-    found = (used(folder) for folder in _folders(name))
-    return next((use for use in found if use is not None), None)
-
-
-def used(folder: Path) -> int | None:
-    """The same of any group by its folder; None in a tree that does not know."""
-    for total, cache in (
-        ("memory.usage_in_bytes", "total_inactive_file"),
-        ("memory.current", "inactive_file"),
-    ):
-        with contextlib.suppress(OSError):
-            bytes_ = int((folder / total).read_text())
-            lines = (folder / "memory.stat").read_text().splitlines()
-            return bytes_ - int(dict(line.split() for line in lines)[cache])
+    for folder in _folders(name):
+        for total, cache in (
+            ("memory.usage_in_bytes", "total_inactive_file"),
+            ("memory.current", "inactive_file"),
+        ):
+            with contextlib.suppress(OSError):
+                used = int((folder / total).read_text())
+                lines = (folder / "memory.stat").read_text().splitlines()
+                return used - int(dict(line.split() for line in lines)[cache])
     return None
-
-
-def folder_of(controller: str) -> Path:
-    """Our folder in the tree that has this controller of v1; where there is none, in v2's."""
-    fits = [
-        (controller not in tree.controllers, folder)
-        for tree, folder in roots()
-        if controller in tree.controllers or tree.version == 2
-    ]
-    return min(fits)[1]
 
 
 def _pids(name: str) -> Iterator[int]:

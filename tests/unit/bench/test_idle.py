@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -42,47 +43,36 @@ def test_a_group_is_told_by_its_folder_with_either_driver():
         assert idle.part_of(folder, PODS) is None
 
 
-def group(folder: Path, version: int, cpu: float, mebibytes: int) -> None:
-    """A group's folder as the kernel has it, of cgroup v1 (both trees in one) or v2."""
-    folder.mkdir(parents=True)
-    bytes_ = mebibytes * MEBIBYTE
-    if version == 1:
-        (folder / "cpuacct.usage").write_text(f"{cpu * 1e9:.0f}\n")
-        (folder / "memory.usage_in_bytes").write_text(f"{bytes_ + 4096}\n")
-        (folder / "memory.stat").write_text("cache 8192\ntotal_inactive_file 4096\n")
-    else:
-        (folder / "cpu.stat").write_text(f"usage_usec {cpu * 1e6:.0f}\nuser_usec 1\n")
-        (folder / "memory.current").write_text(f"{bytes_ + 4096}\n")
-        (folder / "memory.stat").write_text("anon 1\ninactive_file 4096\n")
+def group(folder: Path, cpu: float, *pids: int) -> None:
+    """A group's folder as the kernel has it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "cpu.stat").write_text(f"usage_usec {cpu * 1e6:.0f}\nuser_usec 1\n")
+    (folder / "cgroup.procs").write_text("".join(f"{pid}\n" for pid in pids))
 
 
 def test_a_machines_parts_are_together_what_it_uses(tmp_path):
-    for version in (1, 2):
-        top = tmp_path / f"v{version}"
-        group(top, version, 10.0, 100)
-        group(top / "system.slice/kubelet.service", version, 2.0, 30)
-        group(top / f"kubepods/burstable/pod{UID}", version, 3.0, 40)
-        group(top / f"kubepods/burstable/pod{UID}/1a2b", version, 3.0, 40)
-        found = idle.of_machine("i-1", top, top, PODS)
-        assert found == {
-            Part("i-1", "node", "kubelet"): Use(2.0, 30 * MEBIBYTE),
-            Part("i-1", "spark", "spark-worker"): Use(3.0, 40 * MEBIBYTE),
-            Part("i-1", "node", REST): Use(5.0, 30 * MEBIBYTE),
-        }
+    for between in ("payload", "payload/system.slice", "payload/kubepods"):
+        group(tmp_path / between, 0.0)
+    group(tmp_path, 10.0, 1)
+    group(tmp_path / "payload/system.slice/kubelet.service", 2.0, 2, 3)
+    group(tmp_path / f"payload/kubepods/pod{UID}", 3.0)
+    group(tmp_path / f"payload/kubepods/pod{UID}/1a2b", 3.0, 40)
+    found = idle.of_machine("i-1", tmp_path, PODS, lambda pid: pid * MEBIBYTE)
+    assert found == {
+        Part("i-1", "node", "kubelet"): Use(2.0, 5 * MEBIBYTE),
+        Part("i-1", "spark", "spark-worker"): Use(3.0, 40 * MEBIBYTE),
+        Part("i-1", "node", REST): Use(5.0, MEBIBYTE),
+    }
 
 
 def test_a_process_counts_with_its_children_that_have_ended():
-    fields = [
-        "S",
-        *("0" for _ in range(10)),
-        "100",
-        "50",
-        "30",
-        "20",
-        *("0" for _ in range(6)),
-        "256",
-    ]
-    assert idle.of_process(f"7 (a) b) {' '.join(fields)} 0") == Use(2.0, MEBIBYTE)
+    fields = ["S", *("0" for _ in range(10)), "100", "50", "30", "20", "0"]
+    assert idle.of_process(f"7 (a) b) {' '.join(fields)}", 5) == Use(2.0, 5)
+
+
+def test_what_processes_share_is_divided():
+    assert 2**20 < idle.share(os.getpid()) < 2**30
+    assert idle.share(2**22) == 0
 
 
 def test_cores_are_of_the_time_between_and_what_came_meanwhile_counts():
