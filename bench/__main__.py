@@ -13,7 +13,10 @@ from bench.picture import draw, draw_spans
 from toolchain import paths
 from toolchain.env import enter
 
-_PARTS = ("words", "growth", "applications", "data", "up", "nodes", "aws")
+_PARTS = (
+    *("words", "growth", "applications", "data"),
+    *("up", "nodes", "aws", "idle", "machines"),
+)
 PAGE = paths.CHECKOUT / "docs" / "performance.md"
 
 
@@ -35,6 +38,9 @@ def main() -> int:
     data.add_argument("--gigabytes", type=int, nargs="+", default=[1, 5])
     plans = parser.add_argument_group("nodes")
     plans.add_argument("--nodes", type=int, nargs="+", default=[3, 20, 100, 250])
+    rest = parser.add_argument_group("idle, and machines: on the local stack that is up")
+    rest.add_argument("--idle", type=float, default=3, metavar="MINUTES", help="how long to look")
+    rest.add_argument("--machines", type=int, nargs="+", default=[3, 10, 20])
     args = parser.parse_args()
     if missing := set(words.COMPARED_TO) - set(args.engines):
         parser.error(f"--engines needs {' and '.join(sorted(missing))}, too")
@@ -50,6 +56,8 @@ def main() -> int:
         return first_previews(args.nodes, args.rounds)
     if args.part == "aws":
         return on_aws()
+    if args.part in ("idle", "machines"):
+        return at_rest(args.part, args.idle, args.machines)
     return the_words(args)
 
 
@@ -122,6 +130,27 @@ def on_aws() -> int:
     title = "A first `up` on AWS: its critical path, reckoned, not run"
     draw_spans(title, spans, PAGE.with_name("performance-aws.svg"))
     print(text)
+    return 0
+
+
+def at_rest(part: str, minutes: float, counts: list[int]) -> int:
+    """What the local stack uses when nothing runs, or one node more at so many; 1: it failed."""
+    from bench import idle, machines
+    from console.stack import ConsoleError, Stack
+    from localcloud.errors import CloudError
+
+    enter(local=True)
+    try:
+        if part == "idle":
+            table = idle.table(idle.measure(Stack("local"), minutes))
+        else:
+            table = machines.table([*machines.measure(counts, minutes)])
+    except (ConsoleError, CloudError, OSError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    about = f"{page.today()}, {machine()}, over {minutes:g} minutes each"
+    page.write(PAGE, f"bench: {part}", f"\n{about}.\n\n{table}\n")
+    print(table)
     return 0
 
 

@@ -20,6 +20,9 @@ _METRICS_SERVER = (
     "3.13.1",
     "https://kubernetes-sigs.github.io/metrics-server/",
 )
+# The chart's, and that it looks once a minute whether its rules are there, not every five seconds:
+# that starts iptables for each rule.
+_FLANNEL_ARGS = ["--ip-masq", "--kube-subnet-mgr", "--iptables-resync=60"]
 # What their pods request, by the charts' own values (tests/charts/test_fit.py).
 FLANNEL_REQUESTS = Amount(0.1, 50)
 METRICS_SERVER_REQUESTS = Amount(0.1, 200)
@@ -58,7 +61,7 @@ class ClusterAddons(pulumi.ComponentResource):
         flannel = self._release(
             _FLANNEL,
             namespace="kube-flannel",
-            values={"podCidr": args.settings.cluster.pod_cidr},
+            values={"podCidr": args.settings.cluster.pod_cidr, "flannel": {"args": _FLANNEL_ARGS}},
         )
         metrics_server = self._release(
             _METRICS_SERVER,
@@ -73,6 +76,8 @@ class ClusterAddons(pulumi.ComponentResource):
                     # Kubelets prove who they are by certificates of the cluster's CA.
                     f"--kubelet-certificate-authority={_CLUSTER_CA}",
                 ],
+                # Ready after two looks at the kubelets: the chart asks at 20 s, 30, 40 ...
+                "readinessProbe": {"initialDelaySeconds": 15, "periodSeconds": 5},
             },
             depends_on=[flannel],
         )

@@ -45,8 +45,12 @@ def _stretch(
         props["values"] = {**props["values"], "global": {"patience": times}}
     if args.name == "metrics-server":
         # Its chart's probe gives an answer a second; after three it is killed, and so on for ever.
-        probes = {name: {"timeoutSeconds": times} for name in ("livenessProbe", "readinessProbe")}
-        props["values"] = {**props["values"], **probes}
+        values = props["values"]
+        probes = {
+            name: {**values.get(name, {}), "timeoutSeconds": times}
+            for name in ("livenessProbe", "readinessProbe")
+        }
+        props["values"] = {**values, **probes}
     if args.type_ == "command:remote:Command":
         connection, script = (pulumi.Output.from_input(props[n]) for n in ("connection", "stdin"))
         props["connection"] = connection.apply(lambda known: _longer_dial(known, times))

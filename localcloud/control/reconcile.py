@@ -2,9 +2,10 @@
 
     python -m localcloud.control.reconcile CLOUD_ID ROOTFS
 
-It is level-triggered: each round reads all of the API and all that runs, and acts on the
+It is level-triggered: each round compares all of the API with all that runs, and acts on the
 difference, so it does not matter what it missed or where its predecessor was killed. A round comes
-when the API changes, when an action ends, and every few seconds for machines that died.
+when the API changes, when an action ends, and every few seconds for machines that died; those last
+ones go by what the API said before, since asking it is what costs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,7 @@ class Feed(threading.Thread):
                 news = changes(after)
             except (http.client.HTTPException, OSError, ValueError):
                 # The API is gone: nothing is known, so nothing is done. `up` and `down` clean up.
+                self._wake.set()
                 time.sleep(PULSE)
                 continue
             if news["cloud"] != self._cloud:
@@ -70,8 +73,17 @@ class Feed(threading.Thread):
                 self._wake.set()
 
 
+@dataclass(frozen=True)
+class Known:
+    """What the API said. reboots: what it had counted before it was asked for the rest."""
+
+    reboots: dict[str, int]
+    instances: tuple[Instance, ...]
+    balancers: tuple[Balancer, ...]
+
+
 class Reconciler:
-    """Holds what was applied last; all else is read anew in each round."""
+    """Holds what was applied last, and what the API said last; all else is read in each round."""
 
     def __init__(self, cloud: str, rootfs: Path) -> None:
         self._rootfs = rootfs
@@ -82,6 +94,7 @@ class Reconciler:
         self._pool = ThreadPoolExecutor(WORKERS)
         self._lock = threading.Lock()
         self._busy: dict[str, Do] = {}
+        self._known: Known | None = None
         self._host_rules = ""
         self._machine_rules: dict[str, str] = {}
         self._complaints: set[str] = set()
@@ -92,23 +105,31 @@ class Reconciler:
         self._feed.start()
         log("at work")
         while True:
-            self._wake.wait(PULSE)
+            anew = self._wake.wait(PULSE)
             self._wake.clear()
             try:
-                self.round()
+                self.round(anew)
             except Exception as problem:  # noqa: BLE001  whatever it was, the next round may work
                 self._complain(f"round failed: {problem!r}")
 
-    def round(self) -> None:
-        """Read what should be and what is, and start closing the difference."""
-        # First: a start fulfils those that came before it was known what the instance is now.
-        reboots = dict(self._feed.reboots)
-        instances, balancers = wanted.read(self._client, self._balances)
+    def round(self, anew: bool) -> None:
+        """Read what should be and what is, and start closing the difference.
+
+        anew: asks the API; else only if it did not answer the last time.
+        """
+        anew = anew or self._known is None
+        if anew:
+            self._known = None
+            # First: a start fulfils those that came before it was known what the instance is now.
+            reboots = dict(self._feed.reboots)
+            self._known = Known(reboots, *wanted.read(self._client, self._balances))
+        assert self._known is not None
+        reboots, instances = self._known.reboots, self._known.instances
         for id, holder in address_conflicts(instances).items():
             self._complain(f"{id} gets no machine: {holder} of another VPC has its address")
         conflicts = address_conflicts(instances)
         instances = tuple(one for one in instances if one.id not in conflicts)
-        self._apply_network(instances, balancers)
+        self._apply_network(instances, self._known.balancers)
         machines = machine.observe()
         with self._lock:
             busy = dict(self._busy)
@@ -122,7 +143,7 @@ class Reconciler:
         running = {one.id for one in machines if one.alive}
         quiet = running - set(busy) - {action.id for action in actions}
         self._apply_machine_rules([by_id[id] for id in quiet & set(by_id)])
-        if not (instances or machines or busy):
+        if anew and not (instances or machines or busy):
             machine.clean({vpc["VpcId"] for vpc in self._client.describe_vpcs()["Vpcs"]})
 
     def _apply_network(

@@ -152,12 +152,12 @@ def names() -> set[str]:
 
 def processes(name: str = "") -> set[int]:
     """The processes in the group and all below it; without a name, in all our groups."""
-    found: set[int] = set()
-    for folder in _folders(name):
-        for below, _, _ in os.walk(folder):
-            with contextlib.suppress(OSError):  # a group that went away meanwhile is empty
-                found.update(map(int, (Path(below) / "cgroup.procs").read_text().split()))
-    return found - {0}
+    return set(_pids(name))
+
+
+def has_processes(name: str) -> bool:
+    """Whether there are any; of a machine that runs the first look says so."""
+    return any(_pids(name))
 
 
 def kill(name: str, seconds: float = 15) -> None:
@@ -208,6 +208,15 @@ def memory(name: str) -> int | None:
                 lines = (folder / "memory.stat").read_text().splitlines()
                 return used - int(dict(line.split() for line in lines)[cache])
     return None
+
+
+def _pids(name: str) -> Iterator[int]:
+    """The processes in the group and all below it, as they are found; each hierarchy has them."""
+    for folder in _folders(name):
+        for below, _, _ in os.walk(folder):
+            with contextlib.suppress(OSError):  # a group that went away meanwhile is empty
+                found = (Path(below) / "cgroup.procs").read_text().split()
+                yield from (int(pid) for pid in found if pid != "0")
 
 
 def _kill_once(name: str) -> set[int]:

@@ -231,7 +231,7 @@ def observe() -> list[Machine]:
 
 
 def _observe(instance_id: str) -> Machine:
-    alive = bool(cgroups.processes(instance_id))
+    alive = cgroups.has_processes(instance_id)
     known = record(instance_id)
     if known is None:
         # Its maker was killed half way, or a part of a removed one is left.

@@ -238,6 +238,18 @@ def probe(objects: Objects, name: str, *here: tuple[str, str]) -> bool:
     return subprocess.run(command, stderr=subprocess.DEVNULL, timeout=20).returncode == 0
 
 
+@BOTH
+def test_probes_cost_little_once_it_has_started(
+    render: Callable[..., Objects], engine: str
+) -> None:
+    """Each that is a command starts a program in the pod, by way of containerd."""
+    for container in pod(render(engine))["containers"]:
+        assert container["startupProbe"]["periodSeconds"] <= 2
+        for name in {"readinessProbe", "livenessProbe"} & container.keys():
+            least = 60 if "exec" in container[name] else 20
+            assert container[name]["periodSeconds"] >= least
+
+
 def aged(file: Path, minutes: float) -> None:
     then = time.time() - minutes * 60
     os.utime(file, (then, then))

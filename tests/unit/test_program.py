@@ -159,7 +159,8 @@ def test_limits_are_stretched_by_one_factor_and_nothing_else_is_other(monkeypatc
         after = thrice.one(before.name, before.type).inputs
         values = {**before.inputs["values"]}
         if before.name == "metrics-server":
-            values |= {f"{kind}Probe": {"timeoutSeconds": 3} for kind in ("liveness", "readiness")}
+            for probe in ("livenessProbe", "readinessProbe"):
+                values[probe] = {**values.get(probe, {}), "timeoutSeconds": 3}
         elif before.name != "flannel":
             values["global"] = {"patience": 3}
         longer = {"timeout": 3 * before.inputs["timeout"], "values": values}

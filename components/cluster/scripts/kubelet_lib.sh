@@ -88,16 +88,20 @@ END
   done
 }
 
-# How often in a row a part of the control plane may fail to say that it lives; kubeadm's own is 8.
+# How often in a row a part of the control plane may fail to say that it lives; kubeadm's own is 8. And that it is
+# ready is asked every ten seconds, not every one: nobody is led by it, and the first time is when it has started.
 patch_probes() {
   local part
   for part in etcd kube-apiserver kube-controller-manager kube-scheduler; do
-    put "/etc/kubernetes/patches/$part+strategic.yaml" <<END
+    {
+      cat <<END
 spec:
   containers:
     - name: $part
       livenessProbe: {failureThreshold: $((8 * PATIENCE))}
 END
+      [[ $part == kube-controller-manager ]] || echo '      readinessProbe: {periodSeconds: 10}'
+    } | put "/etc/kubernetes/patches/$part+strategic.yaml"
   done
 }
 

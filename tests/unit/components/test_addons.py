@@ -34,7 +34,10 @@ def test_the_mirror_changes_no_value_of_a_chart():
 
 def test_flannel_has_the_pods_range():
     plan = planned({"cluster": {"podCidr": "10.200.0.0/16"}})
-    assert plan.one("flannel").inputs["values"] == {"podCidr": "10.200.0.0/16"}
+    values = plan.one("flannel").inputs["values"]
+    assert values["podCidr"] == "10.200.0.0/16"
+    # A list of values is taken in the place of the chart's.
+    assert {"--ip-masq", "--kube-subnet-mgr"} < {*values["flannel"]["args"]}
 
 
 def test_metrics_server_checks_the_kubelets_certificates():
