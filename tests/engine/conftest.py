@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import warm
 from tests.aws_api import IMAGE, aws_api
 from tests.engine import kube_api
+from tests.processes import shared
 from toolchain.env import environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +43,7 @@ class Engine:
         self.env = {
             **os.environ,
             **environment(),
+            **warm.environment(),
             "PULUMI_BACKEND_URL": f"file://{folder / 'state'}",
             "PULUMI_CONFIG_PASSPHRASE": "engine",
             "PULUMI_DEBUG_COMMANDS": "true",
@@ -92,6 +96,11 @@ class Engine:
         """The resources in the state, as the backend keeps them (secrets stay encrypted)."""
         return self.checkpoint()[1]["checkpoint"]["latest"].get("resources") or []
 
+    def outputs(self) -> dict[str, Any]:
+        """What the program exported, by the state."""
+        (stack,) = [one for one in self.state() if one["type"] == "pulumi:pulumi:Stack"]
+        return stack["outputs"]
+
 
 @pytest.fixture(scope="session")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -101,10 +110,10 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[kube_api.KubeApi]:
-    """One API server for all tests of this process; each file has a namespace of its own there."""
-    with kube_api.running() as running:
-        yield running
+def server() -> kube_api.KubeApi:
+    """One API server for all tests of a run; each file has a namespace of its own there."""
+    said = shared("kube-api", [sys.executable, "-m", "tests.engine.kube_api"])
+    return kube_api.KubeApi(**json.loads(said))
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import warm
 from tests.engine import kube_api
 from toolchain.env import environment
 
@@ -101,6 +102,7 @@ class Stack:
         self.env = {
             **os.environ,
             **environment(),
+            **warm.environment(),
             "PULUMI_BACKEND_URL": f"file://{folder / 'state'}",
             "PULUMI_CONFIG_PASSPHRASE": "test",
         }
@@ -131,8 +133,9 @@ class Stack:
         }
 
     def resources(self) -> dict[str, dict[str, Any]]:
-        exported = json.loads(self.pulumi("stack", "export"))["deployment"].get("resources", [])
-        return {resource["urn"].split("::")[-1]: resource for resource in exported}
+        (file,) = (self.folder / "state" / ".pulumi" / "stacks").glob("*/test.json")
+        latest = json.loads(file.read_text())["checkpoint"]["latest"]
+        return {one["urn"].split("::")[-1]: one for one in latest.get("resources") or []}
 
 
 @pytest.fixture(scope="module")
