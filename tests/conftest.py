@@ -16,6 +16,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 from tests import jvm
+from tests.processes import ALIVE
 from toolchain.env import enter
 
 # A shell starts what runs in the background with SIGINT ignored, nohup with SIGHUP, and children
@@ -30,6 +31,8 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
     os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="tinderbox-tests-")
     atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
+    os.mkfifo(os.path.join(tempfile.tempdir, ALIVE))
+    _alive = os.open(os.path.join(tempfile.tempdir, ALIVE), os.O_RDWR)
     later = ["sh", "-c", 'cat; sleep 3; rm -rf "$0"', tempfile.tempdir]
     _remover = subprocess.Popen(later, stdin=subprocess.PIPE, start_new_session=True)
 jvm.use(os.environ)

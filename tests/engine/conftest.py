@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import yaml
 
 from tests.aws_api import IMAGE, aws_api
 from tests.engine import kube_api
+from tests.processes import shared
 from toolchain.env import environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,10 +103,10 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[kube_api.KubeApi]:
-    """One API server for all tests of this process; each file has a namespace of its own there."""
-    with kube_api.running() as running:
-        yield running
+def server() -> kube_api.KubeApi:
+    """One API server for all tests of a run; each file has a namespace of its own there."""
+    said = shared("kube-api", [sys.executable, "-m", "tests.engine.kube_api"])
+    return kube_api.KubeApi(**json.loads(said))
 
 
 @pytest.fixture(scope="session")

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.processes import bound
@@ -36,9 +36,9 @@ class KubeApi:
 
     server: str
     kubeconfig: str
-    authority: Path
-    client_certificate: Path
-    client_key: Path
+    authority: str
+    client_certificate: str
+    client_key: str
 
 
 def free_port() -> int:
@@ -107,7 +107,8 @@ def running() -> Generator[KubeApi]:
                 "--use-service-account-credentials=false",
             )
         )
-        yield KubeApi(server, kubeconfig, authority, folder / "client.crt", folder / "client.key")
+        files = (authority, folder / "client.crt", folder / "client.key")
+        yield KubeApi(server, kubeconfig, *map(str, files))
 
 
 def _client_certificates(folder: Path) -> None:
@@ -173,10 +174,7 @@ def _kubeconfig(server: str, authority: bytes) -> str:
 
 
 if __name__ == "__main__":
-    # By hand: python -m tests.engine.kube_api FILE keeps one running until Enter.
-    import sys
-
+    # One for a run of tests (tests/processes.py); by hand it ends at Enter.
     with running() as api:
-        Path(sys.argv[1]).write_text(api.kubeconfig)
-        os.chmod(sys.argv[1], 0o600)
-        input(f"{api.server}, kubeconfig in {sys.argv[1]}; Enter ends it ")
+        print(json.dumps(asdict(api)), flush=True)
+        sys.stdin.readline()

@@ -165,9 +165,9 @@ def _values(server: kube_api.KubeApi, folder: Path) -> dict[str, str]:
     return {
         "token": kube_api.TOKEN,
         "token_file": str(folder / "token"),
-        "authority": str(server.authority),
-        "certificate": str(server.client_certificate),
-        "key": str(server.client_key),
+        "authority": server.authority,
+        "certificate": server.client_certificate,
+        "key": server.client_key,
         "driver_template": str(folder / "template.yaml"),
         "executor_template": str(folder / "template.yaml"),
     }
