@@ -94,6 +94,11 @@ class Engine:
         """The resources in the state, as the backend keeps them (secrets stay encrypted)."""
         return self.checkpoint()[1]["checkpoint"]["latest"].get("resources") or []
 
+    def outputs(self) -> dict[str, Any]:
+        """What the program exported, by the state."""
+        (stack,) = [one for one in self.state() if one["type"] == "pulumi:pulumi:Stack"]
+        return stack["outputs"]
+
 
 @pytest.fixture(scope="session")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:

@@ -5,7 +5,6 @@ Nothing runs pods there: the test says how they end. So there is no log either.
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 import time
@@ -96,10 +95,6 @@ def engine(
     made.pulumi("destroy", "--yes", "--skip-preview")
 
 
-def outputs(engine: Engine) -> dict[str, Any]:
-    return json.loads(engine.pulumi("stack", "output", "--json").stdout)["applications"]
-
-
 def changed(engine: Engine) -> set[str]:
     """Names of what an update would change."""
     steps = engine.preview()
@@ -128,7 +123,7 @@ def within(seconds: float, found: Any) -> Any:
 
 
 def test_each_has_run_or_waits_for_its_time_and_the_outputs_tell(engine: Engine, api):
-    told = outputs(engine)
+    told = engine.outputs()["applications"]
     assert told.keys() == {"one", "two", "cron"}
     for name in ("one", "two"):
         assert told[name]["state"] == "succeeded" and told[name]["lastRun"], told
@@ -261,7 +256,7 @@ def test_an_application_that_failed_fails_the_update_and_runs_again_with_the_nex
     assert "exit code 2" in said
     del kubelet.codes["two"]
     engine.pulumi("up", "--yes", "--skip-preview")
-    assert outputs(engine)["two"]["state"] == "succeeded"
+    assert engine.outputs()["applications"]["two"]["state"] == "succeeded"
     assert len(of(api, "two")) == 1
 
 
@@ -271,7 +266,7 @@ def test_an_application_that_goes_takes_all_that_it_has_with_it(engine: Engine, 
     engine.config["applications"] = {"one": applications["one"]}
     engine.configure()
     engine.pulumi("up", "--yes", "--skip-preview")
-    assert outputs(engine).keys() == {"one"}
+    assert engine.outputs()["applications"].keys() == {"one"}
     assert set(jobs(api).values()) == {"one"}
     batch: Any = client.BatchV1Api(api)
     assert not batch.list_namespaced_cron_job(SPACE).items

@@ -131,8 +131,9 @@ class Stack:
         }
 
     def resources(self) -> dict[str, dict[str, Any]]:
-        exported = json.loads(self.pulumi("stack", "export"))["deployment"].get("resources", [])
-        return {resource["urn"].split("::")[-1]: resource for resource in exported}
+        (file,) = (self.folder / "state" / ".pulumi" / "stacks").glob("*/test.json")
+        latest = json.loads(file.read_text())["checkpoint"]["latest"]
+        return {one["urn"].split("::")[-1]: one for one in latest.get("resources") or []}
 
 
 @pytest.fixture(scope="module")

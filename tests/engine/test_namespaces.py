@@ -45,8 +45,7 @@ def core(
 
 def place(engine: Engine) -> Place:
     """What the stack says of its namespace."""
-    found = json.loads(engine.pulumi("stack", "output", "--json").stdout)
-    return Place(**found["namespaces"]["team"])
+    return Place(**engine.outputs()["namespaces"]["team"])
 
 
 def test_all_that_a_place_names_is_there(core: tuple[Engine, Any]) -> None:
