@@ -26,8 +26,9 @@ SOURCES = paths.CHECKOUT / "standins"
 LAUNCHER = """\
 #!/bin/sh
 # A STAND-IN for Pulumi's official {what}: see standins/README.md of Tinderbox.
+# Its tests have a Python that is warm already.
 here=$(dirname -- "$(readlink -f -- "$0")")
-PYTHONPATH=$here exec {python} -P -m standins.{module} "$@"
+PYTHONPATH=$here exec ${{TINDERBOX_WARM:+"$TINDERBOX_WARM"}} {python} -P -m standins.{module} "$@"
 """
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import warm
 from tests.aws_api import IMAGE, aws_api
 from tests.engine import kube_api
 from tests.processes import shared
@@ -42,6 +43,7 @@ class Engine:
         self.env = {
             **os.environ,
             **environment(),
+            **warm.environment(),
             "PULUMI_BACKEND_URL": f"file://{folder / 'state'}",
             "PULUMI_CONFIG_PASSPHRASE": "engine",
             "PULUMI_DEBUG_COMMANDS": "true",

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import warm
 from tests.engine import kube_api
 from toolchain.env import environment
 
@@ -101,6 +102,7 @@ class Stack:
         self.env = {
             **os.environ,
             **environment(),
+            **warm.environment(),
             "PULUMI_BACKEND_URL": f"file://{folder / 'state'}",
             "PULUMI_CONFIG_PASSPHRASE": "test",
         }
