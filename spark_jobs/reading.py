@@ -50,8 +50,8 @@ from texts import Found, Text, TextError, shown
 #: Bytes of a line from which on it is cut. A task needs some thirty times as much for a line.
 LINE = 1 << 20
 
-#: The same of lines that must not be cut, and of words. In a store, where each place that is looked at
-#: is a request, so far apart are they.
+#: The same of lines that must not be cut, and of words. In a store, where a look at a place is a
+#: request, places are so far apart.
 LONGEST = 1 << 24
 
 #: At how many places of a file its lines are measured; between them, in a very large file, not.
