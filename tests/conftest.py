@@ -43,6 +43,8 @@ os.environ["GOGC"] = "400"
 LONGEST = (
     "charts/test_daemons.py",
     "engine/test_aws_part.py",
+    "charts/test_connect.py",
+    "jobs/test_s3.py",
     "jobs/test_processes.py",
     "jobs/test_wordcount.py",
     "engine/test_applications.py",
