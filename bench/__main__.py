@@ -61,6 +61,16 @@ def main() -> int:
     return the_words(args)
 
 
+def put(part: str, about: str, table: str, picture: str = "") -> None:
+    """Writes what was measured into its part of the page, and shows it.
+
+    about: how, after day and machine. picture: a line of Markdown.
+    """
+    text = f"\n{page.today()}, {machine()}, {about}.\n\n{table}\n"
+    page.write(PAGE, f"bench: {part}", text + (f"{picture}\n\n" if picture else ""))
+    print(table)
+
+
 def how_it_grows(rounds: int) -> int:
     """Counts one text in several forms; 1 where the counts differ."""
     from bench import growth
@@ -71,10 +81,7 @@ def how_it_grows(rounds: int) -> int:
     except words.Disagreement as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    table = growth.table(found)
-    text = f"\n{page.today()}, {machine()}, rounds in turn, warm: {rounds}.\n\n{table}\n"
-    page.write(PAGE, "bench: growth", text)
-    print(table)
+    put("growth", f"rounds in turn, warm: {rounds}", growth.table(found))
     return 0
 
 
@@ -89,13 +96,11 @@ def beside_a_script(rounds: int) -> int:
     except (ConsoleError, OSError, subprocess.CalledProcessError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    text = f"\n{page.today()}, {machine()}, rounds in turn: {rounds}.\n\n{up.table(measured)}\n"
-    text += "![What was made when](performance-up.svg)\n\n"
-    page.write(PAGE, "bench: up", text)
+    picture = "![What was made when](performance-up.svg)"
+    put("up", f"rounds in turn: {rounds}", up.table(measured), picture)
     long = [one for one in measured.spans if one[2] - one[1] >= 0.6]
     title = "What a `make up` made when (of 0.6 s and longer)"
     draw_spans(title, long, PAGE.with_name("performance-up.svg"))
-    print(up.table(measured))
     return 0
 
 
@@ -106,12 +111,9 @@ def first_previews(counts: list[int], rounds: int) -> int:
 
     enter()
     planned = nodes.measure(counts, rounds)
-    table = nodes.table(planned)
-    text = f"\n{page.today()}, {machine()}, the fastest of {rounds}.\n\n{table}\n"
-    text += "![Seconds of CPU by nodes and part](performance-nodes.svg)\n\n"
-    page.write(PAGE, "bench: nodes", text)
+    picture = "![Seconds of CPU by nodes and part](performance-nodes.svg)"
+    put("nodes", f"the fastest of {rounds}", nodes.table(planned), picture)
     draw_parts(planned, PAGE.with_name("performance-nodes.svg"))
-    print(table)
     return 0
 
 
@@ -148,9 +150,7 @@ def at_rest(part: str, minutes: float, counts: list[int]) -> int:
     except (ConsoleError, CloudError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    about = f"{page.today()}, {machine()}, over {minutes:g} minutes each"
-    page.write(PAGE, f"bench: {part}", f"\n{about}.\n\n{table}\n")
-    print(table)
+    put(part, f"over {minutes:g} minutes each", table)
     return 0
 
 
@@ -166,11 +166,9 @@ def many_applications(stack: str, count: int, at_once: list[int], minutes: float
     except ConsoleError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    table = applications.table(measured)
-    about = f"{page.today()}, {machine()}, stack {stack}, at most {minutes:g} minutes for all"
-    text = f"\n{about}; load average of the five minutes before: {load:.1f}.\n\n{table}\n"
-    page.write(PAGE, "bench: applications", text)
-    print(table)
+    about = f"stack {stack}, at most {minutes:g} minutes for all"
+    about += f"; load average of the five minutes before: {load:.1f}"
+    put("applications", about, applications.table(measured))
     return 0 if all(one.is_whole for one in measured) else 1
 
 
@@ -185,9 +183,7 @@ def from_a_store(gigabytes: list[int]) -> int:
     except ConsoleError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    table = data.table(measured, os.cpu_count() or 1)
-    page.write(PAGE, "bench: data", f"\n{page.today()}, {machine()}.\n\n{table}\n")
-    print(table)
+    put("data", "each counted once", data.table(measured, os.cpu_count() or 1))
     return 0
 
 
@@ -199,11 +195,9 @@ def the_words(args: argparse.Namespace) -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     tables = "\n".join(words.table(one) for one in measured)
-    text = f"\n{page.today()}, {machine()}, rounds in turn, warm: {args.rounds}.\n\n{tables}\n"
-    text += "![Seconds of each engine](performance.svg)\n\n"
-    page.write(PAGE, "bench: words", text)
+    picture = "![Seconds of each engine](performance.svg)"
+    put("words", f"rounds in turn, warm: {args.rounds}", tables, picture)
     draw(measured[0], PAGE.with_suffix(".svg"))
-    print(tables)
     return 0
 
 

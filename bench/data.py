@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import json
 import secrets
-import socket
-import subprocess
-import sys
+import tempfile
 from collections.abc import Generator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,6 @@ from bench.words import say
 from console.run import Run
 from console.stack import ConsoleError, Stack
 from console.verbs.submit import connect
-from localcloud.host.shell import wait_until
 from localcloud.layout import HOST_ADDRESS
 from submission.application import Application
 from submission.manifests import manifests
@@ -51,15 +48,13 @@ class Counted:
 @contextmanager
 def store(port: int) -> Generator[Any]:
     """The client of an S3 that begins with one empty bucket, and ends with the block."""
-    command = [sys.executable, "-m", "moto.server", "-H", HOST_ADDRESS, "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        if not wait_until(lambda: _answers(port), 60):
-            raise ConsoleError(f"no store answers at {HOST_ADDRESS}:{port}")
+    from tests.aws_api import moto  # a checkout's
+
+    with tempfile.TemporaryDirectory() as folder, moto(HOST_ADDRESS, port, Path(folder)) as url:
         region = "eu-central-1"
         client: Any = boto3.client(
             "s3",
-            endpoint_url=f"http://{HOST_ADDRESS}:{port}",
+            endpoint_url=url,
             region_name=region,
             aws_access_key_id="any",
             aws_secret_access_key="any",
@@ -67,15 +62,6 @@ def store(port: int) -> Generator[Any]:
         where = {"LocationConstraint": region}
         client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration=where)
         yield client
-    finally:
-        server.kill()
-        server.wait()
-
-
-def _answers(port: int) -> bool:
-    with suppress(OSError), closing(socket.create_connection((HOST_ADDRESS, port), timeout=1)):
-        return True
-    return False
 
 
 def put(client: Any, text: Path, times: int) -> int:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.machine import cpu
 from console.cluster import connect
 from console.stack import Stack
 from localcloud.daemons import record
@@ -27,7 +28,6 @@ REST = "systemd and others"
 HOST = "host"
 _POD = re.compile(r"pod([0-9a-f]{8}[0-9a-f_-]{24,28})(\.slice)?$")
 _HASH = re.compile(r"-[0-9a-z]{8,10}$")
-_TICKS = os.sysconf("SC_CLK_TCK")
 #: What a process has, by its id, in bytes.
 Memory = Callable[[int], int]
 
@@ -99,11 +99,6 @@ def _of_group(folder: Path, memory: Memory) -> Use:
     return Use(int(used) / 1e6, sum(map(memory, pids)))
 
 
-def of_process(stat: str, memory: float) -> Use:
-    """By the text of its /proc/PID/stat, with what its children that have ended used."""
-    return Use(sum(map(int, stat.rpartition(")")[2].split()[11:15])) / _TICKS, memory)
-
-
 def share(pid: int) -> int:
     """Bytes of memory of a process: what it shares with others is divided among them."""
     try:
@@ -125,8 +120,8 @@ def look(machines: Iterable[str], pods: Mapping[str, tuple[str, str]]) -> dict[P
         found |= of_machine(machine, trees[0] / machine, pods, share)
     known = record.load()
     for name, process in (known.alive if known else {}).items():
-        stat = Path(f"/proc/{process.pid}/stat").read_text()
-        found[Part(HOST, "local cloud", name)] = of_process(stat, share(process.pid))
+        used = Use(cpu(process.pid, children=True), share(process.pid))
+        found[Part(HOST, "local cloud", name)] = used
     return found
 
 

@@ -21,7 +21,15 @@ def busy(stat: Path = Path("/proc/stat")) -> float:
     return (sum(times) - times[3] - times[4]) / os.sysconf("SC_CLK_TCK")
 
 
-def cpu(pid: int) -> float:
-    """CPU seconds, user and system time, that a process has used since it started."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def cpu(pid: int, children: bool = False) -> float:
+    """CPU seconds, user and system time, that a process has used since it started.
+
+    children: with what those used that it has waited for.
+    """
+    return seconds(Path(f"/proc/{pid}/stat").read_text(), children)
+
+
+def seconds(stat: str, children: bool) -> float:
+    """The same, by the text of its /proc/PID/stat."""
+    fields = stat.rpartition(")")[2].split()[11 : 15 if children else 13]
+    return sum(map(int, fields)) / os.sysconf("SC_CLK_TCK")

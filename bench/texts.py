@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import random
 import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy
 
@@ -54,8 +57,7 @@ def make(path: Path, megabytes: int, seed: int = 1) -> Path:
     weights = numpy.cumsum(1 / numpy.arange(1, WORDS + 1))
     weights /= weights[-1]
     path.parent.mkdir(parents=True, exist_ok=True)
-    making = path.with_suffix(".making")
-    with making.open("wb") as file:
+    with _whole(path) as file:
         left = size
         while left:
             ranks = numpy.searchsorted(weights, source.random(PIECE))
@@ -66,20 +68,26 @@ def make(path: Path, megabytes: int, seed: int = 1) -> Path:
                 whole = piece[: left - 1].rpartition(b" ")[0]
                 piece = whole.ljust(left - 1) + b"\n"
             left -= file.write(piece)
-    os.replace(making, path)
     return path
+
+
+@contextmanager
+def _whole(path: Path) -> Generator[IO[bytes]]:
+    """A file to write, which gets its name when it is whole."""
+    making = path.with_suffix(".making")
+    with making.open("wb") as file:
+        yield file
+    os.replace(making, path)
 
 
 def again(path: Path, text: Path, times: int) -> Path:
     """The same text so many times over; one that lies there with the right size is taken."""
     if path.exists() and path.stat().st_size == times * text.stat().st_size:
         return path
-    making = path.with_suffix(".making")
-    with making.open("wb") as file:
+    with _whole(path) as file:
         for _ in range(times):
-            with text.open("rb") as whole:
-                shutil.copyfileobj(whole, file, 1 << 20)
-    os.replace(making, path)
+            with text.open("rb") as one:
+                shutil.copyfileobj(one, file, 1 << 20)
     return path
 
 
@@ -91,7 +99,7 @@ def in_files(folder: Path, text: Path, files: int) -> Path:
     if folder.exists():
         return folder
     making = folder.with_suffix(".making")
-    making.mkdir()
+    making.mkdir(exist_ok=True)  # of one that was cut off, whose files are these
     each, number = -(-text.stat().st_size // files), 0
     with text.open("rb") as lines:
         while piece := lines.read(each):
@@ -105,9 +113,7 @@ def in_one_line(path: Path, text: Path) -> Path:
     """The same text with spaces for its ends of lines; one that lies there is taken as it is."""
     if path.exists():
         return path
-    making = path.with_suffix(".making")
-    with text.open("rb") as whole, making.open("wb") as file:
-        while piece := whole.read(1 << 20):
+    with text.open("rb") as lines, _whole(path) as file:
+        while piece := lines.read(1 << 20):
             file.write(piece.replace(b"\n", b" "))
-    os.replace(making, path)
     return path

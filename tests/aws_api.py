@@ -1,4 +1,4 @@
-"""moto's server as an AWS API on loopback, in a process of its own: it reads its images once."""
+"""moto's server as an AWS API, in a process of its own: it reads its images once."""
 
 from __future__ import annotations
 
@@ -44,10 +44,17 @@ def aws_api(images: list[dict[str, Any]], folder: Path) -> Generator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    with moto("127.0.0.1", port, folder, MOTO_AMIS_PATH=str(file)) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def moto(host: str, port: int, folder: Path, **env: str) -> Generator[str]:
+    """The URL of moto at that address of this machine; what it says is in the folder."""
     with (folder / "moto.log").open("w") as log:
         server = subprocess.Popen(
-            bound([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]),
-            env={**os.environ, "MOTO_AMIS_PATH": str(file)},
+            bound([sys.executable, "-m", "moto.server", "-H", host, "-p", str(port)]),
+            env={**os.environ, **env},
             stdout=log,
             stderr=log,
         )
@@ -55,12 +62,12 @@ def aws_api(images: list[dict[str, Any]], folder: Path) -> Generator[str]:
         deadline = time.monotonic() + 60
         while True:
             with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                socket.create_connection((host, port), timeout=1).close()
                 break
             assert server.poll() is None, f"moto has ended: see {folder}/moto.log"
             assert time.monotonic() < deadline, "moto does not start"
             time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://{host}:{port}"
     finally:
         server.terminate()
         server.wait()

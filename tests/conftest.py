@@ -34,7 +34,8 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     os.mkfifo(os.path.join(tempfile.tempdir, ALIVE))
     _alive = os.open(os.path.join(tempfile.tempdir, ALIVE), os.O_RDWR)
     later = ["sh", "-c", 'cat; sleep 3; rm -rf "$0"', tempfile.tempdir]
-    _remover = subprocess.Popen(later, stdin=subprocess.PIPE, start_new_session=True)
+    with open(os.path.join(tempfile.tempdir, ALIVE), "rb") as _end:
+        _remover = subprocess.Popen(later, stdin=_end, start_new_session=True)
 jvm.use(os.environ)
 # Programs of Go live for seconds as well, and have memory enough.
 os.environ["GOGC"] = "400"

@@ -125,9 +125,9 @@ class Reconciler:
             self._known = Known(reboots, *wanted.read(self._client, self._balances))
         assert self._known is not None
         reboots, instances = self._known.reboots, self._known.instances
-        for id, holder in address_conflicts(instances).items():
-            self._complain(f"{id} gets no machine: {holder} of another VPC has its address")
         conflicts = address_conflicts(instances)
+        for id, holder in conflicts.items():
+            self._complain(f"{id} gets no machine: {holder} of another VPC has its address")
         instances = tuple(one for one in instances if one.id not in conflicts)
         self._apply_network(instances, self._known.balancers)
         machines = machine.observe()

@@ -25,6 +25,7 @@ import pytest
 from console.stack import ROOT
 from localcloud.host.shell import wait_until
 from localcloud.layout import HOST_ADDRESS
+from tests.aws_api import moto
 from tests.e2e.conftest import Up, write_text
 from tests.e2e.test_40_spark_native import SMALL, submit
 from toolchain import jars
@@ -102,16 +103,8 @@ class Bucket:
 @pytest.fixture(scope="module")
 def bucket(up: Up, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
     """A bucket in an S3 store (moto's) on the host."""
-    log = tmp_path_factory.mktemp("s3") / "log"
-    command = [sys.executable, "-m", "moto.server", "-H", HOST_ADDRESS, "-p", str(S3_PORT)]
-    with log.open("w") as out:
-        server = subprocess.Popen(command, stdout=out, stderr=out)
-    try:
-        assert wait_until(lambda: "Running on" in log.read_text(), 60), log.read_text()
+    with moto(HOST_ADDRESS, S3_PORT, tmp_path_factory.mktemp("s3")):
         yield Bucket("tinderbox-words")
-    finally:
-        server.kill()
-        server.wait()
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from typing import Any
 from bench import idle, machines
 from bench.__main__ import PAGE
 from bench.idle import HOST, REST, Part, Use
+from bench.machine import seconds
 from bench.machines import Counted
 from bench.page import put
 
@@ -67,7 +68,8 @@ def test_a_machines_parts_are_together_what_it_uses(tmp_path):
 
 def test_a_process_counts_with_its_children_that_have_ended():
     fields = ["S", *("0" for _ in range(10)), "100", "50", "30", "20", "0"]
-    assert idle.of_process(f"7 (a) b) {' '.join(fields)}", 5) == Use(2.0, 5)
+    stat = f"7 (a) b) {' '.join(fields)}"
+    assert (seconds(stat, children=True), seconds(stat, children=False)) == (2.0, 1.5)
 
 
 def test_what_processes_share_is_divided():
