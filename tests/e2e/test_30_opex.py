@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 import urllib.request
 from typing import Any
 
@@ -19,9 +18,9 @@ from console.costs import use_of as use_by_engine
 from console.stack import ROOT
 from console.verbs import opex
 from tests.e2e.conftest import Up
+from tests.e2e.meanwhile import wait_for
 
 OPEX = ("-n", "opex", "-l", "app.kubernetes.io/name=opex")
-WAIT = 150  # the engine makes a report every minute
 
 
 def use_of(up: Up, namespace: str) -> Use:
@@ -43,13 +42,10 @@ def pod(up: Up) -> dict[str, Any]:
 
 def another_pod(up: Up, than: dict[str, Any]) -> dict[str, Any]:
     """The pod that follows that one, once it is ready."""
-    end = time.monotonic() + WAIT
-    while time.monotonic() < end:
-        found = pod(up)
-        if found and found["metadata"]["uid"] != than["metadata"]["uid"]:
-            return found
-        time.sleep(2)
-    raise AssertionError(up.kubectl("get", "events", "-n", "opex"))
+    uid = than["metadata"]["uid"]
+    return wait_for(
+        "another pod", lambda: (found := pod(up)) and found["metadata"]["uid"] != uid and found
+    )
 
 
 def history(up: Up) -> dict[str, int]:
@@ -123,10 +119,8 @@ def test_history_outlives_the_pod_and_a_drained_node(up: Up):
         up.kubectl("drain", node, *flags, "--pod-selector=app.kubernetes.io/name=opex")
         third = another_pod(up, second)
         assert third["spec"]["nodeName"] != node
-        end = time.monotonic() + WAIT
-        while (drained := history(up))["samples"] <= killed["samples"]:
-            assert time.monotonic() < end, (killed, drained)
-            time.sleep(5)
-        assert drained["since"] == before["since"]
+        # The engine makes a report every minute.
+        wait_for("more history", lambda: history(up)["samples"] > killed["samples"])
+        assert history(up)["since"] == before["since"]
     finally:
         up.kubectl("uncordon", node)

@@ -40,7 +40,7 @@ def end(process: subprocess.Popen[str]) -> None:
     os.killpg(process.pid, signal.SIGINT)
     process.wait(timeout=60)
     with pytest.raises(ProcessLookupError):
-        wait_for("its end", lambda: os.killpg(process.pid, 0), 30)
+        wait_for("its end", lambda: os.killpg(process.pid, 0))
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def test_its_executors_leave_the_cores_to_others(up: Up, told: str):
         apps = json.loads(up.kubectl("get", "--raw", path))["activeapps"]
         return [app["cores"] for app in apps if app["name"] == "connect"]
 
-    wait_for("free cores", lambda: cores() == [0], 180)
+    wait_for("free cores", lambda: cores() == [0])
     assert up.changes() == {}
 
 

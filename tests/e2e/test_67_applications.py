@@ -118,7 +118,7 @@ def test_another_schedule_runs_it_by_itself(up: Up, shown: dict[str, Any], tmp_p
             if times in job["metadata"].get("annotations", {}) and job["status"].get("succeeded")
         ]
 
-    wait_for("a run by schedule", by_schedule, 300)
+    wait_for("a run by schedule", by_schedule)
     state, runs = apps(up)["nightly"][1:3]
     assert state in ("succeeded", "running", "waiting") and runs == "* * * * * UTC"
 
@@ -210,7 +210,7 @@ def test_a_stream_whose_driver_is_killed_counts_each_word_once(
     wait_for("the second batch", lambda: on_volume(up, f"ls {WORDS}/checkpoint/offsets/1"))
     kill(up, owner)
     expected += bring(up, ROOT / "docs" / "spark.md")
-    wait_for("all words", lambda: counted(up, tmp_path) == expected, 180)
+    wait_for("all words", lambda: counted(up, tmp_path) == expected)
     (again,) = pods(up, "app=words,!spark-role", "Running")
     assert again != owner
     assert apps(up)["words"][1:3] == ["running", "with each change"]

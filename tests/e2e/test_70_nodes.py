@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from localcloud.api.client import ec2_client
 from tests.e2e.conftest import Up
+from tests.e2e.meanwhile import wait_for
 from tests.seen import seen
 
 
@@ -40,10 +40,7 @@ def test_a_node_that_aws_took_away_is_made_anew(up: Up):
     lost = next(name for name in before if name.endswith("worker-1"))
     ec2_client().terminate_instances(InstanceIds=[before[lost]])
     # As it is when a person comes to look.
-    limit = time.monotonic() + 120
-    while len(up.ready()) == len(before):
-        assert time.monotonic() < limit
-        time.sleep(1)
+    wait_for("the loss", lambda: len(up.ready()) < len(before))
     up.stack.pulumi("up", "--yes", "--skip-preview", "--refresh", own=True)
     after = _nodes(up)
     assert {name for name in before if after[name] != before[name]} == {lost}

@@ -178,7 +178,7 @@ def test_a_stack_grows_for_an_application_and_is_what_it_was(
         text=True,
     )
     try:
-        wait_for("three executors", lambda: len(_executors(up)) == 3, 300)
+        wait_for("three executors", lambda: len(_executors(up)) == 3)
         grown = up.outputs()["nodes"]
         assert grown[:-1] == before
         assert grown[-1]["hostName"] in _executors(up)

@@ -54,11 +54,11 @@ def test_a_lost_control_plane_comes_back_with_all_that_was_in_the_cluster(up: Up
     assert up.get("-n", "default", "configmap/made-before")["data"] == {"a": "b"}
     assert "made-after" not in up.kubectl("-n", "default", "get", "configmaps")
     assert up.get("-n", "spark", "statefulset/spark-master")["metadata"]["uid"] == uid
-    wait_for("all nodes", lambda: up.ready() == up.hosts(), 240)
+    wait_for("all nodes", lambda: up.ready() == up.hosts())
     assert {node["metadata"]["name"] for node in up.get("nodes")["items"]} == up.hosts()
     # The pod network reaches the new control plane once flannel has seen it: a minute or two.
     master = "/api/v1/namespaces/spark/services/http:spark-master:8080/proxy/json/"
-    wait_for("the pod network", lambda: up.kubectl("get", "--raw", master, check=False), 240)
+    wait_for("the pod network", lambda: up.kubectl("get", "--raw", master, check=False))
     # Not drained, not restarted, not joined anew.
     now = pods_of_workers(up)
     assert pods.items() <= now.items()
@@ -79,7 +79,7 @@ def test_an_older_state_is_brought_back(up: Up):
     assert line in up.make("restore")
     up.make("restore", f"SNAPSHOT={line}", "YES=1")
     assert up.get("-n", "default", "configmap/on-monday")["data"] == {"a": "b"}
-    wait_for("all nodes", lambda: up.ready() == up.hosts(), 240)
+    wait_for("all nodes", lambda: up.ready() == up.hosts())
     assert up.changes() == {}
 
 
