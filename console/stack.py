@@ -387,7 +387,10 @@ class Stack:
                 command.remove("--non-interactive")
         # --event-log is one of the commands' debugging flags.
         env = {**self.env, "PULUMI_DEBUG_COMMANDS": "true", **(more or {})}
-        code, printed = terminal.attend(command, capture=capture, cwd=cwd, env=env)
+        # Plugins leave files there: that of Kubernetes its credentials, for each call with charts.
+        with tempfile.TemporaryDirectory(prefix="pulumi-", ignore_cleanup_errors=True) as passing:
+            env["TMPDIR"] = passing
+            code, printed = terminal.attend(command, capture=capture, cwd=cwd, env=env)
         if code != 0:
             raise ConsoleError(f"pulumi {arguments[0]} failed (exit code {code})")
         return printed

@@ -158,7 +158,13 @@ def hdfs(up: Up, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     cluster = jars.fetch(jars.pinned("hdfs"))
     spark = next((ROOT / ".venv/lib").glob("python3*/site-packages/pyspark/jars"))
-    java = ["java", "-Xmx192m", "-cp", f"{folder}:{cluster}/*:{spark}/*"]
+    java = [
+        "java",
+        "-Xmx192m",
+        f"-Djava.io.tmpdir={folder}",
+        "-cp",
+        f"{folder}:{cluster}/*:{spark}/*",
+    ]
     name_node, data_node = (
         f"{HADOOP}.server.namenode.NameNode",
         f"{HADOOP}.server.datanode.DataNode",
@@ -172,7 +178,7 @@ def hdfs(up: Up, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         ]
     try:
         put_it = functools.partial(subprocess.run, put, stderr=subprocess.DEVNULL)
-        assert wait_until(lambda: put_it().returncode == 0, 90), (folder / "log").read_text()
+        assert wait_until(lambda: put_it().returncode == 0, 300), (folder / "log").read_text()
         yield url
     finally:
         for server in servers:

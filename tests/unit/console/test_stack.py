@@ -19,8 +19,9 @@ from localcloud import layout
 from toolchain import env
 
 PULUMI = """#!{python}
-import json, os, sys
+import json, os, pathlib, sys, tempfile
 here = {here!r}
+pathlib.Path(tempfile.gettempdir(), "kubeconfig1").touch()
 with open(here + "/calls", "a") as file:
     print(json.dumps([sys.argv[1:], dict(os.environ)]), file=file)
 if "ls" in sys.argv:
@@ -317,6 +318,15 @@ def test_a_refresh_leaves_what_a_cluster_that_is_away_can_not_tell_of(place):
     assert (refresh[1], preview[1]) == ("refresh", "preview")
     assert with_it["PULUMI_K8S_SKIP_UPDATE_UNREACHABLE"] == "true"
     assert "PULUMI_K8S_SKIP_UPDATE_UNREACHABLE" not in without_it
+
+
+def test_what_plugins_leave_in_the_temporary_folder_goes_with_the_call(place: Place) -> None:
+    """The official one of Kubernetes leaves a file with its credentials."""
+    place.knows("dev")
+    Stack("dev").preview()
+    folders = [Path(environment["TMPDIR"]) for _, environment in place.calls()]
+    assert len(set(folders)) == len(folders) > 0
+    assert not [folder for folder in folders if folder.exists()]
 
 
 def test_another_stack_can_be_on_the_local_cloud(place: Place) -> None:
