@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 from console.stack import ROOT
@@ -17,7 +16,7 @@ from tests.seen import seen
 SAID = "nodes of stack local are stopped; `make start STACK=local` starts them"
 
 
-def _instances(nodes: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def instances(nodes: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """What AWS says of each node, by the node's name."""
     ids = [node["instanceId"] for node in nodes]
     found = ec2_client().describe_instances(InstanceIds=ids)["Reservations"]
@@ -25,14 +24,14 @@ def _instances(nodes: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {node["name"]: by_id[node["instanceId"]] for node in nodes}
 
 
-def _states(nodes: list[dict[str, Any]]) -> list[str]:
-    return [one["State"]["Name"] for one in _instances(nodes).values()]
+def states(nodes: list[dict[str, Any]]) -> list[str]:
+    return [one["State"]["Name"] for one in instances(nodes).values()]
 
 
-def _is_as_aws_says(up: Up) -> None:
+def is_as_aws_says(up: Up) -> None:
     """Outputs, inventory.json and state have the addresses that the nodes have now."""
     nodes = up.outputs()["nodes"]
-    for name, instance in _instances(nodes).items():
+    for name, instance in instances(nodes).items():
         node = next(node for node in nodes if node["name"] == name)
         assert node["publicIp"] == instance["PublicIpAddress"]
         assert node["privateIp"] == instance["PrivateIpAddress"]
@@ -49,14 +48,14 @@ def test_a_stack_is_stopped_and_started(up: Up):
 
     with seen("make stop"):
         printed = up.make("stop")
-    assert _states(nodes) == ["stopped"] * len(nodes)
+    assert states(nodes) == ["stopped"] * len(nodes)
     for node in nodes:
         assert f"{node['name']} is stopped" in printed
         assert wait_until(lambda id=node["instanceId"]: not cgroups.processes(id), 60)
     assert "An hour costs 0.0133 USD now, and cost 0.1673." in printed
     for verb, fails in (("status", False), ("preview", True), ("up", True)):
         assert f"{len(nodes)} of {len(nodes)} {SAID}" in up.make(verb, fails=fails)
-    assert _states(nodes) == ["stopped"] * len(nodes)
+    assert states(nodes) == ["stopped"] * len(nodes)
 
     with seen("make start"):
         printed = up.make("start")
@@ -67,7 +66,7 @@ def test_a_stack_is_stopped_and_started(up: Up):
     assert [[n[key] for key in same] for n in after] == [[n[key] for key in same] for n in nodes]
     assert after[0]["publicIp"] == nodes[0]["publicIp"]
     assert {n["publicIp"] for n in after[1:]}.isdisjoint(n["publicIp"] for n in nodes)
-    _is_as_aws_says(up)
+    is_as_aws_says(up)
     assert up.ready() == up.hosts()
     # What was on its disks and on the shared volume; and it is reached as before.
     found = up.ssh(after[1], "cat /etc/kept /srv/shared/kept && sudo rm /etc/kept /srv/shared/kept")
@@ -75,22 +74,3 @@ def test_a_stack_is_stopped_and_started(up: Up):
     assert up.outputs()["wordCount"] == counted  # nothing ran again
     assert "2 of " in up.make("status")  # of Spark's workers, which make an application's result:
     assert "Pi is roughly 3.1" in up.make("submit", "APP=spark_jobs/pi.py", "ARGS=1000000")
-
-
-def test_spot_workers_are_let_go_and_come_back(up: Up, settings_are_kept: None, tmp_path: Path):
-    up.configure({"nodes": {"spot": True}})
-    up.stack.up(tmp_path / "events.jsonl")  # all workers are replaced
-    before = up.outputs()["nodes"]
-    for name, one in _instances(before[1:]).items():
-        assert one["InstanceLifecycle"] == "spot", name
-
-    printed = up.make("stop")
-    assert all(f"{node['name']} is let go (spot)" in printed for node in before[1:])
-    assert _states(before) == ["stopped", *["terminated"] * len(before[1:])]
-    up.make("start")
-    after = up.outputs()["nodes"]
-    assert [n["name"] for n in after] == [n["name"] for n in before]
-    assert after[0]["instanceId"] == before[0]["instanceId"]
-    assert {n["instanceId"] for n in after[1:]}.isdisjoint(n["instanceId"] for n in before)
-    assert up.ready() == up.hosts()
-    _is_as_aws_says(up)
