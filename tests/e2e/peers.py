@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from console.stack import ROOT, Stack
-from localcloud.api.client import ec2_client
 from localcloud.layout import STATE
 from tests.e2e.conftest import Up
 
@@ -53,9 +52,3 @@ def members(up: Up) -> dict[str, str]:
     told = up.kubectl("-n", "kube-system", "exec", pod, "--", "etcdctl", *keys, "member", "list")
     fields = [line.split(", ") for line in told.splitlines()]
     return {one[2]: one[1] for one in fields}
-
-
-def is_gone(instance: str) -> bool:
-    """It has ended."""
-    found = ec2_client().describe_instances(InstanceIds=[instance])["Reservations"]
-    return found[0]["Instances"][0]["State"]["Name"] == "terminated"

@@ -11,8 +11,8 @@ from localcloud.api.client import ec2_client
 from localcloud.cloud import DEBIAN_OWNER
 from localcloud.machines import machine
 from tests.e2e.conftest import Up
+from tests.e2e.instances import instances
 from tests.e2e.meanwhile import Slow, Watch
-from tests.e2e.test_78_stop_start import _instances
 from tests.seen import seen
 
 WAS, WANTED = "t3.medium", "t3.large"
@@ -91,7 +91,7 @@ def test_another_type_goes_from_node_to_node_while_an_application_runs(up: Up, s
     same = ("name", "instanceId", "hostName", "privateIp")
     assert [[n[key] for key in same] for n in after] == [[n[key] for key in same] for n in before]
     assert after[0]["publicIp"] == before[0]["publicIp"]
-    for one in _instances(after).values():
+    for one in instances(after).values():
         assert one["InstanceType"] == WANTED
         known = machine.record(one["InstanceId"])
         assert known is not None and known.memory == 8 * GIBIBYTE
@@ -110,7 +110,7 @@ def test_workers_of_another_image_and_way_to_buy_take_the_place_of_the_old(up: U
     assert f"the control plane keeps its image {_images()[1]}; workers get {older}" in printed
     for node, was in zip(after[1:], before[1:], strict=True):
         assert node["name"] == was["name"] and node["instanceId"] != was["instanceId"]
-        one = _instances([node])[node["name"]]
+        one = instances([node])[node["name"]]
         assert (one["ImageId"], one["InstanceLifecycle"]) == (older, "spot")
     # The old ones take no pods of each other, and were drained one after the other.
     hosts = {node["hostName"] for node in before[1:]}
@@ -128,7 +128,7 @@ def test_the_newest_image_on_demand_and_of_the_former_type(up: Up):
     after = up.outputs()["nodes"]
     assert after[0] == before[0]
     assert set(_types(up).values()) == {WAS}
-    for one in _instances(after).values():
+    for one in instances(after).values():
         assert (one["ImageId"], one.get("InstanceLifecycle")) == (newest, None)
     _serves(up)
     up.configure({"nodes": {"image": None}})

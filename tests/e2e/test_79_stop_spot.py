@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.e2e.conftest import Up
-from tests.e2e.test_78_stop_start import instances, is_as_aws_says, states
+from tests.e2e.instances import instances, is_as_aws_says, states
 
 
 def test_spot_workers_are_let_go_and_come_back(up: Up, settings_are_kept: None, tmp_path: Path):

@@ -10,8 +10,9 @@ import pytest
 
 from localcloud.api.client import aws_client, ec2_client
 from tests.e2e.conftest import Up
+from tests.e2e.instances import is_gone
 from tests.e2e.meanwhile import Slow, wait_for
-from tests.e2e.peers import AWAY, control_planes, is_gone, made_with, members
+from tests.e2e.peers import AWAY, control_planes, made_with, members
 
 
 @pytest.fixture(scope="module")

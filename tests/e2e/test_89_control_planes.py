@@ -10,8 +10,9 @@ import yaml
 
 from localcloud.api.client import aws_client, ec2_client
 from tests.e2e.conftest import Up
+from tests.e2e.instances import is_gone
 from tests.e2e.meanwhile import Slow, Watch, pods, wait_for
-from tests.e2e.peers import AWAY, choose, control_planes, is_gone, made_with, members
+from tests.e2e.peers import AWAY, choose, control_planes, made_with, members
 from tests.seen import seen
 
 SPARK = "app.kubernetes.io/name=spark"
