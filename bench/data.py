@@ -29,8 +29,9 @@ from submission.resolve import resolve
 from toolchain import paths
 
 BUCKET = "tinderbox-bench"
-#: MB (10^6 bytes) of the text, which a larger one has again and again; how many objects it is in.
-MEGABYTES, OBJECTS = 1000, 8
+#: MB (10^6 bytes) of the text, which a larger one has again and again; how many objects it is in
+#: (moto reads all of one for each range that it is asked for).
+MEGABYTES, OBJECTS = 1000, 40
 _GB = 10**9
 _USAGE = b"usage: {"
 
@@ -71,7 +72,7 @@ def put(client: Any, text: Path, times: int) -> int:
         with text.open("rb") as lines:
             for part in range(OBJECTS):
                 body = lines.read(each) + lines.readline()
-                key = f"{times}/{number:03}-{part}.txt"
+                key = f"{times}/{number:03}-{part:02}.txt"
                 client.put_object(Bucket=BUCKET, Key=key, Body=body)
     return times * text.stat().st_size
 

@@ -138,7 +138,7 @@ class Stack:
     """
 
     name: str
-    env: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict, repr=False)  # a person's, with keys
     of_cloud: bool = False
     config: Path | None = None
     agreed: bool = False

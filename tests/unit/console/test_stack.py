@@ -172,6 +172,11 @@ def test_a_passphrase_of_another_project_is_not_the_local_stacks(
         assert found["PULUMI_CONFIG_PASSPHRASE_FILE"] == str(place.cloud / "passphrase")
 
 
+def test_a_stack_shows_nothing_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cr3t")
+    assert "s3cr3t" not in repr(Stack("dev"))
+
+
 def test_on_aws_account_and_backend_are_the_users(place: Place, monkeypatch) -> None:
     given = {"AWS_PROFILE": "mine", "PULUMI_BACKEND_URL": "s3://mine"}
     given["PULUMI_CONFIG_PASSPHRASE"] = "mine"
