@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shlex
 import signal
 import subprocess
@@ -154,6 +155,11 @@ class Up:
         printed = self.stack.pulumi("preview", "--json", own=True, capture=True)
         steps = json.loads(printed)["steps"]
         return {step["urn"].split("::")[-1]: step["op"] for step in steps if step["op"] != "same"}
+
+    def applications(self) -> dict[str, list[str]]:
+        """What `make apps` shows of each, by its name."""
+        lines = [re.split(r"  +", line) for line in self.make("apps").splitlines()]
+        return {line[0]: line[1:] for line in lines if line[1:2] == ["spark"]}
 
     def assert_counted(self, text: Path, *files: Path) -> dict[str, Any]:
         """The result in the outputs is what Counter makes of the text; returns it.

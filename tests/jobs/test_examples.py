@@ -1,4 +1,4 @@
-"""examples/: each does what it says, with local Spark; tests/e2e/test_67_applications.py runs them
+"""examples/: each does what it says, with local Spark; tests/e2e/test_68_examples.py runs them
 as the settings on top of them say."""
 
 from __future__ import annotations
