@@ -4,12 +4,12 @@ DRAIN_LIMIT=$((420 * PATIENCE))
 
 # drain NODE: it takes no pods any more, and those that it has go, as far as budgets let them in that many seconds.
 drain() {
-  kubectl drain "$1" --ignore-daemonsets --delete-emptydir-data --force --timeout "${DRAIN_LIMIT}s"
+  command kubectl drain "$1" --ignore-daemonsets --delete-emptydir-data --force --timeout "${DRAIN_LIMIT}s"
 }
 
 # kubelet_answers NODE: where none does, nothing on the node would move.
 kubelet_answers() {
   local path="/api/v1/nodes/$1/proxy/healthz"
-  kubectl get --raw "$path" --request-timeout 10s >/dev/null 2>&1 ||
-    kubectl get --raw "$path" --request-timeout 10s >/dev/null 2>&1
+  command kubectl get --raw "$path" --request-timeout 10s >/dev/null 2>&1 ||
+    command kubectl get --raw "$path" --request-timeout 10s >/dev/null 2>&1
 }

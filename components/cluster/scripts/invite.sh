@@ -15,7 +15,7 @@ id=${id:0:6}
 secret=$(openssl rand -hex 8)
 kubectl --namespace kube-system delete secret "bootstrap-token-$id" --ignore-not-found >/dev/null
 # By standard input: `kubeadm token create` takes a token on its command line only.
-kubectl create --filename - >/dev/null <<END
+kubectl apply --server-side --filename - >/dev/null <<END
 apiVersion: v1
 kind: Secret
 metadata: {name: bootstrap-token-$id, namespace: kube-system}

@@ -36,6 +36,6 @@ discovery:
 $(registration "    - {name: node-labels, value: \"$LABELS\"}" "  taints: $TAINTS")
 END
 say "kubeadm join"
-kubeadm join --config "$configuration"
+patiently kubeadm join --config "$configuration"
 put "$behind_mark" <<<"$CONTROL_PLANE"
 echo "$ca_hash" >"$done_mark"

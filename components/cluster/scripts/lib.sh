@@ -61,13 +61,41 @@ fail_fixed() {
 
 # wait_for SECONDS WHAT COMMAND...: until the command succeeds; past the limit it fails with WHAT.
 wait_for() {
-  local limit=$(($1 * PATIENCE)) what=$2 end
+  local limit=$(($1 * PATIENCE)) what=$2 end is_waiting=1
   shift 2
   end=$((SECONDS + limit))
   until "$@" >/dev/null 2>&1; do
     ((SECONDS < end)) || fail "gave up after ${limit} s waiting for ${what}"
     sleep 0.2
   done
+}
+
+# patiently COMMAND...: again as long as the API server is too busy to answer it in time, for two minutes; what else
+# fails, fails at once. What it is to read from "-" is read once.
+patiently() {
+  local input='' errors code end=$((SECONDS + 120 * PATIENCE))
+  [[ " $* " != *" - "* ]] || input=$(cat)
+  errors=$(mktemp)
+  while code=0 && { command "$@" <<<"$input" 2>"$errors" || code=$?; } && ((code && SECONDS < end)) &&
+    [[ -z ${is_waiting:-} ]] && is_busy "$errors"; do
+    say "the API server is busy; once more: $1 ${2:-}" >&2
+    sleep 1
+  done
+  cat "$errors" >&2
+  rm -f "$errors"
+  return "$code"
+}
+
+# is_busy FILE: whether what a command said is no more than that. Of kubeadm only the first phase leaves a node as it was.
+is_busy() {
+  ! grep -q 'error execution phase' "$1" || grep -q 'error execution phase preflight' "$1" || return 1
+  grep -qE "etcdserver: (request timed out|leader changed|too many requests)|Client\.Timeout exceeded|\
+context deadline exceeded|TLS handshake timeout|unable to return a response in the time allotted|\
+currently unable to handle the request|received too many requests|did not complete within" "$1"
+}
+
+kubectl() {
+  patiently kubectl "$@"
 }
 
 # put FILE [MODE] [SERVICE]: standard input becomes the file's content, in one rename. SERVICE: it reads the

@@ -122,7 +122,7 @@ controlPlane:
 $(registration)
 patches: {directory: /etc/kubernetes/patches}
 END
-  kubeadm join --config /etc/kubernetes/joins.yaml
+  patiently kubeadm join --config /etc/kubernetes/joins.yaml
   rm /etc/kubernetes/joins.{conf,yaml}
   map_name "$ENDPOINT_NAME" "$NODE_IP"
   # It has a copy of /etc/hosts from its own start.

@@ -14,5 +14,5 @@ install_held kubeadm
 options=()
 [[ ! -d /etc/kubernetes/patches ]] || options=(--patches /etc/kubernetes/patches)
 # shellcheck disable=SC2046 # one option or none
-kubeadm upgrade node "${options[@]}" $(ignored)
+patiently kubeadm upgrade node "${options[@]}" $(ignored)
 renew_services "$kubernetes" "$containerd"

@@ -44,6 +44,54 @@ def test_patience_makes_limits_longer(sandbox):
     assert "gave up after 6 s" in sandbox.run(f"export PATIENCE=3\n{text}").stderr
 
 
+BUSY = """
+left=$(cat "$SANDBOX/left")
+((left == 0)) || { echo $((left - 1)) >"$SANDBOX/left"; cat "$SANDBOX/said" >&2; exit 7; }
+[[ " $* " != *" - "* ]] || cat
+"""
+TOO_LATE = (
+    "Error from server: etcdserver: request timed out\n",
+    'Get "https://api:6443/x?timeout=10s": net/http: request canceled (Client.Timeout exceeded)\n',
+    "error execution phase preflight: could not download: context deadline exceeded\n",
+)
+FOR_GOOD = (
+    'Error from server (NotFound): nodes "a" not found\n',
+    "error execution phase kubelet-start: context deadline exceeded\n",
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "left", "patience", "code"),
+    [
+        *((said, 2, 1, 0) for said in TOO_LATE),
+        *((said, 2, 1, 7) for said in FOR_GOOD),
+        (TOO_LATE[0], 9, 0, 7),
+    ],
+)
+def test_a_busy_api_server_is_asked_again(sandbox, tmp_path, said, left, patience, code):
+    """By what the script would have it read; but not for ever, and for nothing else."""
+    sandbox.fake("kubectl", BUSY)
+    (tmp_path / "left").write_text(f"{left}\n")
+    (tmp_path / "said").write_text(said)
+    text = shell_input("sleep() { :; }\nkubectl apply --filename - <<<given", {})
+    ran = sandbox.run(f"export PATIENCE={patience}\n{text}")
+    assert (ran.returncode, ran.stdout) == (code, "" if code else "given\n")
+    assert ran.stderr.endswith(said) == bool(code)
+    assert len(sandbox.calls("kubectl")) == (1 if code else left + 1)
+    assert ran.stderr.count("the API server is busy") == (0 if code else left)
+    assert not list(sandbox.temporary.iterdir())
+
+
+def test_who_waits_asks_again_by_itself(sandbox, tmp_path):
+    """Else it would wait longer than it says."""
+    sandbox.fake("kubectl", BUSY)
+    (tmp_path / "left").write_text("9\n")
+    (tmp_path / "said").write_text(TOO_LATE[0])
+    ran = sandbox.run(shell_input("sleep() { :; }\nwait_for 0 'the API' kubectl get nodes", {}))
+    assert ran.stderr == "gave up after 0 s waiting for the API\n"
+    assert len(sandbox.calls("kubectl")) == 1
+
+
 def test_put_makes_a_file_with_its_folder_and_its_rights(sandbox):
     assert sandbox.run(shell_input("put /etc/new/file 0600 <<<content", {})).returncode == 0
     file = sandbox.file("/etc/new/file")
@@ -675,7 +723,7 @@ def make_ca(node, days: int = 30) -> str:
 
 def test_an_invitation_is_a_token_and_the_hash_of_the_clusters_ca(node, tmp_path):
     own = make_ca(node)
-    node.fake("kubectl", '[[ $1 != create ]] || cat >"$SANDBOX/made"')
+    node.fake("kubectl", '[[ $1 != apply ]] || cat >"$SANDBOX/made"')
     invitations = []
     for _ in range(2):
         ran = node.step(
