@@ -39,10 +39,12 @@ def examples(up: Up, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[
     for example in EXAMPLES:
         shown |= applications_of(example, folder)
     up.configure({"applications": shown, "spark": {"jars": ".tinderbox/jars/delta"}})
-    up.stack.up(folder / "events.jsonl")
-    yield shown
-    up.make("up")  # others find the stack without them
-    on_volume(up, f"rm -rf {WORDS}")
+    try:
+        up.stack.up(folder / "events.jsonl")
+        yield shown
+    finally:
+        up.set_back()
+        on_volume(up, f"rm -rf {WORDS}")
 
 
 def on_volume(up: Up, command: str) -> str:

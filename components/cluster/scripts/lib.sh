@@ -71,14 +71,18 @@ wait_for() {
 }
 
 # patiently COMMAND...: again as long as the API server is too busy to answer it in time, for two minutes; what else
-# fails, fails at once. What it is to read from "-" is read once.
+# fails, fails at once. Within wait_for, which asks again by itself, once. What it is to read from "-" is read once.
 patiently() {
-  local input='' errors code end=$((SECONDS + 120 * PATIENCE))
-  [[ " $* " != *" - "* ]] || input=$(cat)
+  local argument input='' errors code=0 end=$((SECONDS + 120 * PATIENCE))
+  for argument; do
+    [[ $argument != - ]] || input=$(cat)
+  done
   errors=$(mktemp)
-  while code=0 && { command "$@" <<<"$input" 2>"$errors" || code=$?; } && ((code && SECONDS < end)) &&
-    [[ -z ${is_waiting:-} ]] && is_busy "$errors"; do
+  until command "$@" <<<"$input" 2>"$errors"; do
+    code=$?
+    if [[ ${is_waiting:-} ]] || ((SECONDS >= end)) || ! is_busy "$errors"; then break; fi
     say "the API server is busy; once more: $1 ${2:-}" >&2
+    code=0
     sleep 1
   done
   cat "$errors" >&2
