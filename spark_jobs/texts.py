@@ -30,9 +30,10 @@ import re
 import stat
 import struct
 import tarfile
+import time
 import unicodedata
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
@@ -58,7 +59,8 @@ SUFFIXES = {
 }
 
 #: Files are looked at side by side: on a network each takes a while. A thread takes so many in one
-#: go, or the threads themselves would be most of what small files cost.
+#: go. Of more than both together the first tells whether one waits at all: where none does, threads
+#: would be a third of what small files cost.
 LOOKERS, IN_ONE_GO = 16, 16
 
 
@@ -192,6 +194,11 @@ _FORMATS: tuple[tuple[int, bytes, str], ...] = (
 #: Those that are letters only: where what follows is text, they are its first word.
 _LETTERS = re.compile(rb"BM|MZ|ID3|ORC|SEQ|PAR1|PARE|RIFF|OggS|fLaC|LZIP|ftyp")
 
+#: What none of them begins needs no further look.
+_MAGIC = re.compile(
+    b"|".join(b".{%d}%b" % (offset, re.escape(magic)) for offset, magic, _ in _FORMATS), re.DOTALL
+)
+
 _PACKED = (
     (rb"\x1f\x8b\x08", "gzip"),
     (rb"BZh[1-9](\x31\x41\x59\x26\x53\x59|\x17\x72\x45\x38\x50\x90)", "bzip2"),
@@ -267,7 +274,7 @@ def _is_zlib(head: bytes) -> bool:
 
 
 def _format(head: bytes) -> str | None:
-    for offset, magic, what in _FORMATS:
+    for offset, magic, what in _FORMATS if _MAGIC.match(head) else ():
         if head.startswith(magic, offset) and not (_LETTERS.fullmatch(magic) and _is_utf8(head)):
             return what
     if re.match(rb"07070[127][0-9A-Fa-f]{70}", head):
@@ -359,12 +366,30 @@ def find(name: str, encoding: str | None = None, unpack: Unpack | None = None) -
 def side_by_side(work: Callable[[Text], Made], texts: Sequence[Text]) -> Iterator[Made]:
     """What a function makes of each text, in their order; few of that are in memory at once."""
     each = max(1, min(IN_ONE_GO, len(texts) // LOOKERS))
+    first, size = 0, LOOKERS * each
+    if len(texts) > LOOKERS * IN_ONE_GO:
+        first = yield from _alone(work, texts, size)
     with ThreadPoolExecutor(LOOKERS) as pool:
-        for first in range(0, len(texts), LOOKERS * each):
-            batch = texts[first : first + LOOKERS * each]
+        for start in range(first, len(texts), size):
+            batch = texts[start : start + size]
             parts = [batch[at : at + each] for at in range(0, len(batch), each)]
             for made in pool.map(lambda part: [work(text) for text in part], parts):
                 yield from made
+
+
+def _alone(
+    work: Callable[[Text], Made], texts: Sequence[Text], size: int
+) -> Generator[Made, None, int]:
+    """The same, one after the other until that is mostly waiting; how many those were."""
+    done, is_waiting = 0, False
+    while done < len(texts) and not is_waiting:
+        batch = texts[done : done + size] if done else texts[:1]
+        began, cpu = time.monotonic(), time.thread_time()
+        made = [work(text) for text in batch]
+        is_waiting = time.thread_time() - cpu < (time.monotonic() - began) / 2
+        done += len(batch)
+        yield from made
+    return done
 
 
 class _Walk:
@@ -417,18 +442,18 @@ class _Walk:
             try:
                 found = os.stat(path)
                 with os.scandir(path) as entries:
-                    names = sorted((entry.name for entry in entries), key=os.fsencode)
+                    is_folder = {one.name: one.is_dir(follow_symlinks=False) for one in entries}
             except OSError as error:
                 raise _unreadable(name, error) from None
             if (found.st_dev, found.st_ino) in self._seen:
                 self.left_out[name] = "a folder that is counted already"
                 continue
             self._seen.add((found.st_dev, found.st_ino))
-            for last in names:
+            for last in sorted(is_folder, key=os.fsencode):
                 below = [os.path.join(part, last) for part in (name, path, inner)]
                 if is_hidden(last):
                     self.left_out[below[0]] = HIDDEN
-                elif os.path.isdir(below[1]) and not os.path.islink(below[1]):
+                elif is_folder[last]:
                     folders.append((below[0], below[1], below[2]))
                 else:
                     self._entry(*below)
@@ -501,6 +526,8 @@ def judged(text: Text, held: Holds) -> Text:
         raise TextError(text.name, f"it is {held.refused}")
     if promised and not held.compression and text.size:
         raise TextError(text.name, f"cannot be read: it is not {promised}, as its name says")
+    if held == (text.compression, text.encoding, None):
+        return text  # as nearly all are
     return replace(text, compression=held.compression, encoding=held.encoding)
 
 

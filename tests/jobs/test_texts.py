@@ -11,6 +11,7 @@ import random
 import socket
 import sqlite3
 import tarfile
+import threading
 import zipfile
 import zlib
 from contextlib import closing
@@ -230,6 +231,30 @@ def test_what_cannot_be_read_is_named(call: str, folder: Path, monkeypatch) -> N
     monkeypatch.setattr(os, call, refuse)
     name = "/below" if call == "scandir" else "/below/a"
     assert refusal(folder) == f"{name}: cannot be read: Permission denied"
+
+
+@pytest.mark.parametrize(
+    ("number", "waits", "alone"),
+    [(16, False, 0), (600, False, 600), (600, True, 1)],
+    ids=["few", "many", "many that each take a while"],
+)
+def test_of_many_only_those_that_wait_are_looked_at_side_by_side(
+    number: int, waits: bool, alone: int, monkeypatch
+) -> None:
+    """By clocks that go on by a second with each text; the thread's own stands while it waits."""
+    seconds = {"monotonic": 0, "thread_time": 0}
+    for clock in seconds:
+        monkeypatch.setattr(texts.time, clock, lambda clock=clock: seconds[clock])
+
+    def work(text: texts.Text) -> tuple[str, bool]:
+        seconds["monotonic"] += 1
+        seconds["thread_time"] += not waits
+        return text.name, threading.current_thread() is threading.main_thread()
+
+    found = [texts.Text(str(n), str(n), "", 1) for n in range(number)]
+    made = list(texts.side_by_side(work, found))
+    assert [name for name, _ in made] == [text.name for text in found]
+    assert [is_alone for _, is_alone in made] == [n < alone for n in range(number)]
 
 
 # -- what files hold
