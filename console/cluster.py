@@ -152,13 +152,20 @@ def require_answer(stack: Stack, outputs: Mapping[str, Any], seconds: float = 60
         time.sleep(1)
 
 
+def is_away(error: Exception) -> bool:
+    """Whether by this error the API server is away or too busy, so that it may answer later."""
+    if isinstance(error, ApiException):
+        return error.status == 429 or (error.status or 0) >= 500
+    return isinstance(error, urllib3.exceptions.HTTPError)
+
+
 def changes(
     listed: Callable[..., Any], namespace: str, within: float, **chosen: str
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """What becomes of that which is chosen of a list: (ADDED, MODIFIED or DELETED, it as JSON).
 
-    First how it is now; for so many seconds, or until the connection breaks off. Kubernetes tells
-    it by itself, so that many may wait at once.
+    First how it is now; for so many seconds, or until the connection breaks off, or the API server
+    is away or too busy. Kubernetes tells it by itself, so that many may wait at once.
     """
     seconds, quiet_until = max(1, round(within)), time.monotonic() + _AGAIN
     limits = {"timeout_seconds": seconds, "_request_timeout": (10, seconds + 10)}
@@ -166,11 +173,10 @@ def changes(
         for event in Watch("object").stream(listed, namespace, **limits, **chosen):
             quiet_until = 0.0
             yield event["type"], event["object"]
-    except ApiException as error:
-        if error.status != 410:  # that version is too old to be known
+    except (ApiException, urllib3.exceptions.HTTPError) as error:
+        # 410: that version is too old to be known.
+        if not is_away(error) and getattr(error, "status", None) != 410:
             raise
-    except urllib3.exceptions.HTTPError:
-        pass
     time.sleep(max(0.0, quiet_until - time.monotonic()))
 
 

@@ -18,7 +18,7 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from console import failures
-from console.cluster import changes, run_in_pod
+from console.cluster import changes, is_away, run_in_pod
 from console.stack import ConsoleError
 from console.waiting import Wait
 from submission import runs
@@ -162,7 +162,7 @@ class Run:
                 wait.tell()
                 continue
             if name is None:
-                found = _newer(found, facts(self.api, self.namespace, self.name))
+                found = _newer(found, self._facts())
             wait.tell(_reason(found))
             if wait.is_over():
                 self._keep(name or self.name, None, found)
@@ -178,7 +178,7 @@ class Run:
                 yield pod
 
     def _has_ended(self) -> bool:
-        job = self.batch.read_namespaced_job(self.name, self.namespace)
+        job = self._asked(self.batch.read_namespaced_job, self.name, self.namespace)
         return runs.has_ended(self.api.sanitize_for_serialization(job))
 
     def _upload(self, pod: str) -> None:
@@ -210,8 +210,7 @@ class Run:
             lambda: self._exit_code(pod),
         )
         if code != 0:
-            known = facts(self.api, self.namespace, self.name)
-            found = why.cause({**known, "code": code})
+            found = why.cause({**self._facts(), "code": code})
             self._keep(pod, code, found)
             self.say(f"the driver failed: {found['line']}")
         return code
@@ -257,18 +256,24 @@ class Run:
         return 1 if status.phase == "Failed" else None
 
     def _status(self, name: str) -> Any:
-        """A pod's; waits for an API that is away for a while."""
+        try:
+            return self._asked(self.core.read_namespaced_pod, name, self.namespace).status
+        except ApiException as error:
+            if error.status == 404:
+                raise ConsoleError(f"pod {name} is gone before its end was seen") from None
+            raise
+
+    def _facts(self) -> dict[str, Any]:
+        return self._asked(facts, self.api, self.namespace, self.name)
+
+    def _asked(self, question: Callable[..., Any], *arguments: Any) -> Any:
+        """The answer; waits for an API that is away, or too busy, for a while."""
         end = time.monotonic() + _BACK_WITHIN
         while True:
             try:
-                return self.core.read_namespaced_pod(name, self.namespace).status
-            except ApiException as error:
-                if error.status == 404:
-                    raise ConsoleError(f"pod {name} is gone before its end was seen") from None
-                if (error.status or 0) < 500 or time.monotonic() > end:
-                    raise
-            except urllib3.exceptions.HTTPError:
-                if time.monotonic() > end:
+                return question(*arguments)
+            except (ApiException, urllib3.exceptions.HTTPError) as error:
+                if not is_away(error) or time.monotonic() > end:
                     raise
             time.sleep(_LOOK_EVERY)
 

@@ -21,7 +21,8 @@ class Kube:
     breaks, "status": what is answered instead, "follows": it goes on until the pod has ended}; all
     later ones are whole. away: how many looks at the pod get a 503. code, why: of its end. pod: its
     name. has_room: until it is set the pod is pending. watched: the queries of all watches; listed:
-    what was listed. refused: why no pod is made.
+    what was listed. refused: why no pod is made. is_busy: while there is a Job, each question is
+    answered only when it is asked for the second time.
     """
 
     def __init__(self) -> None:
@@ -39,6 +40,15 @@ class Kube:
         self.watched: list[dict[str, list[str]]] = []
         self.listed: list[str] = []
         self.refused = ""
+        self.is_busy = False
+        self._put_off: set[str] = set()
+
+    def puts_off(self, question: str) -> bool:
+        """Whether a question is to be asked again."""
+        if not (self.is_busy and self.jobs):
+            return False
+        self._put_off ^= {question}
+        return question in self._put_off
 
     def end(self, code: int, why: str = "") -> None:
         """The driver ends."""
@@ -107,11 +117,17 @@ def serving(kube: Kube) -> Generator[str]:
             url = urlsplit(self.path)
             if url.path.endswith("/log"):
                 return self.log(parse_qs(url.query))
+            if self.command == "GET" and kube.puts_off(self.path):
+                late = "Timeout: Too large resource version: 2, current: 1"
+                return self.reply(504, {"message": late})
             if "watch" in parse_qs(url.query):
                 return self.watch(url.path, parse_qs(url.query))
             status, found = kube.answer(self.command, url.path, body)
             if "items" in found:
                 kube.listed.append(unquote(self.path))
+            self.reply(status, found)
+
+        def reply(self, status: int, found: Any) -> None:
             text = json.dumps(found).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")

@@ -16,7 +16,7 @@ import cluster_driver
 import pytest
 from kubernetes import client
 
-from console import __main__, run
+from console import __main__, cluster, run
 from console.verbs import submit
 from submission.conf import JOB_LABEL
 from tests.place import PLACE
@@ -188,6 +188,17 @@ def test_a_driver_outlives_an_api_that_is_away_for_a_while(here, kube, capfdbina
     assert not kube.jobs
 
 
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_driver_outlives_an_api_that_is_busy(here, kube, capfdbinary, monkeypatch, code):
+    """Whatever it is asked, it answers at the second time only, as one that lags behind etcd."""
+    monkeypatch.setattr(cluster, "_AGAIN", 0.0)
+    kube.is_busy = True
+    kube.end(code)
+    assert here() == code
+    assert capfdbinary.readouterr().out == kube.kubelet.text
+    assert kube.deleted and not kube.jobs
+
+
 @pytest.fixture
 def stays(kube: Kube, url: str, monkeypatch: pytest.MonkeyPatch) -> run.Run:
     """A run as `make run` has it. Its Job tells of a second try, and only later that it is over."""
@@ -218,6 +229,12 @@ def test_what_stays_has_ended_when_kubernetes_says_so_of_its_last_try(stays, kub
     assert stays.run(5, keep=True) == 0
     assert capfdbinary.readouterr().out == 2 * kube.kubelet.text
     assert kube.jobs == ["pi-1"] and not kube.deleted
+
+
+def test_what_stays_outlives_an_api_that_is_busy(stays, kube, capfdbinary, monkeypatch):
+    monkeypatch.setattr(cluster, "_AGAIN", 0.0)
+    kube.is_busy = True
+    test_what_stays_has_ended_when_kubernetes_says_so_of_its_last_try(stays, kube, capfdbinary)
 
 
 def test_of_what_has_no_end_the_start_is_all(stays, kube, capfd):
