@@ -90,18 +90,26 @@ class Api:
         return connection.getresponse()
 
     def pod(self, name: str) -> dict[str, Any] | None:
-        """A pod; None where there is none (any more). Waits for an API that is away for a while."""
+        """A pod; None where there is none (any more)."""
+        body = self._ask("GET", name)
+        return None if body is None else json.loads(body)
+
+    def _ask(self, method: str, name: str) -> bytes | None:
+        """What is said of a pod; None where there is none.
+
+        Waits for an API that is away, or too busy, for a while.
+        """
         end = time.monotonic() + BACK_WITHIN
         while True:
             try:
-                response = self.request("GET", name)
+                response = self.request(method, name)
                 body = response.read()
                 if response.status == 404:
                     return None
-                if response.status == 200:
-                    return json.loads(body)
+                if response.status < 300:
+                    return body
                 answer = f"the API answers {response.status}: {body[:300].decode()}"
-                if response.status < 500:
+                if response.status < 500 and response.status != 429:
                     sys.exit(f"cluster mode: {answer}")
                 raise OSError(answer)
             except (OSError, http.client.HTTPException):
@@ -127,7 +135,7 @@ class Api:
 
     def delete(self, name: str) -> None:
         """Delete a pod, whether there is one or not."""
-        self.request("DELETE", name).read()
+        self._ask("DELETE", name)
 
 
 class LogError(Exception):

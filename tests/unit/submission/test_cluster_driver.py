@@ -133,18 +133,24 @@ def test_an_api_that_is_away_for_a_while_is_waited_for(monkeypatch, tmp_path):
     monkeypatch.setattr(cluster_driver, "ACCOUNT", tmp_path)
     monkeypatch.setattr(cluster_driver, "LOOK_EVERY", 0.0)
     api = cluster_driver.Api("https://10.0.0.1:443")
-    answers = [ConnectionRefusedError("away"), mock.Mock(status=503, read=lambda: b"starting")]
-    answers.append(mock.Mock(status=200, read=lambda: json.dumps(RUNNING).encode()))
-    monkeypatch.setattr(api, "request", mock.Mock(side_effect=answers))
+    away = [ConnectionRefusedError("away")]
+    away += [mock.Mock(status=code, read=lambda: b"starting") for code in (429, 503, 504)]
+    found = mock.Mock(status=200, read=lambda: json.dumps(RUNNING).encode())
+    monkeypatch.setattr(api, "request", mock.Mock(side_effect=[*away, found]))
     assert api.pod("job-driver") == RUNNING
+    asked = mock.Mock(side_effect=[*away, found])
+    monkeypatch.setattr(api, "request", asked)
+    api.delete("job-driver")
+    assert asked.mock_calls == [mock.call("DELETE", "job-driver")] * 5
     monkeypatch.setattr(cluster_driver, "BACK_WITHIN", 0.0)
     monkeypatch.setattr(api, "request", mock.Mock(side_effect=ConnectionRefusedError("away")))
     with pytest.raises(ConnectionRefusedError):
         api.pod("job-driver")
     refused = mock.Mock(status=403, read=lambda: b"forbidden")
-    monkeypatch.setattr(api, "request", mock.Mock(side_effect=[refused]))
-    with pytest.raises(SystemExit, match="403: forbidden"):
-        api.pod("job-driver")
+    for ask in (api.pod, api.delete):
+        monkeypatch.setattr(api, "request", mock.Mock(side_effect=[refused]))
+        with pytest.raises(SystemExit, match="403: forbidden"):
+            ask("job-driver")
 
 
 def test_a_failed_submission_is_no_success(submit, capfd):
