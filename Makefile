@@ -136,9 +136,9 @@ test: tools ## lint, and all tests that need no cloud
 	@$(python) -m pytest $(parallel) --durations=10 tests/charts tests/jobs tests/engine tests/unit
 
 # The first makes clusters of its own, so it comes before the stack that the others share.
-long := $(addprefix tests/e2e/test_,82_releases.py 37_why.py 45_connect.py 68_examples.py 71_groups.py \
-	72_rolling.py 79_stop_spot.py 80_upgrade.py 83_spark_versions.py 85_certificates.py 87_ha.py 88_changes.py \
-	89_control_planes.py 92_rehearse.py)
+long := $(addprefix tests/e2e/test_,82_releases.py 37_why.py 45_connect.py 65_operations.py 68_examples.py \
+	71_groups.py 72_rolling.py 79_stop_spot.py 80_upgrade.py 83_spark_versions.py 85_certificates.py 87_ha.py \
+	88_changes.py 89_control_planes.py 92_rehearse.py)
 e2e: tools ## the whole chain on the local cloud, and nothing left of it (root)
 	@$(python) -m pytest --durations=10 tests/cloud tests/e2e $(long:%=--ignore=%)
 
