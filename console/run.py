@@ -178,7 +178,7 @@ class Run:
                 yield pod
 
     def _has_ended(self) -> bool:
-        job = self._asked(self.batch.read_namespaced_job, self.name, self.namespace)
+        job = self._ask(self.batch.read_namespaced_job, self.name, self.namespace)
         return runs.has_ended(self.api.sanitize_for_serialization(job))
 
     def _upload(self, pod: str) -> None:
@@ -257,16 +257,16 @@ class Run:
 
     def _status(self, name: str) -> Any:
         try:
-            return self._asked(self.core.read_namespaced_pod, name, self.namespace).status
+            return self._ask(self.core.read_namespaced_pod, name, self.namespace).status
         except ApiException as error:
             if error.status == 404:
                 raise ConsoleError(f"pod {name} is gone before its end was seen") from None
             raise
 
     def _facts(self) -> dict[str, Any]:
-        return self._asked(facts, self.api, self.namespace, self.name)
+        return self._ask(facts, self.api, self.namespace, self.name)
 
-    def _asked(self, question: Callable[..., Any], *arguments: Any) -> Any:
+    def _ask(self, question: Callable[..., Any], *arguments: Any) -> Any:
         """The answer; waits for an API that is away, or too busy, for a while."""
         end = time.monotonic() + _BACK_WITHIN
         while True:
