@@ -21,4 +21,4 @@ def against_moto() -> Generator[Engine]:
     with tempfile.TemporaryDirectory() as name, aws_api([IMAGE], Path(name)) as url:
         folder = Path(name) / "engine"
         folder.mkdir()
-        yield Engine(folder, url)
+        yield Engine(folder, url, is_warm=False)  # a user's stand-ins are not

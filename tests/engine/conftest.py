@@ -30,7 +30,14 @@ PROGRAM += ["components", "submission", "charts", "spark_jobs"]
 class Engine:
     """One stack of the program, with a backend of its own."""
 
-    def __init__(self, folder: Path, endpoint: str, main: Path = ROOT / "__main__.py") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        endpoint: str,
+        main: Path = ROOT / "__main__.py",
+        *,
+        is_warm: bool = True,
+    ) -> None:
         self.program = folder / "program"
         self.program.mkdir()
         for name in PROGRAM:
@@ -43,7 +50,7 @@ class Engine:
         self.env = {
             **os.environ,
             **environment(),
-            **warm.environment(),
+            **(warm.environment() if is_warm else {}),
             "PULUMI_BACKEND_URL": f"file://{folder / 'state'}",
             "PULUMI_CONFIG_PASSPHRASE": "engine",
             "PULUMI_DEBUG_COMMANDS": "true",

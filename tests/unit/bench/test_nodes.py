@@ -2,10 +2,19 @@
 
 import subprocess
 import sys
+from contextlib import nullcontext
 
+from bench.moto import against_moto
 from bench.nodes import Planned, Watch, more, part_of, table
 
 SPIN = "import time\nend = time.process_time() + 0.5\nwhile time.process_time() < end: pass"
+
+
+def test_its_stand_ins_start_as_a_users_do(monkeypatch):
+    """And not by what only a run of tests has."""
+    monkeypatch.setattr("tests.aws_api.aws_api", lambda *_: nullcontext("http://127.0.0.1:9"))
+    with against_moto() as engine:
+        assert not {name for name in engine.env if name.startswith("TINDERBOX_WARM")}
 
 
 def test_what_started_meanwhile_counts_and_what_was_there_does_not():
