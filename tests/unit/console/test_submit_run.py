@@ -224,17 +224,16 @@ def stays(kube: Kube, url: str, monkeypatch: pytest.MonkeyPatch) -> run.Run:
     return run.Run(api, "pi-1", run.Manifests(None, made), "run")
 
 
-def test_what_stays_has_ended_when_kubernetes_says_so_of_its_last_try(stays, kube, capfdbinary):
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_what_stays_has_ended_when_kubernetes_says_so_of_its_last_try(
+    stays, kube, capfdbinary, monkeypatch, is_busy
+):
+    monkeypatch.setattr(cluster, "_AGAIN", 0.0)
+    kube.is_busy = is_busy
     kube.end(3, "no")
     assert stays.run(5, keep=True) == 0
     assert capfdbinary.readouterr().out == 2 * kube.kubelet.text
     assert kube.jobs == ["pi-1"] and not kube.deleted
-
-
-def test_what_stays_outlives_an_api_that_is_busy(stays, kube, capfdbinary, monkeypatch):
-    monkeypatch.setattr(cluster, "_AGAIN", 0.0)
-    kube.is_busy = True
-    test_what_stays_has_ended_when_kubernetes_says_so_of_its_last_try(stays, kube, capfdbinary)
 
 
 def test_of_what_has_no_end_the_start_is_all(stays, kube, capfd):
